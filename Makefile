@@ -1,0 +1,53 @@
+# make demo: the main job on a real video. make test: all tests. Each makes its own environment first.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test check format bench soak model docs clean help
+
+help:
+	@echo "make demo    find faces in a video, with live rates and latencies"
+	@echo "make test    run all tests"
+	@echo "make check   formatting, lint, types, layers"
+	@echo "make bench   measure pipert2 and its peers"
+	@echo "make soak    ten minutes under load, memory watched"
+	@echo "make model   check the shared memory protocol with spin"
+	@echo "make docs    build the documentation into site/"
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev,docs,examples]"
+	@touch $@
+
+demo: $(STAMP)
+	@$(BIN)/python examples/face_watch.py --output .demo/faces.mp4 --summary .demo/faces.json
+
+test: $(STAMP)
+	@$(BIN)/python -m pytest
+
+check: $(STAMP)
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache | tail -n 3
+
+format: $(STAMP)
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: $(STAMP)
+	@$(BIN)/python -m benchmarks
+
+soak: $(STAMP)
+	@$(BIN)/python -m pytest -m soak --timeout 1200 tests/chaos
+
+model:
+	@model/check
+
+docs: $(STAMP)
+	@$(BIN)/mkdocs build --strict --quiet
+
+clean:
+	rm -rf $(VENV) .bench .demo site build *.egg-info

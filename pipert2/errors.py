@@ -1,0 +1,152 @@
+"""Every error a user can meet, in one hierarchy.
+
+Each error keeps what it knows in fields (its constructor's positional arguments, so that it can be pickled) and says in
+its message what is wrong, where, and what to do.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
+
+def nearest(name: str, known: Sequence[str]) -> str | None:
+    """The known name that looks most like *name*, or None if none looks like it at all."""
+    lowered = {candidate.lower(): candidate for candidate in reversed(known)}
+    found = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=0.5)
+    return lowered[found[0]] if found else None
+
+
+def readable_size(size: float) -> str:
+    """*size* in bytes as people write it, ``"5.9 MiB"``."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(size) < 1024 or unit == "GiB":
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    raise AssertionError("unreachable")
+
+
+class PipertError(Exception):
+    """The root of all errors that pipert2 raises."""
+
+
+class PipeBuildError(PipertError):
+    """The pipe cannot be built; *problems* lists everything that is wrong with it, not just the first."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+
+    def __str__(self) -> str:
+        if len(self.problems) == 1:
+            return f"the pipe cannot be built: {self.problems[0]}"
+        lines = "".join(f"\n  {number}. {problem}" for number, problem in enumerate(self.problems, 1))
+        return f"the pipe cannot be built, {len(self.problems)} problems:{lines}"
+
+
+class PipeStateError(PipertError):
+    """What was asked for is not possible in the state that the pipe is in."""
+
+
+class UnknownNameError(PipertError):
+    """A name that the pipe does not have; *nearest* is the known one that looks most like it."""
+
+    kind = "name"
+
+    def __init__(self, name: str, known: Sequence[str], where: str = "this pipe") -> None:
+        self.name = name
+        self.known = tuple(known)
+        self.where = where
+        self.nearest = nearest(name, self.known)
+
+    def __str__(self) -> str:
+        if self.nearest is not None:
+            hint = f"did you mean {self.nearest!r}?"
+        elif self.known:
+            hint = "known are " + ", ".join(repr(name) for name in self.known[:20])
+        else:
+            hint = "there is none"
+        return f"{self.where} has no {self.kind} {self.name!r}: {hint}"
+
+
+class UnknownFlowError(UnknownNameError):
+    """No flow of this name."""
+
+    kind = "flow"
+
+
+class UnknownRoutineError(UnknownNameError):
+    """No routine of this name."""
+
+    kind = "routine"
+
+
+class UnknownEventError(UnknownNameError):
+    """None of the routines that an event was sent to handles it."""
+
+    kind = "handler for the event"
+
+
+class FlowStartError(PipertError):
+    """The process of a flow did not come up."""
+
+    def __init__(self, flow: str, reason: str) -> None:
+        self.flow = flow
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"flow {self.flow!r} did not start: {self.reason}"
+
+
+class EventHandlerError(PipertError):
+    """An event's handler raised; *traceback* is its text from the process where it happened."""
+
+    def __init__(self, routine: str, event: str, reason: str, traceback: str = "") -> None:
+        self.routine = routine
+        self.event = event
+        self.reason = reason
+        self.traceback = traceback
+
+    def __str__(self) -> str:
+        return f"routine {self.routine!r} failed on event {self.event!r}: {self.reason}"
+
+
+class EventTimeoutError(EventHandlerError):
+    """An event was not answered within the time given; it may still be carried out."""
+
+
+class SharedMemoryFullError(PipertError):
+    """There is not enough shared memory for a message. *needed* and *free* are in bytes."""
+
+    def __init__(self, needed: int, free: int, limit: str = "/dev/shm") -> None:
+        self.needed = needed
+        self.free = free
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return (
+            f"not enough shared memory: {readable_size(self.needed)} needed, {readable_size(self.free)} free in "
+            f"{self.limit}. Make it larger (mount -o remount,size=..., docker --shm-size=...), send smaller data, or "
+            "hold fewer arrays in the receiving routines"
+        )
+
+
+class UnsendableDataError(PipertError):
+    """What a routine returned cannot be sent to another process."""
+
+    def __init__(self, kind: str, reason: str) -> None:
+        self.kind = kind
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"data of type {self.kind} cannot be sent to another flow: {self.reason}"
+
+
+class UnreadableDataError(PipertError):
+    """A message arrived that cannot be turned back into data in the receiving flow."""
+
+    def __init__(self, source: str, reason: str) -> None:
+        self.source = source
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"a message from {self.source!r} cannot be read here: {self.reason}"

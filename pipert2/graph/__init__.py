@@ -1,0 +1,1 @@
+"""What a pipe is: routines, flows, wires and their rules. Knows no process, socket, clock or file."""

@@ -1,0 +1,220 @@
+"""Routine: the smallest part of a pipe, and what users subclass."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from enum import Enum
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+
+class EndOfStream(Exception):
+    """Raise it in a source's ``main_logic`` to say that there is no more data.
+
+    What was sent before is still delivered; then the routines behind the source end as well.
+    """
+
+
+class RoutineKind(Enum):
+    """The place of a routine in a pipe. ``ANY`` is settled by the wires: a routine without inputs is a source."""
+
+    SOURCE = "source"
+    MIDDLE = "middle"
+    DESTINATION = "destination"
+    ANY = "any"
+
+
+class RoutineContext(Protocol):
+    """What a running pipe lends its routines; set by whoever runs them."""
+
+    @property
+    def logger(self) -> logging.Logger: ...
+
+    def notify_event(
+        self, name: str, targets: Mapping[str, Sequence[str]] | None, wait: float | None, params: dict[str, Any]
+    ) -> Any: ...
+
+    def loan(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]: ...
+
+    def wait(self, seconds: float) -> bool: ...
+
+    def set_rate(self, rate: float) -> None: ...
+
+
+_counters: defaultdict[str, Iterator[int]] = defaultdict(itertools.count)
+_counters_lock = threading.Lock()
+
+
+def _automatic_name(routine_class: type) -> str:
+    with _counters_lock:
+        return f"{routine_class.__name__}-{next(_counters[routine_class.__name__])}"
+
+
+class Routine(ABC):
+    """A part of a pipe: :meth:`setup`, then :meth:`main_logic` again and again, then :meth:`cleanup`.
+
+    Subclass :class:`SourceRoutine`, :class:`MiddleRoutine` or :class:`DestinationRoutine` where the place in the pipe
+    is known; a subclass of ``Routine`` itself takes the place that its wires give it.
+
+    Args:
+        name: unique within the pipe; made from the class's name when it is left out.
+
+    Attributes:
+        name: the routine's name.
+        flow_name: the flow that the routine belongs to, ``None`` until it is in one.
+    """
+
+    kind = RoutineKind.ANY
+
+    name: str
+    flow_name: str | None
+    _named: bool
+    _rate: float
+    _context: RoutineContext | None
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        # Here and not in __init__, so that a subclass that forgets super().__init__() works all the same.
+        self = super().__new__(cls)
+        self.name = ""
+        self.flow_name = None
+        self._named = False
+        self._rate = 0.0
+        self._context = None
+        return self
+
+    def __init__(self, name: str | None = None) -> None:
+        self._named = name is not None
+        self.name = name if name is not None else _automatic_name(type(self))
+
+    def _ensure_name(self, taken: Sequence[str]) -> None:
+        """Give the routine a name that is not *taken*, if its user gave it none."""
+        if self.name == "" and not self._named:
+            self.name = _automatic_name(type(self))
+        while not self._named and self.name in taken:
+            self.name = _automatic_name(type(self))
+
+    def setup(self) -> None:  # noqa: B027 - there to be overridden, or not
+        """Called before the first message, in the flow's process: open files, cameras, models here."""
+
+    def main_logic(self, *data: Any) -> Any:
+        """Do the work on one message; what is returned goes to the routines behind, ``None`` sends nothing."""
+        raise NotImplementedError(f"{type(self).__name__} has no main_logic")
+
+    def cleanup(self) -> None:  # noqa: B027
+        """Called after the last message: close what :meth:`setup` opened."""
+
+    @property
+    def logger(self) -> logging.Logger:
+        """The routine's logger. In a running pipe its records reach the pipe's own logger in the main process."""
+        if self._context is not None:
+            return self._context.logger
+        return logging.getLogger(f"pipert2.{self.name}")
+
+    def notify_event(
+        self,
+        event_name: str,
+        specific_flow_routines: Mapping[str, Sequence[str]] | None = None,
+        *,
+        wait: float | None = None,
+        **params: Any,
+    ) -> Any:
+        """Send an event through the routine's pipe; see :meth:`pipert2.Pipe.notify_event`.
+
+        Raises:
+            RuntimeError: the routine is in no pipe.
+        """
+        if self._context is None:
+            raise RuntimeError(f"routine {self.name!r} is in no pipe yet: put it into one with Pipe.create_flow(...)")
+        return self._context.notify_event(event_name, specific_flow_routines, wait, params)
+
+    def loan(self, shape: int | Sequence[int], dtype: npt.DTypeLike = np.uint8) -> npt.NDArray[Any]:
+        """An uninitialised array that lies where readers will find it, so that sending it copies nothing.
+
+        Fill it, put it (as it is, or a contiguous part of it) into what ``main_logic`` returns, and do not write to it
+        afterwards. One loaned array per message is sent in place; further ones are copied.
+
+        Args:
+            shape: the array's shape.
+            dtype: its element type; not ``object``.
+
+        Raises:
+            SharedMemoryFullError: there is no room for it.
+        """
+        dims = (shape,) if isinstance(shape, int) else tuple(int(n) for n in shape)
+        kind = np.dtype(dtype)
+        if kind.hasobject:
+            raise TypeError("loan: Python objects cannot lie in shared memory; choose another dtype")
+        if self._context is None:
+            return np.empty(dims, kind)
+        return self._context.loan(dims, kind)
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep for *seconds*, but no longer than until the routine should stop or has an event to handle.
+
+        Returns:
+            True when the routine is to stop.
+        """
+        if self._context is not None:
+            return self._context.wait(seconds)
+        time.sleep(seconds)
+        return False
+
+    def set_const_fps(self, fps: float) -> None:
+        """Hold the routine to *fps* messages per second, exactly and without drift; 0 lifts the limit.
+
+        Raises:
+            ValueError: *fps* is negative or not a number.
+        """
+        if not fps >= 0 or fps == float("inf"):
+            raise ValueError(f"set_const_fps takes a rate in messages per second, 0 or more, not {fps!r}")
+        self._rate = float(fps)
+        if self._context is not None:
+            self._context.set_rate(self._rate)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}>"
+
+
+class FPSRoutine(Routine):
+    """The name that PipeRT 2.4 gives a routine with :meth:`~Routine.set_const_fps`; every routine has it here."""
+
+
+class SourceRoutine(FPSRoutine):
+    """Makes data. ``main_logic(self)`` is called as often as it can be, or at :meth:`~Routine.set_const_fps`.
+
+    It ends its stream by raising :class:`EndOfStream`; if it is a generator function, by ending.
+    """
+
+    kind = RoutineKind.SOURCE
+
+    @abstractmethod
+    def main_logic(self) -> Any:
+        """Return the next piece of data, or ``None`` if there is none just now."""
+
+
+class MiddleRoutine(FPSRoutine):
+    """Takes data in and sends data on: ``main_logic(self, data)`` returns what the next routines get."""
+
+    kind = RoutineKind.MIDDLE
+
+    @abstractmethod
+    def main_logic(self, data: Any) -> Any:
+        """Return what comes of *data*, or ``None`` to send nothing."""
+
+
+class DestinationRoutine(FPSRoutine):
+    """Takes data in and keeps, shows or sends it elsewhere: the end of a pipe."""
+
+    kind = RoutineKind.DESTINATION
+
+    @abstractmethod
+    def main_logic(self, data: Any) -> Any:
+        """Do what is to be done with *data*; what it returns is not sent anywhere."""

@@ -1,0 +1,154 @@
+"""Everything about a pipe that can be found wrong before a process starts."""
+
+from __future__ import annotations
+
+import inspect
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from pipert2.errors import nearest
+from pipert2.graph.functions import _FunctionRoutine
+from pipert2.graph.handlers import event_handlers
+from pipert2.graph.hints import contradiction
+from pipert2.graph.routine import Routine, RoutineKind
+from pipert2.graph.wire import QueueNetwork, Wire
+
+
+def problems(
+    flows: Mapping[str, Sequence[Routine]], wires: Sequence[Wire], *, network: QueueNetwork, lossless: bool
+) -> list[str]:
+    """What is wrong with a pipe, each with the names it concerns and what to do; an empty list if nothing is."""
+    if not flows:
+        return ["it has no flows: add one with create_flow(name, auto_wire, *routines)"]
+    found: list[str] = []
+    routines = [routine for members in flows.values() for routine in members]
+    found += _names(flows, routines)
+    found += _wiring(routines, wires)
+    found += _places(routines, wires)
+    found += _signatures(routines, wires)
+    found += _lossless_cycles(wires, network=network, lossless=lossless)
+    found += [
+        text
+        for wire in wires
+        for end in wire.destinations
+        if (text := contradiction(logic(wire.source), wire.source.name, logic(end), end.name))
+    ]
+    return found
+
+
+def logic(routine: Routine) -> object:
+    """The function that a routine's user wrote: its ``main_logic``, or what it was made from."""
+    return routine.function if isinstance(routine, _FunctionRoutine) else routine.main_logic
+
+
+def has_logic(routine: Routine) -> bool:
+    """Whether the routine has a ``main_logic`` of its own; without one it only handles events."""
+    return type(routine).main_logic is not Routine.main_logic
+
+
+def _names(flows: Mapping[str, Sequence[Routine]], routines: Sequence[Routine]) -> Iterator[str]:
+    for flow, members in flows.items():
+        if not members:
+            yield f"flow {flow!r} has no routines: name at least one in create_flow({flow!r}, ...)"
+    for routine in routines:
+        if not isinstance(routine.name, str) or not routine.name:
+            yield f"{type(routine).__name__}: a routine's name is a non-empty text, not {routine.name!r}"
+    for name, count in Counter(routine.name for routine in routines).items():
+        if count > 1:
+            yield f"{count} routines are named {name!r}: names are unique within a pipe, give them different ones"
+
+
+def _wiring(routines: Sequence[Routine], wires: Sequence[Wire]) -> Iterator[str]:
+    present = {id(routine) for routine in routines}
+    names = [routine.name for routine in routines]
+    for wire in wires:
+        for end in (wire.source, *wire.destinations):
+            if id(end) not in present:
+                hint = nearest(end.name, names)
+                same = hint == end.name
+                yield (
+                    f"a wire from {wire.source.name!r} names the routine {end.name!r}, which is in no flow of this "
+                    "pipe: "
+                    + (
+                        "another object of that name is, use that one in the wire"
+                        if same
+                        else "put it into one with create_flow"
+                    )
+                )
+    pairs = Counter((wire.source.name, end.name) for wire in wires for end in wire.destinations)
+    for (start, destination), count in pairs.items():
+        if count > 1:
+            yield f"{start!r} is linked to {destination!r} {count} times: keep one of these wires"
+        if start == destination:
+            yield f"{start!r} is linked to itself: a routine cannot be its own destination"
+
+
+def _places(routines: Sequence[Routine], wires: Sequence[Wire]) -> Iterator[str]:
+    fed = {id(end) for wire in wires for end in wire.destinations}
+    feeding = {id(wire.source) for wire in wires}
+    for routine in routines:
+        has_in, has_out = id(routine) in fed, id(routine) in feeding
+        name = f"{type(routine).__name__} {routine.name!r}"
+        if not has_in and not has_out:
+            if has_logic(routine) or not event_handlers(type(routine)):
+                yield f"{name} is not linked to anything: wire it with create_flow(..., True, ...) or link(Wire(...))"
+        elif routine.kind is RoutineKind.SOURCE and has_in:
+            yield f"{name} is a source but a wire leads into it: make it a MiddleRoutine or take the wire away"
+        elif routine.kind is RoutineKind.DESTINATION and has_out:
+            yield f"{name} is a destination but a wire leads out of it: make it a MiddleRoutine or take the wire away"
+        elif routine.kind is RoutineKind.MIDDLE and not has_in:
+            yield f"{name} has no input: link a routine to it, or make it a SourceRoutine"
+        elif routine.kind is RoutineKind.MIDDLE and not has_out:
+            yield f"{name} has no output: link it to a routine, or make it a DestinationRoutine"
+        if has_in and not has_logic(routine):
+            yield f"{name} has an input but no main_logic(self, data): write one"
+
+
+def _signatures(routines: Sequence[Routine], wires: Sequence[Wire]) -> Iterator[str]:
+    fed = {id(end) for wire in wires for end in wire.destinations}
+    for routine in routines:
+        if not has_logic(routine):
+            continue
+        function = logic(routine)
+        count = 1 if id(routine) in fed else 0
+        try:
+            inspect.signature(function).bind(*[None] * count)  # type: ignore[arg-type]
+        except TypeError:
+            what = "one argument, the data" if count else "no argument, since no wire leads into it"
+            yield f"{type(routine).__name__} {routine.name!r}: its main_logic must take {what}"
+        except ValueError:
+            pass  # a built-in function that does not tell its signature
+        if inspect.iscoroutinefunction(function):
+            yield f"{type(routine).__name__} {routine.name!r}: its main_logic is async; write it as a plain function"
+        if count and inspect.isgeneratorfunction(function):
+            yield (
+                f"{type(routine).__name__} {routine.name!r}: its main_logic is a generator function; only a source's "
+                "may be, return the result instead"
+            )
+
+
+def _lossless_cycles(wires: Sequence[Wire], *, network: QueueNetwork, lossless: bool) -> Iterator[str]:
+    """Cycles in which every wire waits for room: once full, none of them can ever go on."""
+    following: dict[str, list[str]] = {}
+    for wire in wires:
+        if wire.lossless if wire.lossless is not None else (lossless or network.put_block):
+            following.setdefault(wire.source.name, []).extend(end.name for end in wire.destinations)
+    done: set[str] = set()
+    for start in following:
+        trail: list[str] = []
+        pending = [(start, 0)]
+        while pending:
+            name, depth = pending.pop()
+            del trail[depth:]
+            if name in trail:
+                circle = [*trail[trail.index(name) :], name]
+                yield (
+                    f"lossless wires form a cycle ({' -> '.join(circle)}) that would stop for ever once full: "
+                    "make one of them real-time (lossless=False)"
+                )
+                continue
+            if name in done:
+                continue
+            trail.append(name)
+            done.add(name)
+            pending += [(after, depth + 1) for after in following.get(name, ())]

@@ -1,0 +1,96 @@
+"""Wires between routines, and the delivery rules that hold where a wire says nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipert2.graph.routine import Routine
+from pipert2.graph.transmitter import DataTransmitter
+
+REAL_TIME_CAPACITY = 1
+LOSSLESS_CAPACITY = 64
+
+
+def _check_capacity(capacity: int | None, what: str) -> None:
+    if capacity is not None and (isinstance(capacity, bool) or not isinstance(capacity, int) or capacity < 1):
+        raise ValueError(f"{what} is a number of messages, 1 or more, not {capacity!r}")
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Wire:
+    """From one routine to one or more others.
+
+    Args:
+        source: the routine whose results travel.
+        destinations: the routines that get them, each of them every message.
+        data_transmitter: how data is placed; where left out, the flow's or the pipe's.
+        lossless: True: the source waits when a destination is behind, nothing is lost. False: the newest message wins,
+            what a slow destination misses is dropped and counted. Left out: as the pipe says.
+        capacity: messages that may wait for each destination; 1 for real-time wires and 64 for lossless ones where left
+            out. A lossless wire holds large messages to 32 MiB in all as well (but always admits two).
+
+    Raises:
+        TypeError, ValueError: an argument is not what it should be.
+    """
+
+    source: Routine
+    destinations: tuple[Routine, ...]
+    data_transmitter: DataTransmitter | None
+    lossless: bool | None
+    capacity: int | None
+
+    def __init__(
+        self,
+        source: Routine,
+        destinations: Routine | Sequence[Routine],
+        data_transmitter: DataTransmitter | None = None,
+        *,
+        lossless: bool | None = None,
+        capacity: int | None = None,
+    ) -> None:
+        ends = (destinations,) if isinstance(destinations, Routine) else tuple(destinations)
+        for role, end in (("source", source), *(("destinations", end) for end in ends)):
+            if not isinstance(end, Routine):
+                raise TypeError(
+                    f"Wire({role}=...): {end!r} is not a routine"
+                    + (", create an instance of the class" if isinstance(end, type) else "")
+                )
+        if not ends:
+            raise ValueError(f"Wire(source={source.name!r}): destinations is empty, name at least one routine")
+        if data_transmitter is not None and not isinstance(data_transmitter, DataTransmitter):
+            raise TypeError(
+                f"Wire(data_transmitter=...): {data_transmitter!r} is not a data transmitter"
+                + (", create an instance of the class" if isinstance(data_transmitter, type) else "")
+            )
+        _check_capacity(capacity, "Wire(capacity=...)")
+        for field, value in (
+            ("source", source),
+            ("destinations", ends),
+            ("data_transmitter", data_transmitter),
+            ("lossless", lossless),
+            ("capacity", capacity),
+        ):
+            object.__setattr__(self, field, value)
+
+
+@dataclass(frozen=True, slots=True)
+class QueueNetwork:
+    """The delivery rule of all wires that do not name their own.
+
+    Args:
+        max_queue_sizes: messages that may wait on each wire.
+        put_block: True: wires are lossless, the source waits for room.
+        get_block: accepted for PipeRT's sake; a routine always waits for its input without using the processor.
+        timeout: seconds after which a source that waits for room or memory says so in the log.
+    """
+
+    max_queue_sizes: int = 1
+    put_block: bool = False
+    get_block: bool = True
+    timeout: float = 1
+
+    def __post_init__(self) -> None:
+        _check_capacity(self.max_queue_sizes, "QueueNetwork(max_queue_sizes=...)")
+        if not self.timeout > 0:
+            raise ValueError(f"QueueNetwork(timeout=...) is a time in seconds above 0, not {self.timeout!r}")

@@ -1,0 +1,175 @@
+"""Reads the board and makes snapshots of it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+
+import psutil
+
+from pipert2.observe.snapshot import FlowStatus, Latency, PipeState, PipeStatus, RoutineStatus, WireStatus
+from pipert2.runtime.histogram import quantile
+from pipert2.runtime.supervisor import FlowRecord, Supervisor
+from pipert2.transport import board as b
+from pipert2.transport.board import RoutineState
+
+WINDOW = 5.0
+"""Rates and latencies "of late" are those of about the last so many seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """The counters at one moment."""
+
+    time: float
+    sent: tuple[int, ...]
+    received: tuple[int, ...]
+    logic: tuple[tuple[int, ...], ...]
+    age: tuple[tuple[int, ...], ...]
+
+
+class Monitor:
+    """Makes the snapshots of one pipe; remembers a few seconds of counters to tell rates from."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
+        self._spec = supervisor.spec
+        self._board = supervisor.board
+        self._lock = threading.Lock()
+        self._samples: deque[_Sample] = deque()
+        self._processes: dict[int, psutil.Process] = {}
+        self.tick()
+
+    def tick(self) -> None:
+        """Remember the counters; to be called about once a second."""
+        with self._lock:
+            sample = self._sample()
+            self._samples.append(sample)
+            while len(self._samples) > 2 and sample.time - self._samples[1].time >= WINDOW:
+                self._samples.popleft()
+
+    def _sample(self) -> _Sample:
+        words, board = self._board.words, self._board
+        rows = [board.routine(routine.index) for routine in self._spec.routines]
+        span = b.HISTOGRAM_BUCKETS
+        return _Sample(
+            time.monotonic(),
+            tuple(words[row + b.SENT] for row in rows),
+            tuple(words[board.edge(edge.index) + b.RECEIVED] for edge in self._spec.edges),
+            tuple(tuple(words[row + b.LOGIC + 2 : row + b.LOGIC + 2 + span]) for row in rows),
+            tuple(tuple(words[row + b.AGE + 2 : row + b.AGE + 2 + span]) for row in rows),
+        )
+
+    def snapshot(self, state: PipeState, reason: str | None) -> PipeStatus:
+        """The pipe as it is now."""
+        with self._lock:
+            now = self._sample()
+            before = self._samples[0]
+            routines = tuple(self._routine(index, before, now) for index in range(len(self._spec.routines)))
+            wires = tuple(self._wire(index, before, now) for index in range(len(self._spec.edges)))
+            flows = tuple(self._flow(flow) for flow in self._supervisor.flows.values())
+        return PipeStatus(
+            self._spec.name, state, reason, time.time(), self._supervisor.shared_bytes(), routines, wires, flows
+        )
+
+    def _routine(self, index: int, before: _Sample, now: _Sample) -> RoutineStatus:
+        spec = self._spec.routines[index]
+        words, row = self._board.words, self._board.routine(index)
+        inputs = [edge.index for edge in self._spec.inputs(index)]
+        received = sum(now.received[edge] for edge in inputs)
+        fresh = (
+            received - sum(before.received[edge] for edge in inputs) if inputs else now.sent[index] - before.sent[index]
+        )
+        since = words[row + b.BUSY_SINCE]
+        return RoutineStatus(
+            name=spec.name,
+            flow=spec.flow,
+            kind=spec.kind.value,
+            state=RoutineState(words[row + b.STATE]).name.lower(),
+            finished=bool(words[row + b.FINISHED]),
+            received=received,
+            sent=now.sent[index],
+            rate=_per_second(fresh, before, now),
+            logic_time=_latency(before.logic[index], now.logic[index]),
+            age=_latency(before.age[index], now.age[index]),
+            errors=words[row + b.ERRORS],
+            last_error=self._board.read_error(index),
+            skipped=words[row + b.SKIPPED],
+            interrupted=words[row + b.INTERRUPTED],
+            busy_for=max(0.0, (time.monotonic_ns() - since) / 1e9) if since else 0.0,
+        )
+
+    def _wire(self, index: int, before: _Sample, now: _Sample) -> WireStatus:
+        edge = self._spec.edges[index]
+        words, row = self._board.words, self._board.edge(index)
+        taken = words[row + b.R]  # before W: what is published meanwhile is queued, not missing
+        sent = words[row + b.W]
+        dropped = words[row + b.DROPPED]
+        passed = 0 if edge.lossless else max(0, sent - taken - edge.capacity)
+        since = words[row + b.BLOCKED_SINCE]
+        blocked_ns = words[row + b.BLOCKED_NS] + (time.monotonic_ns() - since if since else 0)
+        return WireStatus(
+            source=self._spec.routines[edge.source].name,
+            destination=self._spec.routines[edge.destination].name,
+            lossless=edge.lossless,
+            capacity=edge.capacity,
+            transmitter=repr(edge.transmitter),
+            sent=sent,
+            received=now.received[index],
+            dropped=dropped + passed + words[row + b.DISCARDED] + words[row + b.LOST],
+            queued=sent - taken - passed,
+            rate=_per_second(now.received[index] - before.received[index], before, now),
+            copied=words[row + b.COPIED],
+            blocked_seconds=max(0, blocked_ns) / 1e9,
+            blocked=bool(since),
+            unlinked=bool(words[row + b.CLOSED]),
+        )
+
+    def _flow(self, flow: FlowRecord) -> FlowStatus:
+        handle = flow.handle
+        pid = handle.pid if handle is not None else None
+        cpu, rss = self._usage(pid) if pid is not None else (0.0, 0)
+        if flow.given_up:
+            state = "failed"
+        elif flow.ended:
+            state = "ended"
+        elif flow.ready:
+            state = "running"
+        else:
+            state = "restarting" if flow.deaths else "starting"
+        return FlowStatus(
+            name=flow.name,
+            state=state,
+            pid=pid,
+            cpu_percent=cpu,
+            rss_bytes=rss,
+            restarts=flow.restarts,
+            uptime=time.monotonic() - handle.started if handle is not None and handle.started else 0.0,
+            last_exit=flow.last_exit,
+        )
+
+    def _usage(self, pid: int) -> tuple[float, int]:
+        try:
+            process = self._processes.get(pid)
+            if process is None:
+                process = self._processes[pid] = psutil.Process(pid)
+            with process.oneshot():
+                return float(process.cpu_percent()), int(process.memory_info().rss)
+        except psutil.Error:
+            self._processes.pop(pid, None)
+            return 0.0, 0
+
+
+def _per_second(count: int, before: _Sample, now: _Sample) -> float:
+    elapsed = now.time - before.time
+    return max(0, count) / elapsed if elapsed > 0 else 0.0
+
+
+def _latency(before: tuple[int, ...], now: tuple[int, ...]) -> Latency:
+    """Of what was counted in between; of all there ever was if that is nothing."""
+    recent = [new - old for new, old in zip(now, before, strict=True)]
+    counts = recent if any(recent) else now
+    p50, p99 = quantile(counts, 0.50), quantile(counts, 0.99)
+    return Latency(None if p50 is None else p50 / 1e9, None if p99 is None else p99 / 1e9)

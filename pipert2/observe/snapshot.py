@@ -1,0 +1,202 @@
+"""The snapshot that :meth:`pipert2.Pipe.status` returns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from enum import Enum
+from typing import Any, TypeVar
+
+from pipert2.errors import UnknownFlowError, UnknownNameError, UnknownRoutineError
+
+
+class PipeState(str, Enum):
+    """The states of a pipe as a whole."""
+
+    NEW = "new"
+    BUILT = "built"
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Half of the recent durations are at most *p50*, 99 % at most *p99*; seconds, to 6 %. None: none were seen."""
+
+    p50: float | None
+    p99: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RoutineStatus:
+    """One routine.
+
+    Attributes:
+        name, flow: which.
+        kind: ``"source"``, ``"middle"`` or ``"destination"``.
+        state: ``"idle"``, ``"starting"``, ``"running"``, ``"stopping"``, ``"failed"`` or ``"killed"``.
+        finished: whether its stream has ended.
+        received, sent: messages since the pipe was built.
+        rate: messages per second of late: sent for sources, else received.
+        logic_time: time in ``main_logic``, of late.
+        age: how old data is when it arrives, counted from when its source made it; of late.
+        errors: exceptions so far. last_error: what the last one said.
+        skipped: ticks of a fixed rate that were missed.
+        interrupted: messages in hand when the routine's process died.
+        busy_for: seconds that the user's code has been running on the message in hand; 0 when it does not run.
+    """
+
+    name: str
+    flow: str
+    kind: str
+    state: str
+    finished: bool
+    received: int
+    sent: int
+    rate: float
+    logic_time: Latency
+    age: Latency
+    errors: int
+    last_error: str | None
+    skipped: int
+    interrupted: int
+    busy_for: float
+
+
+@dataclass(frozen=True, slots=True)
+class WireStatus:
+    """One source to one destination.
+
+    Attributes:
+        source, destination: names of routines.
+        lossless, capacity, transmitter: its rule.
+        sent: messages published. received: messages handed to the destination. queued: messages that wait now.
+        dropped: messages that will never arrive: passed by newer ones, not sendable, or gone with a process that died.
+        rate: messages received per second, of late.
+        copied: arrays that arrived as copies because the destination holds too many views.
+        blocked_seconds: time the source has spent waiting for room. blocked: whether it waits now.
+        unlinked: whether the wire was taken away.
+    """
+
+    source: str
+    destination: str
+    lossless: bool
+    capacity: int
+    transmitter: str
+    sent: int
+    received: int
+    dropped: int
+    queued: int
+    rate: float
+    copied: int
+    blocked_seconds: float
+    blocked: bool
+    unlinked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FlowStatus:
+    """One flow's process.
+
+    Attributes:
+        name: which.
+        state: ``"starting"``, ``"running"``, ``"restarting"``, ``"failed"`` or ``"ended"``.
+        pid: its process, None while it has none (or runs inline).
+        cpu_percent: of one core, since the last snapshot. rss_bytes: its memory, shared memory it touched included.
+        restarts: so far. uptime: seconds since its process started. last_exit: how its last process ended.
+    """
+
+    name: str
+    state: str
+    pid: int | None
+    cpu_percent: float
+    rss_bytes: int
+    restarts: int
+    uptime: float
+    last_exit: str | None
+
+
+_Named = TypeVar("_Named", RoutineStatus, FlowStatus)
+
+
+@dataclass(frozen=True, slots=True)
+class PipeStatus:
+    """A pipe at one moment. ``reason`` says why it failed, ``time`` is when (seconds since the epoch)."""
+
+    name: str
+    state: PipeState
+    reason: str | None
+    time: float
+    shared_memory_bytes: int
+    routines: tuple[RoutineStatus, ...]
+    wires: tuple[WireStatus, ...]
+    flows: tuple[FlowStatus, ...]
+
+    def routine(self, name: str) -> RoutineStatus:
+        """The routine of this name.
+
+        Raises:
+            UnknownRoutineError: there is none.
+        """
+        return _find(self.routines, name, UnknownRoutineError)
+
+    def flow(self, name: str) -> FlowStatus:
+        """The flow of this name.
+
+        Raises:
+            UnknownFlowError: there is none.
+        """
+        return _find(self.flows, name, UnknownFlowError)
+
+    def wire(self, source: str, destination: str) -> WireStatus:
+        """The wire between two routines.
+
+        Raises:
+            UnknownRoutineError: there is none.
+        """
+        for wire in self.wires:
+            if (wire.source, wire.destination) == (source, destination):
+                return wire
+        raise UnknownRoutineError(f"{source} -> {destination}", [f"{w.source} -> {w.destination}" for w in self.wires])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dicts, lists, numbers and texts, fit for JSON."""
+        plain = asdict(self)
+        plain["state"] = self.state.value
+        return plain
+
+
+def _find(records: Sequence[_Named], name: str, error: type[UnknownNameError]) -> _Named:
+    for record in records:
+        if record.name == name:
+            return record
+    raise error(name, [record.name for record in records])
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """How a run went.
+
+    Attributes:
+        ok: all streams ended, and nothing failed for good.
+        reason: ``"finished"``, ``"timeout"``, ``"interrupted by SIGINT"``, or a sentence about the failure.
+        elapsed: seconds from start to end.
+        errors: exceptions in routines; they are in the log, and do not make a run not ok.
+        routines, wires, flows: as they were at the end; see :class:`PipeStatus`.
+    """
+
+    ok: bool
+    reason: str
+    elapsed: float
+    errors: int
+    routines: tuple[RoutineStatus, ...]
+    wires: tuple[WireStatus, ...]
+    flows: tuple[FlowStatus, ...]
+
+    def __str__(self) -> str:
+        lines = [f"{'ok' if self.ok else 'FAILED'} ({self.reason}) after {self.elapsed:.1f} s, {self.errors} errors"]
+        lines += [f"  {r.name}: received {r.received}, sent {r.sent}, errors {r.errors}" for r in self.routines]
+        lines += [f"  {w.source} -> {w.destination}: dropped {w.dropped}" for w in self.wires if w.dropped]
+        return "\n".join(lines)

@@ -1,0 +1,521 @@
+"""Pipe: the object people hold."""
+
+from __future__ import annotations
+
+import atexit
+import itertools
+import logging
+import os
+import signal
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from time import monotonic
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from pipert2.errors import PipeBuildError, PipeStateError, UnknownRoutineError
+from pipert2.events.bus import EventResult
+from pipert2.events.target import resolve
+from pipert2.graph.handlers import (
+    BUILT_IN_EVENTS,
+    KILL_EVENT_NAME,
+    START_EVENT_NAME,
+    STOP_EVENT_NAME,
+    UNLINK_EVENT_NAME,
+    event_handlers,
+)
+from pipert2.graph.routine import Routine
+from pipert2.graph.spec import PipeSpec, make_spec
+from pipert2.graph.transmitter import DataTransmitter
+from pipert2.graph.validation import problems
+from pipert2.graph.wire import QueueNetwork, Wire
+from pipert2.observe.monitor import Monitor
+from pipert2.observe.snapshot import PipeState, PipeStatus, RunSummary
+from pipert2.runtime.auto_pacing import INTERVAL, AutoPacing
+from pipert2.runtime.restart import Restart
+from pipert2.runtime.routine_loop import DRAIN_EVENT_NAME
+from pipert2.runtime.supervisor import TICK, Settings, Supervisor
+from pipert2.transport.board import RoutineState
+
+_numbers = itertools.count()
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Pipe:
+    """Flows of routines and the wires between them: build it, start it, send it events, join it.
+
+    Args:
+        name: shown in logs and status.
+        network: the delivery rule of wires that do not name their own.
+        logger: where the pipe's and its routines' log records go; ``logging.getLogger("pipert2.NAME")`` if left out.
+        data_transmitter: how data is placed on wires that do not say; :class:`BasicTransmitter` if left out.
+        auto_pacing_mechanism: hold sources near the rate at which their data can be used.
+        lossless: make wires lossless that do not say.
+        inline: run everything in this process, each routine in a thread, for debuggers, tests and notebooks.
+        restart: how often a flow that dies is restarted, within a minute; or a :class:`Restart` that says it in full.
+        hang_timeout: kill and restart a flow in which one call of the user's code takes longer than this, in s.
+        kill_timeout: seconds that routines have to clean up when they are killed, before their process is ended by force.
+        start_method: of multiprocessing; ``"forkserver"`` where there is one, else ``"spawn"``.
+
+    Raises:
+        TypeError, ValueError: an argument is not what it should be.
+
+    >>> from pipert2 import Pipe, destination, source
+    >>> numbers = source(lambda: iter(()), name="numbers")
+    >>> pipe = Pipe(inline=True)
+    >>> pipe.create_flow("all", True, numbers, destination(print))
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        network: QueueNetwork | None = None,
+        logger: logging.Logger | None = None,
+        data_transmitter: DataTransmitter | None = None,
+        auto_pacing_mechanism: bool = False,
+        lossless: bool = False,
+        inline: bool = False,
+        restart: int | Restart = 3,
+        hang_timeout: float | None = None,
+        kill_timeout: float = 2.0,
+        start_method: str | None = None,
+    ) -> None:
+        if data_transmitter is not None and not isinstance(data_transmitter, DataTransmitter):
+            raise TypeError(f"Pipe(data_transmitter=...): {data_transmitter!r} is not a data transmitter's instance")
+        if network is not None and not isinstance(network, QueueNetwork):
+            raise TypeError(f"Pipe(network=...): {network!r} is not a QueueNetwork's instance")
+        if hang_timeout is not None and not hang_timeout > 0:
+            raise ValueError(f"Pipe(hang_timeout=...) is a time in seconds above 0, not {hang_timeout!r}")
+        if not kill_timeout >= 0:
+            raise ValueError(f"Pipe(kill_timeout=...) is a time in seconds, 0 or more, not {kill_timeout!r}")
+        self.name = name if name is not None else f"pipe-{next(_numbers)}"
+        self.logger = logger if logger is not None else logging.getLogger(f"pipert2.{self.name}")
+        self._network = network or QueueNetwork()
+        self._data_transmitter = data_transmitter
+        self._auto_pacing = auto_pacing_mechanism
+        self._lossless = lossless
+        self._settings = Settings(
+            inline=inline,
+            restart=restart if isinstance(restart, Restart) else Restart(times=restart),
+            hang_timeout=hang_timeout,
+            kill_timeout=kill_timeout,
+            start_method=start_method,
+        )
+        self._flows: dict[str, list[Routine]] = {}
+        self._wires: list[Wire] = []
+        self._spec: PipeSpec | None = None
+        self._supervisor: Supervisor | None = None
+        self._monitor: Monitor | None = None
+        self._started = False
+        self._last_status: PipeStatus | None = None
+        self._signals: list[int] = []
+        self._lock = threading.RLock()
+
+    # --- putting it together
+
+    def create_flow(
+        self,
+        flow_name: str,
+        auto_wire: bool = True,
+        *routines: Routine,
+        data_transmitter: DataTransmitter | None = None,
+    ) -> None:
+        """Add a flow: routines that share a process.
+
+        Args:
+            flow_name: unique within the pipe.
+            auto_wire: wire the routines to one another in the order given.
+            routines: the flow's routines.
+            data_transmitter: for these wires.
+
+        Raises:
+            PipeBuildError: the name is taken, or a routine is in a flow already.
+            PipeStateError: the pipe is built already.
+            TypeError: something given is not a routine.
+        """
+        self._must_be_new("create_flow")
+        if not isinstance(flow_name, str) or not flow_name:
+            raise TypeError(f"create_flow: a flow's name is a non-empty text, not {flow_name!r}")
+        if not isinstance(auto_wire, bool):
+            raise TypeError(
+                f"create_flow({flow_name!r}, ...): the second argument, auto_wire, is True or False, not {auto_wire!r}"
+            )
+        for routine in routines:
+            if not isinstance(routine, Routine):
+                raise TypeError(
+                    f"create_flow({flow_name!r}, ...): {routine!r} is not a routine"
+                    + (", create an instance of the class" if isinstance(routine, type) else "")
+                )
+        if flow_name in self._flows:
+            raise PipeBuildError([f"there are two flows {flow_name!r}: give them different names"])
+        present = {id(routine): flow for flow, members in self._flows.items() for routine in members}
+        for number, routine in enumerate(routines):
+            if id(routine) in present or any(routine is other for other in routines[:number]):
+                flow = present.get(id(routine), flow_name)
+                raise PipeBuildError(
+                    [f"{routine!r} is in flow {flow!r} already: create another instance for flow {flow_name!r}"]
+                )
+        taken = [routine.name for members in self._flows.values() for routine in members]
+        for routine in routines:
+            routine._ensure_name(taken)
+            taken.append(routine.name)
+            routine.flow_name = flow_name
+            routine._context = _Outside(self)
+        self._flows[flow_name] = list(routines)
+        if auto_wire:
+            self._wires += [Wire(source, after, data_transmitter) for source, after in pairwise(routines)]
+
+    def link(self, *wires: Wire) -> None:
+        """Add wires.
+
+        Raises:
+            PipeStateError: the pipe is built already.
+            TypeError: something given is not a wire.
+        """
+        self._must_be_new("link")
+        for wire in wires:
+            if not isinstance(wire, Wire):
+                raise TypeError(f"link takes wires, as in link(Wire(source=a, destinations=(b,))), not {wire!r}")
+        self._wires += wires
+
+    def unlink(self, source: Routine | str, destination: Routine | str) -> None:
+        """Take the wire from one routine to another away, also while the pipe runs.
+
+        What waits on the wire is still delivered; a routine without any other input ends its stream then.
+
+        Raises:
+            UnknownRoutineError: there is no such routine, or no wire between the two.
+        """
+        start, end = (item.name if isinstance(item, Routine) else item for item in (source, destination))
+        known = [routine.name for members in self._flows.values() for routine in members]
+        for name in (start, end):
+            if name not in known:
+                raise UnknownRoutineError(name, known, f"pipe {self.name!r}")
+        pairs = [(wire.source.name, to.name) for wire in self._wires for to in wire.destinations]
+        if (start, end) not in pairs:
+            raise UnknownRoutineError(
+                end, [to for frm, to in pairs if frm == start], f"routine {start!r}, as a destination,"
+            )
+        self._wires = [
+            wire
+            if wire.source.name != start or all(to.name != end for to in wire.destinations)
+            else Wire(
+                wire.source,
+                tuple(to for to in wire.destinations if to.name != end),
+                wire.data_transmitter,
+                lossless=wire.lossless,
+                capacity=wire.capacity,
+            )
+            for wire in self._wires
+            if wire.source.name != start or any(to.name != end for to in wire.destinations)
+        ]
+        if self._supervisor is not None and self._spec is not None:
+            spec = self._spec.routine(start)
+            assert spec is not None
+            self.notify_event(UNLINK_EVENT_NAME, {spec.flow: [start]}, unlink_routine_name=end)
+
+    def build(self) -> None:
+        """Check everything, start the flows' processes, and wait until they are ready for events.
+
+        Raises:
+            PipeBuildError: what is wrong with the pipe, all of it.
+            FlowStartError: a process did not come up.
+            SharedMemoryFullError: there is no room for the wires.
+            PipeStateError: it is built already, or has ended.
+        """
+        with self._lock:
+            if self._supervisor is not None:
+                raise PipeStateError(f"pipe {self.name!r} is built already")
+            self._must_be_new("build")
+            found = problems(self._flows, self._wires, network=self._network, lossless=self._lossless)
+            if found:
+                raise PipeBuildError(found)
+            spec = make_spec(
+                self.name,
+                self._flows,
+                self._wires,
+                network=self._network,
+                lossless=self._lossless,
+                data_transmitter=self._data_transmitter,
+            )
+            routines = [routine for members in self._flows.values() for routine in members]
+            supervisor = Supervisor(spec, routines, self._settings, self.logger)
+            supervisor.start()
+            self._spec, self._supervisor = spec, supervisor
+            self._monitor = Monitor(supervisor)
+            supervisor.on_tick(self._monitor.tick, TICK)
+            if self._auto_pacing:
+                supervisor.on_tick(AutoPacing(spec, supervisor.board).tick, INTERVAL)
+            _end_at_exit(supervisor)
+
+    def _must_be_new(self, what: str) -> None:
+        if self._last_status is not None:
+            raise PipeStateError(f"{what}: pipe {self.name!r} has ended, create a new one")
+        if self._supervisor is not None:
+            raise PipeStateError(f"{what}: pipe {self.name!r} is built already")
+
+    # --- events
+
+    def notify_event(
+        self,
+        event_name: str,
+        specific_flow_routines: Mapping[str, Sequence[str]] | None = None,
+        *,
+        wait: float | None = None,
+        **params: Any,
+    ) -> dict[str, EventResult] | None:
+        """Send an event to routines. A pipe that is not built yet is built first.
+
+        Args:
+            event_name: ``"start"``, ``"stop"``, ``"kill"`` or one that routines handle with ``@events(...)``.
+            specific_flow_routines: flow names with lists of names of routines in them; an empty list is the whole flow.
+                Left out: all routines that handle the event.
+            wait: seconds to wait for what the handlers return; left out, the event is sent and forgotten.
+            params: the handlers' keyword arguments.
+
+        Returns:
+            With *wait*: by routine name what each handler returned or raised. Without: None.
+
+        Raises:
+            UnknownFlowError, UnknownRoutineError, UnknownEventError: with the nearest name that there is.
+            PipeStateError: the pipe has ended. ``stop`` and ``kill`` are then done already and do nothing.
+            UnsendableDataError: a parameter cannot be sent to another process.
+        """
+        if self._last_status is not None and event_name in (STOP_EVENT_NAME, KILL_EVENT_NAME):
+            return {} if wait is not None else None
+        if self._supervisor is None:
+            self.build()
+        assert self._supervisor is not None
+        assert self._spec is not None
+        routines = resolve(self._spec, event_name, specific_flow_routines)
+        if event_name == START_EVENT_NAME:
+            self._started = True
+        if wait is None:
+            self._supervisor.bus.send(event_name, routines, params)
+            return None
+        if not wait >= 0:
+            raise ValueError(f"notify_event(wait=...) is a time in seconds, 0 or more, not {wait!r}")
+        return self._supervisor.bus.call(event_name, routines, params, wait)
+
+    # --- running and ending
+
+    def run(self, timeout: float | None = None) -> RunSummary:
+        """Build if need be, start, wait for the end of all streams, join.
+
+        Args:
+            timeout: seconds after which sources are told to end; what they have sent is still worked on.
+
+        Returns:
+            How it went. SIGINT and SIGTERM end the run cleanly as well, the second one by force.
+        """
+        if self._supervisor is None:
+            self.build()
+        supervisor = self._supervisor
+        assert supervisor is not None
+        began = monotonic()
+        reason: str | None = None
+        with self._signals_noted():
+            self.notify_event(START_EVENT_NAME)
+            if not supervisor.wait(lambda: supervisor.settled or self._signals, timeout):
+                reason = "timeout"
+                self._drain(supervisor)
+            settled = supervisor.settled
+            if self._signals and settled is None:
+                reason = f"interrupted by {signal.Signals(self._signals[0]).name}"
+                self._drain(supervisor)
+            reason = reason or settled or "stopped"
+            failed = settled if settled not in (None, "finished", "killed") else None
+            status = self.status()
+            self._end(supervisor)
+        final = self._last_status or status
+        return RunSummary(
+            ok=failed is None and reason in ("finished", "timeout"),
+            reason=failed or reason,
+            elapsed=monotonic() - began,
+            errors=sum(routine.errors for routine in final.routines),
+            routines=final.routines,
+            wires=final.wires,
+            flows=final.flows,
+        )
+
+    def _drain(self, supervisor: Supervisor) -> None:
+        """End the sources' streams and let what is on its way arrive, for as long as routines have to clean up."""
+        assert self._spec is not None
+        sources = [routine for routine in self._spec.routines if not self._spec.inputs(routine.index)]
+        supervisor.bus.send(DRAIN_EVENT_NAME, sources, {})
+        noted = len(self._signals)
+        supervisor.wait(
+            lambda: supervisor.settled or len(self._signals) > noted, max(1.0, 2 * self._settings.kill_timeout)
+        )
+
+    def join(self, to_kill: bool = False) -> None:
+        """Wait until the pipe has been killed, or all its streams have ended and everything has arrived; then tidy up.
+
+        SIGINT (Ctrl-C) or SIGTERM while it waits stops the pipe cleanly; the second one ends it by force.
+
+        Args:
+            to_kill: kill it first.
+        """
+        supervisor = self._supervisor
+        if supervisor is None:
+            return
+        if to_kill:
+            self.notify_event(KILL_EVENT_NAME)
+        with self._signals_noted():
+            supervisor.wait(lambda: supervisor.ended or self._signals or supervisor.settled == "finished", None)
+            if self._signals:
+                self.logger.info("%s: stopping pipe %r", signal.Signals(self._signals[0]).name, self.name)
+            self._end(supervisor)
+
+    def _end(self, supervisor: Supervisor) -> None:
+        """Stop, kill, and leave nothing behind; a further signal ends it by force."""
+        supervisor.kill()
+        noted = len(self._signals)
+        if not supervisor.wait(lambda: supervisor.ended or len(self._signals) > noted, None) or not supervisor.ended:
+            supervisor.force()
+        with self._lock:
+            if self._supervisor is supervisor:
+                self._last_status = self.status()
+                self._supervisor = self._monitor = None
+        _living.pop(id(supervisor), None)
+        supervisor.close()
+
+    @contextmanager
+    def _signals_noted(self) -> Iterator[None]:
+        """While the main thread waits in here, note SIGINT and SIGTERM instead of dying of them."""
+        self._signals = []
+        supervisor = self._supervisor
+        if threading.current_thread() is not threading.main_thread() or supervisor is None:
+            yield
+            return
+
+        def note(number: int, _frame: object) -> None:
+            self._signals.append(number)
+            with supervisor.changed:
+                supervisor.changed.notify_all()
+
+        before = {number: signal.signal(number, note) for number in _SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+
+    def __enter__(self) -> Pipe:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.join(to_kill=True)
+
+    # --- what it is and how it is
+
+    def status(self) -> PipeStatus:
+        """A frozen snapshot: routines, wires, flows, with states, rates, latencies, errors. Cheap: ask often."""
+        with self._lock:
+            if self._supervisor is None or self._monitor is None:
+                if self._last_status is not None:
+                    return self._last_status
+                return PipeStatus(self.name, PipeState.NEW, None, 0.0, 0, (), (), ())
+            state, reason = self._state(self._supervisor)
+            return self._monitor.snapshot(state, reason)
+
+    def _state(self, supervisor: Supervisor) -> tuple[PipeState, str | None]:
+        if supervisor.ended:
+            return PipeState.ENDED, None
+        settled = supervisor.settled
+        if settled == "finished":
+            return PipeState.FINISHED, None
+        if settled is not None and settled != "killed":
+            return PipeState.FAILED, settled
+        active = (RoutineState.STARTING, RoutineState.RUNNING, RoutineState.STOPPING)
+        running = any(supervisor.state(index) in active for index in range(len(supervisor.spec.routines)))
+        return (PipeState.RUNNING if running else PipeState.BUILT), None
+
+    def get_pipe_structure(self) -> dict[str, Any]:
+        """The pipe's routines, wires and events.
+
+        Returns:
+            ``{"Routines": [{"flow_name", "routine_name", "events"}], "Events": [built-in event names], "Wires":
+            [{"source", "destinations", "lossless"}]}``
+        """
+        return {
+            "Routines": [
+                {
+                    "flow_name": flow,
+                    "routine_name": routine.name,
+                    "events": sorted(set(event_handlers(type(routine))) - set(BUILT_IN_EVENTS)),
+                }
+                for flow, members in self._flows.items()
+                for routine in members
+            ],
+            "Events": [START_EVENT_NAME, STOP_EVENT_NAME, KILL_EVENT_NAME],
+            "Wires": [
+                {
+                    "source": wire.source.name,
+                    "destinations": [end.name for end in wire.destinations],
+                    "lossless": wire.lossless
+                    if wire.lossless is not None
+                    else (self._lossless or self._network.put_block),
+                }
+                for wire in self._wires
+            ],
+        }
+
+    def __repr__(self) -> str:
+        return f"<Pipe {self.name!r}, {len(self._flows)} flows>"
+
+
+class _Outside:
+    """The context of a routine object in the process where the pipe was put together."""
+
+    def __init__(self, pipe: Pipe) -> None:
+        self._pipe = pipe
+
+    @property
+    def logger(self) -> logging.Logger:
+        return self._pipe.logger
+
+    def notify_event(
+        self, name: str, targets: Mapping[str, Sequence[str]] | None, wait: float | None, params: dict[str, Any]
+    ) -> Any:
+        return self._pipe.notify_event(name, targets, wait=wait, **params)
+
+    def loan(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+        return np.empty(shape, dtype)
+
+    def wait(self, seconds: float) -> bool:
+        return threading.Event().wait(seconds)
+
+    def set_rate(self, rate: float) -> None:
+        pass
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _nothing, ()  # the pipe stays where it is when its routines travel
+
+
+def _nothing() -> None:
+    return None
+
+
+_living: dict[int, Supervisor] = {}
+
+
+def _end_at_exit(supervisor: Supervisor) -> None:
+    """Make sure that the pipe ends when the interpreter does, before multiprocessing waits for its processes."""
+    if not _living:
+        atexit.register(_end_all, os.getpid())
+    _living[id(supervisor)] = supervisor
+
+
+def _end_all(pid: int) -> None:
+    if os.getpid() == pid:
+        for supervisor in list(_living.values()):
+            supervisor.close()
+        _living.clear()

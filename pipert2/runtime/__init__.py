@@ -1,0 +1,1 @@
+"""How a pipe runs on one machine: flow processes, routine loops, supervision, restart, pacing."""

@@ -1,0 +1,152 @@
+"""A flow as the supervisor sees it: something that is started, takes messages and ends."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any, Protocol
+
+from pipert2.runtime.flow_host import FlowHost
+from pipert2.runtime.flow_process import flow_main
+from pipert2.runtime.handover import Parcel, start_process
+from pipert2.runtime.messages import Exit, Launch, Ready
+from pipert2.runtime.outbox import Outbox
+from pipert2.transport.memory import Arena
+
+
+class FlowHandle(Protocol):
+    """One life of a flow, from its start to its end."""
+
+    started: float
+
+    def start(self) -> None: ...
+
+    def send(self, message: Any) -> None: ...
+
+    @property
+    def pid(self) -> int | None: ...
+
+    @property
+    def alive(self) -> bool: ...
+
+    def terminate(self) -> None: ...
+
+    def kill(self) -> None: ...
+
+    @property
+    def exit_cause(self) -> str: ...
+
+    def close(self) -> None: ...
+
+
+class ProcessFlow:
+    """A flow in a process of its own. The supervisor waits on :attr:`connection` and :attr:`sentinel`."""
+
+    def __init__(self, launch: Launch, context: Any) -> None:
+        self.connection, child = context.Pipe()
+        self._child: Connection | None = child
+        orphanage = self.connection if context.get_start_method() == "fork" else None
+        self._process = context.Process(
+            target=flow_main, args=(Parcel(launch), child, orphanage), name=f"pipert2-{launch.flow}"
+        )
+        self._outbox: Outbox | None = None
+        self.started = 0.0
+        self._name = launch.flow
+
+    def start(self) -> None:
+        """Start the process; raises what pickling the launch raises."""
+        try:
+            start_process(self._process)
+        finally:
+            assert self._child is not None
+            self._child.close()
+            self._child = None
+        self.started = time.monotonic()
+        self._outbox = Outbox(self.connection, f"pipert2-to-{self._name}")
+
+    def send(self, message: Any) -> None:
+        assert self._outbox is not None
+        self._outbox.put(message)
+
+    @property
+    def sentinel(self) -> int:
+        return int(self._process.sentinel)
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self.alive else None
+
+    @property
+    def alive(self) -> bool:
+        return bool(self.started) and self._process.is_alive()
+
+    def terminate(self) -> None:
+        self._process.terminate()
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    @property
+    def exit_cause(self) -> str:
+        code = self._process.exitcode
+        if code is None:
+            return "still running"
+        if code < 0:
+            try:
+                return f"killed by signal {signal.Signals(-code).name}"
+            except ValueError:
+                return f"killed by signal {-code}"
+        return f"exit code {code}"
+
+    def close(self) -> None:
+        """Let go of the process, which has ended."""
+        if self.started:
+            self._process.join()
+        if self._outbox is not None:
+            self._outbox.close(0.0)
+        self.connection.close()
+        self._process.close()
+
+
+class InlineFlow:
+    """A flow whose routines are threads of this process."""
+
+    def __init__(self, launch: Launch, arena: Arena, receive: Callable[[Any], None]) -> None:
+        self._launch = launch
+        self._arena = arena
+        self._receive = receive
+        self._host: FlowHost | None = None
+        self.started = 0.0
+
+    def start(self) -> None:
+        self._host = FlowHost(self._launch, self._arena, self._receive)
+        self.started = time.monotonic()
+        self._receive(Ready())
+
+    def send(self, message: Any) -> None:
+        if self._host is not None:
+            self._host.handle(message)
+
+    @property
+    def pid(self) -> int | None:
+        return None
+
+    @property
+    def alive(self) -> bool:
+        return self._host is not None and not self._host.ended(0.0)
+
+    def terminate(self) -> None:
+        """A thread cannot be ended from outside."""
+
+    kill = terminate
+
+    @property
+    def exit_cause(self) -> str:
+        return "ended"
+
+    def close(self) -> None:
+        if self._host is not None:
+            self._host.handle(Exit(0.0))
+        self._host = None

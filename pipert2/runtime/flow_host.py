@@ -1,0 +1,187 @@
+"""A flow at work: its routines' loops, their edges, and the way to the main process."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from time import monotonic
+from typing import Any
+
+from pipert2.errors import PipertError, PipeStateError, SharedMemoryFullError
+from pipert2.events.bus import EventCall, EventResult
+from pipert2.events.target import resolve
+from pipert2.graph.handlers import KILL_EVENT_NAME
+from pipert2.runtime.messages import (
+    EventAnswer,
+    EventReply,
+    EventRequest,
+    Exit,
+    Launch,
+    SegmentReply,
+    SegmentRequest,
+    Send,
+    StateChange,
+)
+from pipert2.runtime.routine_loop import Command, RoutineLoop
+from pipert2.transport.board import Board, RoutineState
+from pipert2.transport.local import LocalEdge
+from pipert2.transport.memory import Arena, Bell
+from pipert2.transport.outlet import Outlet
+from pipert2.transport.pool import SlotPool
+from pipert2.transport.ring import RingReceiver, RingSender, ring_key
+from pipert2.transport.segment import Segments
+
+BOARD_KEY = "board"
+ANSWER_TIMEOUT = 30.0
+"""Seconds to wait for the main process to make a segment; it does nothing that takes long."""
+
+
+def bell_key(routine: int) -> str:
+    """The key of a routine's bell in its arena."""
+    return f"b{routine:x}"
+
+
+class FlowHost:
+    """Runs the routines of one flow, in a process of its own or inline.
+
+    Args:
+        launch: what to run.
+        arena: where shared memory and bells are found.
+        send: hands a message to the main process; never blocks.
+    """
+
+    def __init__(self, launch: Launch, arena: Arena, send: Send) -> None:
+        self._spec = spec = launch.spec
+        self._send = send
+        self._arena = arena
+        self._requests = itertools.count(1)
+        self._pending: dict[int, tuple[threading.Event, list[Any]]] = {}
+        self._bells: dict[int, Bell] = {}
+        board = Board(arena.open(BOARD_KEY), len(spec.routines))
+        self._segments = Segments(arena, self._bell)
+        carriers = {
+            routine.index: frozenset(edge.index for edge in spec.carriers(routine.index)) for routine in spec.routines
+        }
+        self.loops: dict[int, RoutineLoop] = {}
+        for index, routine in zip(spec.flows[launch.flow], launch.routines, strict=True):
+            logger = logging.getLogger(f"{launch.logger}.{launch.flow}.{spec.routines[index].name}")
+            self.loops[index] = RoutineLoop(spec, spec.routines[index], routine, board, self._bell(index), self, logger)
+        local = {
+            edge.index: LocalEdge(
+                edge, board, self._bell(edge.destination), self._bell(edge.source), self.loops[edge.source]
+            )
+            for index in self.loops
+            for edge in spec.outputs(index)
+            if not edge.crosses
+        }
+        for index, loop in self.loops.items():
+            senders = [
+                local[edge.index]
+                if not edge.crosses
+                else RingSender(
+                    edge, board, arena.open(ring_key(edge.index)), self._bell(edge.destination), loop.fence, loop
+                )
+                for edge in spec.outputs(index)
+                if not board.words[board.edge(edge.index) + 6]  # unlinked before the flow was restarted
+            ]
+            receivers = [
+                local[edge.index]
+                if not edge.crosses
+                else RingReceiver(
+                    edge,
+                    board,
+                    arena.open(ring_key(edge.index)),
+                    self._segments,
+                    self._bell(edge.source),
+                    spec.routines[edge.source].name,
+                    edge.transmitter.receive(),
+                )
+                for edge in spec.inputs(index)
+            ]
+            pool = SlotPool(index, spec.carriers(index), board, self._segments, loop.fence, loop, self._grower(index))
+            pool.adopt([number for number in launch.segments if self._segments.get(number).owner == index])
+            loop.connect(receivers, Outlet(senders, pool, self._segments, lambda owner, edge: edge in carriers[owner]))
+        for loop in self.loops.values():
+            loop.thread.start()
+
+    def _bell(self, routine: int) -> Bell:
+        bell = self._bells.get(routine)
+        if bell is None:
+            bell = self._bells[routine] = self._arena.bell(bell_key(routine))
+        return bell
+
+    def _grower(self, owner: int) -> Callable[[int, int], int]:
+        def grow(slot_size: int, slots: int) -> int:
+            number = self._ask(lambda request: SegmentRequest(request, owner, slot_size, slots), ANSWER_TIMEOUT)
+            if isinstance(number, SharedMemoryFullError):
+                raise number
+            if number is None:
+                raise SharedMemoryFullError(slot_size * slots, 0, "time: the main process did not answer")
+            return int(number)
+
+        return grow
+
+    def _ask(self, make: Callable[[int], Any], timeout: float) -> Any:
+        """Send a request to the main process and wait for its reply; None if none came in time."""
+        number = next(self._requests)
+        answered, box = self._pending[number] = (threading.Event(), [])
+        self._send(make(number))
+        answered.wait(timeout)
+        self._pending.pop(number, None)
+        return box[0] if box else None
+
+    def handle(self, message: Any) -> None:
+        """Take a message from the main process. Never blocks."""
+        if isinstance(message, EventCall):
+            for index in message.routines:
+                self.loops[index].post(Command(message.number, message.name, message.params))
+        elif isinstance(message, EventReply | SegmentReply):
+            pending = self._pending.get(message.request)
+            if pending is not None:
+                pending[1].append(message.results if isinstance(message, EventReply) else message.segment)
+                pending[0].set()
+        elif isinstance(message, Exit):
+            for loop in self.loops.values():
+                loop.post(Command(0, KILL_EVENT_NAME, {}))
+        else:
+            raise PipertError(f"a flow got a message it does not know: {message!r}")
+
+    def ended(self, timeout: float) -> bool:
+        """Wait until all routines have ended for good; False if some have not within *timeout* seconds."""
+        deadline = monotonic() + timeout
+        for loop in self.loops.values():
+            loop.thread.join(max(0.0, deadline - monotonic()))
+        return not any(loop.thread.is_alive() for loop in self.loops.values())
+
+    # --- what the loops call
+
+    def answer(self, number: int, routine: int, value: Any, error: tuple[str, str] | None) -> None:
+        self._send(EventAnswer(number, routine, value, error))
+
+    def state_changed(self, routine: int, state: RoutineState, finished: bool, reason: str) -> None:
+        self._send(StateChange(routine, state, finished, reason))
+
+    def notify_event(
+        self,
+        sender: int | None,
+        name: str,
+        targets: Mapping[str, Sequence[str]] | None,
+        wait: float | None,
+        params: dict[str, Any],
+    ) -> dict[str, EventResult] | None:
+        routines = resolve(self._spec, name, targets)
+        indices = tuple(routine.index for routine in routines)
+        if wait is None:
+            self._send(EventRequest(0, name, indices, params, 0.0))
+            return None
+        if sender in indices:
+            raise PipeStateError(
+                f"routine {self._spec.routines[sender].name!r} would wait for itself to answer {name!r}: "
+                "name the other routines, or leave out wait="
+            )
+        results = self._ask(lambda request: EventRequest(request, name, indices, params, wait), wait + ANSWER_TIMEOUT)
+        if results is None:
+            raise PipeStateError(f"the main process did not answer to {name!r}")
+        return dict(results)

@@ -1,0 +1,91 @@
+"""What runs in a flow's process."""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import signal
+import sys
+import traceback
+from multiprocessing.connection import Connection
+from typing import Any
+
+from pipert2.runtime.flow_host import FlowHost
+from pipert2.runtime.handover import Parcel, install_in_main
+from pipert2.runtime.log_forwarding import ForwardingHandler
+from pipert2.runtime.messages import Died, Exit, Launch, Ready
+from pipert2.runtime.outbox import Outbox
+from pipert2.transport.codec import loads
+from pipert2.transport.memory import SharedArena
+
+ORPHAN_GRACE = 1.0
+"""Seconds for cleanup when the main process is gone."""
+
+
+def flow_main(parcel: Parcel, connection: Connection, orphanage: Connection | None = None) -> None:
+    """Run a flow until the main process says to end, or is gone.
+
+    Args:
+        parcel: a :class:`Launch`.
+        connection: to the main process.
+        orphanage: the main process's end of the connection, where a forked process has inherited it.
+    """
+    if orphanage is not None:
+        orphanage.close()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all processes; the main one decides what it means
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    faulthandler.enable()
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(line_buffering=True)  # what a routine prints is not lost when its process is killed
+    outbox = Outbox(connection, "pipert2-outbox")
+    try:
+        launch: Launch = parcel.open()
+        install_in_main(launch.main_classes)
+        _forward_logs(launch, outbox)
+        host = FlowHost(launch, SharedArena(launch.prefix), outbox.put)
+    except BaseException as error:
+        outbox.put(Died(f"{type(error).__name__}: {error}", traceback.format_exc()))
+        outbox.close(5.0)
+        return
+    outbox.put(Ready())
+    if not host.ended(_serve(host, connection)):
+        _flush()
+        outbox.close(0.5)
+        os._exit(1)
+    outbox.close(5.0)
+    _flush()
+
+
+def _serve(host: FlowHost, connection: Connection) -> float:
+    """Hand messages to the host until it is to end; the seconds it may take for that."""
+    while True:
+        try:
+            message: Any = loads(connection.recv_bytes())
+        except (EOFError, OSError):
+            host.handle(Exit(ORPHAN_GRACE))
+            return ORPHAN_GRACE
+        except Exception:
+            logging.getLogger(__name__).exception("an event for this flow cannot be read here")
+            continue
+        host.handle(message)
+        if isinstance(message, Exit):
+            return message.grace
+
+
+def _forward_logs(launch: Launch, outbox: Outbox) -> None:
+    handler = ForwardingHandler(outbox.wake)
+    outbox.logs = handler
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger(launch.logger).setLevel(launch.level)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            pass

@@ -1,0 +1,187 @@
+"""Handing a flow over to its process: by value, without importing the user's script there."""
+
+from __future__ import annotations
+
+import copyreg
+import enum
+import io
+import multiprocessing
+import pickle
+import sys
+import threading
+from collections import ChainMap
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from multiprocessing import context as mp_context
+from multiprocessing import reduction, spawn
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+import cloudpickle
+
+from pipert2.graph.data import Data
+from pipert2.graph.routine import Routine
+
+_DATA_CLASSES = (Data, tuple, enum.Enum, BaseException, dict)
+_PRELOAD = "pipert2.runtime.flow_process"
+
+
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+    """cloudpickle that can also send what multiprocessing can: locks, queues, values, connections, sockets."""
+
+    dispatch_table = ChainMap(
+        reduction.ForkingPickler._extra_reducers,  # type: ignore[attr-defined]
+        getattr(cloudpickle.Pickler, "dispatch_table", copyreg.dispatch_table),
+    )
+
+
+def _dumps(value: Any) -> bytes:
+    file = io.BytesIO()
+    _Pickler(file, pickle.HIGHEST_PROTOCOL).dump(value)
+    return file.getvalue()
+
+
+class Parcel:
+    """A value that is pickled by value when a process is started with it, and opened by :meth:`open` in there."""
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+        self._packed: bytes | None = None
+
+    def __reduce__(self) -> Any:
+        return _parcel, (_dumps(self._value),)
+
+    def open(self) -> Any:
+        """The value; raises whatever unpickling it raises."""
+        return self._value if self._packed is None else pickle.loads(self._packed)
+
+
+def _parcel(packed: bytes) -> Parcel:
+    parcel = Parcel(None)
+    parcel._packed = packed
+    return parcel
+
+
+class _Probe:
+    """Stands for a process being started, so that it can be tried whether something can be handed to one."""
+
+    @staticmethod
+    def duplicate_for_child(fd: int) -> int:
+        return fd
+
+
+def untransferable(routines: Iterable[Routine]) -> list[str]:
+    """For each attribute that cannot go to another process a sentence with routine, attribute and reason."""
+    found = []
+    for routine in routines:
+        bad = []
+        for name, value in vars(routine).items():
+            reason = _refusal(value)
+            if reason is not None:
+                bad.append(
+                    f"{type(routine).__name__} {routine.name!r}: its attribute {name!r} ({type(value).__name__}) "
+                    f"cannot be handed to the flow's process ({reason}): make it in setup(), which runs there"
+                    + _multiprocessing_hint(value)
+                )
+        if not bad:
+            reason = _refusal(routine)
+            if reason is not None:
+                bad.append(
+                    f"{type(routine).__name__} {routine.name!r} cannot be handed to the flow's process ({reason}): "
+                    "look at the global variables that its methods use"
+                )
+        found += bad
+    return found
+
+
+def _refusal(value: Any) -> str | None:
+    before = mp_context.get_spawning_popen()
+    mp_context.set_spawning_popen(_Probe())  # type: ignore[arg-type]
+    try:
+        _dumps(value)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}".strip().rstrip(":.")
+    finally:
+        mp_context.set_spawning_popen(before)
+    return None
+
+
+def _multiprocessing_hint(value: Any) -> str:
+    if not type(value).__module__.startswith("multiprocessing."):
+        return ""
+    return f', or make it with multiprocessing.get_context("{default_start_method()}")'
+
+
+def data_classes_of_main() -> dict[str, type]:
+    """The classes of the user's script that its data is likely made of, so that every flow knows them by name."""
+    main = sys.modules.get("__main__")
+    return {
+        name: value
+        for name, value in list(vars(main).items() if main is not None else ())
+        if isinstance(value, type)
+        and value.__module__ == "__main__"
+        and value.__qualname__ == name
+        and (hasattr(value, "__dataclass_fields__") or issubclass(value, _DATA_CLASSES))
+        and _refusal(value) is None
+    }
+
+
+def install_in_main(classes: dict[str, type]) -> None:
+    """Make the script's data classes known to pickle in a flow's process."""
+    main = sys.modules["__main__"]
+    for name, value in classes.items():
+        if not hasattr(main, name):
+            setattr(main, name, value)
+
+
+def default_start_method() -> str:
+    """The start method flows use where nothing else is said."""
+    return "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+
+
+def start_context(method: str | None) -> Any:
+    """The multiprocessing context for a start method.
+
+    Raises:
+        ValueError: this platform has no such start method.
+    """
+    known = multiprocessing.get_all_start_methods()
+    method = method or default_start_method()
+    if method not in known:
+        raise ValueError(f"Pipe(start_method=...): this platform has {', '.join(map(repr, known))}, not {method!r}")
+    context = multiprocessing.get_context(method)
+    if method == "forkserver":
+        context.set_forkserver_preload([_PRELOAD])
+    return context
+
+
+_starting = threading.Lock()
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """While a process is started: do not tell it where the user's script is.
+
+    Otherwise it would run the script again to find its functions, and a script without an ``if __name__`` guard would
+    build its pipe again in there. What the flow needs of it travels by value.
+    """
+    original = spawn.get_preparation_data
+
+    def without_main(name: str) -> dict[str, Any]:
+        data = original(name)
+        data.pop("init_main_from_name", None)
+        data.pop("init_main_from_path", None)
+        return data
+
+    with _starting:
+        spawn.get_preparation_data = without_main
+        try:
+            yield
+        finally:
+            spawn.get_preparation_data = original
+
+
+def start_process(process: BaseProcess) -> None:
+    """Start a process that gets everything by value."""
+    with _without_main():
+        process.start()

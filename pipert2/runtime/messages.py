@@ -1,0 +1,122 @@
+"""What the main process and a flow say to each other."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pipert2.errors import SharedMemoryFullError
+from pipert2.events.bus import EventResult
+from pipert2.graph.routine import Routine
+from pipert2.graph.spec import PipeSpec
+from pipert2.transport.board import RoutineState
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """All that a flow's process needs: the pipe's description, its own routines, where the shared memory is."""
+
+    spec: PipeSpec
+    flow: str
+    prefix: str
+    routines: tuple[Routine, ...]
+    segments: tuple[int, ...]
+    logger: str
+    level: int
+    main_classes: dict[str, type]
+
+
+# --- from the main process to a flow; EventCall too
+
+
+@dataclass(frozen=True, slots=True)
+class EventReply:
+    """The results of an event that a routine of the flow waits for."""
+
+    request: int
+    results: dict[str, EventResult]
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentReply:
+    """The segment a pool asked for, or why there is none."""
+
+    request: int
+    segment: int | SharedMemoryFullError
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """End: stop all routines, clean up within *grace* seconds, leave."""
+
+    grace: float
+
+
+# --- from a flow to the main process
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The flow is up; its routines are idle."""
+
+
+@dataclass(frozen=True, slots=True)
+class Died:
+    """The flow could not come up."""
+
+    reason: str
+    traceback: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventRequest:
+    """A routine sends an event; *request* is 0 if it does not wait for the results."""
+
+    request: int
+    name: str
+    routines: tuple[int, ...]
+    params: dict[str, Any]
+    wait: float
+
+
+@dataclass(frozen=True, slots=True)
+class EventAnswer:
+    """What a routine's handler returned, or the reason and traceback of its failure."""
+
+    number: int
+    routine: int
+    value: Any = None
+    error: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentRequest:
+    """A pool needs *slots* more slots of *slot_size* bytes."""
+
+    request: int
+    owner: int
+    slot_size: int
+    slots: int
+
+
+@dataclass(frozen=True, slots=True)
+class StateChange:
+    """A routine is in another state; *reason* says why it failed."""
+
+    routine: int
+    state: RoutineState
+    finished: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecords:
+    """Log records of the flow, and how many were dropped before them."""
+
+    records: tuple[logging.LogRecord, ...]
+    dropped: int = 0
+
+
+Send = Callable[[Any], None]

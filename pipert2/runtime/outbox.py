@@ -1,0 +1,79 @@
+"""Messages on their way through a connection, sent by a thread so that nobody waits for a slow reader."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from multiprocessing.connection import Connection
+from typing import Any
+
+from pipert2.errors import UnsendableDataError
+from pipert2.events.bus import EventCall
+from pipert2.runtime.log_forwarding import ForwardingHandler
+from pipert2.runtime.messages import EventAnswer, LogRecords
+from pipert2.transport.codec import dumps_plain
+
+
+class Outbox:
+    """Sends messages in order; log records, if there is a handler for them, whenever nothing else waits."""
+
+    def __init__(self, connection: Connection, name: str) -> None:
+        self._connection = connection
+        self._messages: deque[bytes] = deque()
+        self.wake = threading.Event()
+        self.logs: ForwardingHandler | None = None
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def put(self, message: Any) -> None:
+        """Send *message* as soon as may be.
+
+        Raises:
+            UnsendableDataError: it cannot be pickled. An answer that cannot be becomes the answer that says so.
+        """
+        try:
+            data = dumps_plain(message)
+        except UnsendableDataError as error:
+            if not isinstance(message, EventAnswer):
+                raise _blame(message, error) from error
+            failure = f"what the handler returned cannot be sent: {error}"
+            data = dumps_plain(EventAnswer(message.number, message.routine, None, (failure, "")))
+        self._messages.append(data)
+        self.wake.set()
+
+    def _run(self) -> None:
+        while True:
+            self.wake.wait()
+            self.wake.clear()
+            try:
+                while self._messages or self._has_logs():
+                    while self._messages:
+                        self._connection.send_bytes(self._messages[0])
+                        self._messages.popleft()
+                    self._send_logs()
+            except (OSError, ValueError):
+                return  # the other side is gone, and whoever watches it knows
+            if self._closing:
+                return
+
+    def _has_logs(self) -> bool:
+        return self.logs is not None and bool(self.logs.queue)
+
+    def _send_logs(self) -> None:
+        if self.logs is not None:
+            records, dropped = self.logs.fetch()
+            if records:
+                self._connection.send_bytes(dumps_plain(LogRecords(records, dropped)))
+
+    def close(self, timeout: float) -> None:
+        """Send what waits, but for no longer than *timeout* seconds."""
+        self._closing = True
+        self.wake.set()
+        self._thread.join(timeout)
+
+
+def _blame(message: Any, error: UnsendableDataError) -> UnsendableDataError:
+    if isinstance(message, EventCall) or hasattr(message, "params"):
+        return UnsendableDataError(f"the parameters of event {message.name!r}", error.reason)
+    return error

@@ -1,0 +1,505 @@
+"""The life of one routine: its thread, its states, its loop.
+
+Everything of the user's runs in this thread: ``setup``, ``main_logic``, ``cleanup`` and event handlers, one at a time.
+What others want of the routine is put into its inbox and its bell is rung; the loop looks there between two messages.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import threading
+import traceback
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
+from time import monotonic, monotonic_ns
+from types import GeneratorType
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from pipert2.errors import PipertError, UnreadableDataError
+from pipert2.graph.handlers import KILL_EVENT_NAME, START_EVENT_NAME, STOP_EVENT_NAME, UNLINK_EVENT_NAME, event_handlers
+from pipert2.graph.routine import EndOfStream, Routine
+from pipert2.graph.spec import PipeSpec, RoutineSpec
+from pipert2.graph.validation import has_logic
+from pipert2.runtime.histogram import Sampler
+from pipert2.runtime.pacing import SECOND, Ticker
+from pipert2.transport import board as b
+from pipert2.transport.board import Board, RoutineState
+from pipert2.transport.envelope import Message, origin_of
+from pipert2.transport.local import LocalEdge
+from pipert2.transport.memory import Bell, Fence
+from pipert2.transport.outlet import Outlet
+from pipert2.transport.ring import Interrupted, RingReceiver
+
+DRAIN_EVENT_NAME = "pipert2.drain"
+"""Ends a source's stream after the message in hand, so that the pipe runs empty."""
+
+_ENDING = (STOP_EVENT_NAME, KILL_EVENT_NAME)
+_LONGEST_PAUSE = 1.0  # seconds between two calls of a source that keeps failing
+
+
+class Command(NamedTuple):
+    """An event for this routine; *number* is 0 when nobody waits for the answer."""
+
+    number: int
+    name: str
+    params: dict[str, Any]
+
+
+class Host(Protocol):
+    """What a routine's loop needs of the flow around it."""
+
+    def answer(self, number: int, routine: int, value: Any, error: tuple[str, str] | None) -> None: ...
+
+    def state_changed(self, routine: int, state: RoutineState, finished: bool, reason: str) -> None: ...
+
+    def notify_event(
+        self,
+        sender: int | None,
+        name: str,
+        targets: Mapping[str, Sequence[str]] | None,
+        wait: float | None,
+        params: dict[str, Any],
+    ) -> Any: ...
+
+
+class _End(Enum):
+    STOPPED = "stopped"
+    KILLED = "killed"
+    FINISHED = "finished"
+
+
+class RoutineLoop:
+    """Runs one routine. It is the routine's context and its senders' waiter as well.
+
+    Args:
+        pipe: the pipe's description.
+        spec: the routine's own.
+        routine: the user's object.
+        board: where its counters are.
+        bell: what wakes it.
+        host: the flow it runs in.
+        logger: the routine's logger.
+    """
+
+    def __init__(
+        self,
+        pipe: PipeSpec,
+        spec: RoutineSpec,
+        routine: Routine,
+        board: Board,
+        bell: Bell,
+        host: Host,
+        logger: logging.Logger,
+    ) -> None:
+        self.spec = spec
+        self.routine = routine
+        self.logger = logger
+        self.fence = Fence()
+        self._pipe = pipe
+        self._board = board
+        self._words = board.words
+        self._row = board.routine(spec.index)
+        self._bell = bell
+        self._host = host
+        self._inbox: deque[Command] = deque()
+        self._handlers = event_handlers(type(routine))
+        self._receivers: list[RingReceiver | LocalEdge] = []
+        self._outlet: Outlet | None = None
+        self._turn = 0
+        self._ticker = Ticker()
+        self._const_period = 0
+        self._sampler = Sampler(self._words, self._row + b.LOGIC, self._row + b.AGE)
+        self._wanted: _End | None = None
+        self._ending: list[Command] = []
+        self._starting: Command | None = None
+        self._failures = 0
+        self._words[self._row + b.SLEEPING] = 0
+        self._words[self._row + b.BUSY_SINCE] = 0
+        self.thread = threading.Thread(target=self._live, name=f"pipert2-{spec.name}", daemon=True)
+        routine._context = self
+        routine.flow_name = spec.flow
+        self.set_rate(routine._rate)
+
+    def connect(self, receivers: Sequence[RingReceiver | LocalEdge], outlet: Outlet) -> None:
+        """Give the loop its edges; then start its thread."""
+        self._receivers = list(receivers)
+        self._outlet = outlet
+
+    def post(self, command: Command) -> None:
+        """Put something into the inbox, from any thread."""
+        self._inbox.append(command)
+        self._bell.ring()
+
+    # --- what the routine's user calls (RoutineContext)
+
+    def notify_event(
+        self, name: str, targets: Mapping[str, Sequence[str]] | None, wait: float | None, params: dict[str, Any]
+    ) -> Any:
+        own = threading.current_thread() is self.thread
+        with self._not_busy():
+            return self._host.notify_event(self.spec.index if own else None, name, targets, wait, params)
+
+    def loan(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+        if self._outlet is None or threading.current_thread() is not self.thread:
+            return np.empty(shape, dtype)
+        return self._outlet.loan(shape, dtype)
+
+    def wait(self, seconds: float) -> bool:
+        deadline = monotonic() + seconds
+        with self._not_busy():
+            while not self._inbox:
+                left = deadline - monotonic()
+                if left <= 0:
+                    break
+                self._bell.wait(left)
+        return any(command.name in (*_ENDING, DRAIN_EVENT_NAME) for command in tuple(self._inbox))
+
+    def set_rate(self, rate: float) -> None:
+        self._const_period = round(SECOND / rate) if rate > 0 else 0
+
+    @contextlib.contextmanager
+    def _not_busy(self) -> Any:
+        """While the user's code waits in a call of ours it does not hang."""
+        busy = self._row + b.BUSY_SINCE
+        before = self._words[busy]
+        self._words[busy] = 0
+        try:
+            yield
+        finally:
+            self._words[busy] = monotonic_ns() if before else 0
+
+    # --- what the routine's senders call (Waiter)
+
+    def check(self) -> None:
+        """Handle events while a send waits; :class:`Interrupted` if the routine is to end at once."""
+        if self._words[self._row + b.BUSY_SINCE]:  # inside main_logic, in loan(): no handler may run now
+            if any(command.name in _ENDING for command in tuple(self._inbox)):
+                raise Interrupted
+            return
+        self._attend()
+        if self._wanted in (_End.STOPPED, _End.KILLED):
+            raise Interrupted
+
+    def sleep(self, waiting_for: str) -> None:
+        if not self._bell.wait(self._pipe.patience):
+            self.logger.debug("%s waits for %s", self.spec.name, waiting_for)
+
+    def wake(self) -> None:
+        self._bell.ring()
+
+    # --- life
+
+    def _live(self) -> None:
+        while True:
+            self._set_state(RoutineState(self._words[self._row + b.STATE]), "")
+            if not self._await_start():
+                break
+            self._session()
+            if self._wanted is _End.KILLED:
+                break
+        if self._outlet is not None:
+            self._outlet.abandon()
+        self._set_state(RoutineState.KILLED, "")
+        self._answer_all(self._ending)
+        self._answer_all(self._inbox)
+
+    def _await_start(self) -> bool:
+        """Idle: handle events until the routine is to start; False if it is to end for good."""
+        self._wanted = None
+        while True:
+            while self._inbox:
+                command = self._inbox.popleft()
+                if command.name == START_EVENT_NAME:
+                    self._starting = command
+                    return True
+                if command.name == KILL_EVENT_NAME:
+                    self._ending.append(command)
+                    return False
+                if command.name in (STOP_EVENT_NAME, DRAIN_EVENT_NAME):
+                    self._answer(command, None)
+                else:
+                    self._handle(command)
+            self._sleep()
+
+    def _session(self) -> None:
+        """From start to stop: setup, the loop, cleanup."""
+        words, row = self._words, self._row
+        words[row + b.FINISHED] = 0
+        self._set_state(RoutineState.STARTING, "")
+        failure = self._call_user("setup", self.routine.setup)
+        if self._starting is not None:
+            self._answer(self._starting, None, failure)
+            self._starting = None
+        if failure is not None:
+            self._set_state(RoutineState.FAILED, failure[0])
+            return
+        assert self._outlet is not None
+        self._outlet.reopen()
+        self._ticker.reset()
+        self._failures = 0
+        self._set_state(RoutineState.RUNNING, "")
+        try:
+            self._outlet.resume()
+            end = self._consume() if self._receivers else self._produce()
+        except Interrupted:
+            end = self._interrupted()
+        self._wanted = end
+        self._set_state(RoutineState.STOPPING, "")
+        if end is _End.FINISHED:
+            self._outlet.end()
+        failure = self._call_user("cleanup", self.routine.cleanup)
+        if end is _End.FINISHED:
+            words[row + b.FINISHED] = 1
+        if failure is not None:
+            self._set_state(RoutineState.FAILED, failure[0])
+        elif end is not _End.KILLED:
+            self._set_state(RoutineState.IDLE, "")
+        if end is not _End.KILLED:
+            self._answer_all(self._ending)
+
+    def _interrupted(self) -> _End:
+        """The end that broke off a send."""
+        self._attend()
+        return self._wanted or _End.STOPPED
+
+    # --- the loops
+
+    def _produce(self) -> _End:
+        if not has_logic(self.routine):
+            return self._only_handle_events()
+        words, busy, sent = self._words, self._row + b.BUSY_SINCE, self._row + b.SENT
+        inbox, sampler, index = self._inbox, self._sampler, self.spec.index
+        assert self._outlet is not None
+        send = self._outlet.send
+        logic: Callable[[], Any] = self.routine.main_logic
+        stream: GeneratorType[Any, Any, Any] | None = None
+        sequence: int = words[sent]
+        pace = self._row + b.PACE_NS
+        try:
+            while True:
+                if inbox or self._wanted is not None:
+                    self._attend()
+                    if self._wanted is not None:
+                        return self._wanted
+                if (self._const_period or words[pace]) and not self._await_tick():
+                    continue
+                began = words[busy] = monotonic_ns()
+                try:
+                    data = logic()
+                    if type(data) is GeneratorType and stream is None:
+                        stream = data
+                        logic = stream.__next__
+                        continue
+                except (EndOfStream, StopIteration):
+                    return _End.FINISHED
+                except Interrupted:
+                    return self._interrupted()
+                except BaseException as error:
+                    words[busy] = 0
+                    self._failed("main_logic", error)
+                    if stream is not None:
+                        return _End.FINISHED  # a generator that raised has ended
+                    self._pause_after_failure()
+                    continue
+                finally:
+                    words[busy] = 0
+                done = monotonic_ns()
+                sampler.countdown -= 1
+                if sampler.countdown <= 0:
+                    sampler.record(began, done, None)
+                if data is None:
+                    continue
+                sequence += 1
+                words[sent] = sequence
+                try:
+                    send(data, origin_of(index, sequence), done)
+                except Interrupted:
+                    return self._interrupted()
+                except Exception as error:
+                    self._failed("sending", error)
+                data = None
+                self._failures = 0
+        finally:
+            if stream is not None:
+                self._call_user("main_logic", stream.close)
+
+    def _consume(self) -> _End:
+        words, busy, sent = self._words, self._row + b.BUSY_SINCE, self._row + b.SENT
+        inbox, sampler = self._inbox, self._sampler
+        assert self._outlet is not None
+        send = self._outlet.send if self._outlet.senders else None
+        logic: Callable[[Any], Any] = self.routine.main_logic
+        take = self._receivers[0].take if len(self._receivers) == 1 else self._take_in_turn
+        while True:
+            if inbox or self._wanted is not None:
+                self._attend()
+                if self._wanted is not None:
+                    return self._wanted
+                send = self._outlet.send if self._outlet.senders else None
+            if self._const_period and self._has_data() and not self._await_tick():
+                continue
+            try:
+                message: Message | None = take()
+            except UnreadableDataError as error:
+                self._failed("receiving", error)
+                continue
+            if message is None:
+                if all(receiver.ended() for receiver in self._receivers):
+                    return _End.FINISHED
+                self._sleep()
+                continue
+            data, origin, born, _, attempt = message
+            message = None
+            began = words[busy] = monotonic_ns()
+            try:
+                data = logic(data)
+            except Interrupted:
+                return self._interrupted()
+            except BaseException as error:
+                words[busy] = 0
+                data = None
+                self._failed("main_logic", error)
+                continue
+            words[busy] = 0
+            sampler.countdown -= 1
+            if sampler.countdown <= 0:
+                sampler.record(began, monotonic_ns(), born)
+            if data is None:
+                continue
+            if send is not None:
+                words[sent] += 1
+                try:
+                    send(data, origin, born, attempt)
+                except Interrupted:
+                    return self._interrupted()
+                except Exception as error:
+                    self._failed("sending", error)
+            data = None
+
+    def _only_handle_events(self) -> _End:
+        while True:
+            self._attend()
+            if self._wanted is not None:
+                return self._wanted
+            self._sleep()
+
+    def _take_in_turn(self) -> Message | None:
+        receivers = self._receivers
+        for _ in receivers:
+            self._turn = (self._turn + 1) % len(receivers)
+            message = receivers[self._turn].take()
+            if message is not None:
+                return message
+        return None
+
+    def _sleep(self, timeout: float | None = None) -> None:
+        """Wait for data or events. The order matters: say that we sleep, then look once more, then sleep."""
+        words, sleeping = self._words, self._row + b.SLEEPING
+        words[sleeping] = 1
+        self.fence()
+        if not self._inbox and not self._has_data():
+            self._bell.wait(timeout)
+        words[sleeping] = 0
+
+    def _has_data(self) -> bool:
+        return any(receiver.has_data() for receiver in self._receivers)
+
+    def _await_tick(self) -> bool:
+        """Wait until the rate allows the next call; False if an event that ends the session came first."""
+        ticker = self._ticker
+        ticker.set_period(max(self._const_period, self._words[self._row + b.PACE_NS]))
+        skipped = ticker.skipped
+        due = ticker.next(monotonic_ns())
+        if ticker.skipped != skipped and self._const_period and not self._receivers:
+            self._words[self._row + b.SKIPPED] += ticker.skipped - skipped
+        while (left := due - monotonic_ns()) > 0:
+            if self._inbox:
+                self._attend()
+                if self._wanted is not None:
+                    return False
+            self._bell.wait(left / SECOND)
+        return True
+
+    # --- events
+
+    def _attend(self) -> None:
+        """Handle what is in the inbox, up to an event that ends the session."""
+        while self._inbox and self._wanted is None:
+            command = self._inbox.popleft()
+            if command.name in _ENDING:
+                self._ending.append(command)
+                self._wanted = _End.KILLED if command.name == KILL_EVENT_NAME else _End.STOPPED
+            elif command.name == DRAIN_EVENT_NAME:
+                self._answer(command, None)
+                if not self._receivers:  # others are drained by the end of their inputs
+                    self._wanted = _End.FINISHED
+            elif command.name == START_EVENT_NAME:
+                self._answer(command, None)
+            else:
+                self._handle(command)
+
+    def _handle(self, command: Command) -> None:
+        if command.name == UNLINK_EVENT_NAME:
+            self._answer(command, *self._unlink(**command.params))
+            return
+        values: list[Any] = []
+        for method in self._handlers.get(command.name, ()):
+            handler = functools.partial(getattr(self.routine, method), **command.params)
+            failure = self._call_user(f"the handler of {command.name!r}", lambda call=handler: values.append(call()))  # type: ignore[misc]
+            if failure is not None:
+                self._answer(command, None, failure)
+                return
+        self._answer(command, values[0] if len(values) == 1 else tuple(values) or None)
+
+    def _unlink(self, unlink_routine_name: str = "") -> tuple[bool, tuple[str, str] | None]:
+        destination = self._pipe.routine(unlink_routine_name)
+        if destination is None or self._outlet is None or not self._outlet.unlink(destination.index):
+            return False, (f"{self.spec.name!r} is not linked to {unlink_routine_name!r}", "")
+        return True, None
+
+    def _answer(self, command: Command, value: Any, error: tuple[str, str] | None = None) -> None:
+        if command.number:
+            self._host.answer(command.number, self.spec.index, value, error)
+
+    def _answer_all(self, commands: list[Command] | deque[Command]) -> None:
+        for command in tuple(commands):
+            self._answer(command, None)
+        commands.clear()
+
+    # --- failures
+
+    def _call_user(self, what: str, function: Callable[[], Any]) -> tuple[str, str] | None:
+        """Call the user's code; None if it went well, else reason and traceback (logged and counted)."""
+        busy = self._row + b.BUSY_SINCE
+        self._words[busy] = monotonic_ns()
+        try:
+            function()
+        except BaseException as error:
+            self._words[busy] = 0
+            return self._failed(what, error)
+        finally:
+            self._words[busy] = 0
+        return None
+
+    def _failed(self, what: str, error: BaseException) -> tuple[str, str]:
+        self._words[self._row + b.ERRORS] += 1
+        reason = str(error) if isinstance(error, PipertError) else f"{type(error).__name__}: {error}"
+        self._board.write_error(self.spec.index, f"{what}: {reason}")
+        ours = isinstance(error, PipertError)
+        self.logger.error("%s of %s failed: %s", what, self.spec.name, reason, exc_info=None if ours else error)
+        return reason, "".join(traceback.format_exception(error))
+
+    def _pause_after_failure(self) -> None:
+        """A source that fails again and again is called less and less often, once a second at last."""
+        self._failures += 1
+        if self._failures > 3:
+            self._sleep(min(_LONGEST_PAUSE, 0.01 * 2.0 ** min(10, self._failures - 3)))
+
+    def _set_state(self, state: RoutineState, reason: str) -> None:
+        self._words[self._row + b.STATE] = state
+        self._host.state_changed(self.spec.index, state, bool(self._words[self._row + b.FINISHED]), reason)

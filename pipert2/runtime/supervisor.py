@@ -1,0 +1,640 @@
+"""The supervisor: starts the flows of a pipe, keeps them alive, carries their messages, and ends them."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing.connection
+import os
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from time import monotonic, monotonic_ns
+from typing import Any
+
+from pipert2.errors import FlowStartError, PipeBuildError, SharedMemoryFullError
+from pipert2.events.bus import EventBus, EventCall
+from pipert2.graph.handlers import KILL_EVENT_NAME, START_EVENT_NAME, STOP_EVENT_NAME
+from pipert2.graph.routine import Routine
+from pipert2.graph.spec import PipeSpec
+from pipert2.runtime import messages as m
+from pipert2.runtime.flow_handle import InlineFlow, ProcessFlow
+from pipert2.runtime.flow_host import BOARD_KEY, bell_key
+from pipert2.runtime.handover import data_classes_of_main, start_context, untransferable
+from pipert2.runtime.restart import Restart
+from pipert2.transport import board as b
+from pipert2.transport.board import NEVER, Board, RoutineState
+from pipert2.transport.codec import loads
+from pipert2.transport.leftovers import Run, clear_leftovers
+from pipert2.transport.memory import Bell, Block, PrivateArena, SharedArena
+from pipert2.transport.recovery import release_receiver, retract_sender
+from pipert2.transport.ring import ring_key, ring_size
+from pipert2.transport.segment import WAITING, Segment, create_segment
+
+START_TIMEOUT = 60.0
+"""Seconds that the processes of all flows may take to come up."""
+LADDER_STEP = 0.5
+"""Seconds from a polite request that was not followed to SIGTERM, and from there to SIGKILL."""
+TICK = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a pipe is to be run; the meaning of each is told at :class:`pipert2.Pipe`."""
+
+    inline: bool
+    restart: Restart
+    hang_timeout: float | None
+    kill_timeout: float
+    start_method: str | None
+
+
+@dataclass(slots=True)
+class _Tick:
+    function: Callable[[], None]
+    interval: float
+    due: float
+
+
+@dataclass(slots=True)
+class FlowRecord:
+    """What the supervisor knows about one flow, over all its lives."""
+
+    name: str
+    routines: tuple[int, ...]
+    handle: ProcessFlow | InlineFlow | None = None
+    ready: bool = False
+    exiting: bool = False
+    ended: bool = False
+    given_up: bool = False
+    restart_at: float | None = None
+    terminate_at: float | None = None
+    kill_at: float | None = None
+    deaths: list[float] = field(default_factory=list)
+    restarts: int = 0
+    last_exit: str | None = None
+    boot_failure: m.Died | None = None
+
+
+class Supervisor:
+    """Runs the flows of one pipe. Safe to use from any thread.
+
+    Args:
+        spec: the pipe's description.
+        routines: the user's objects, by index.
+        settings: how to run it.
+        logger: the pipe's logger.
+    """
+
+    def __init__(self, spec: PipeSpec, routines: Sequence[Routine], settings: Settings, logger: logging.Logger) -> None:
+        self.spec = spec
+        self.settings = settings
+        self.bus = EventBus(spec, self._deliver)
+        self.flows = {name: FlowRecord(name, indices) for name, indices in spec.flows.items()}
+        self.changed = threading.Condition()
+        self._routines = tuple(routines)
+        self._logger = logger
+        self._lock = threading.RLock()
+        self._wanted: set[int] = set()
+        self._killed: set[int] = set()
+        self._states: dict[int, RoutineState] = dict.fromkeys(range(len(spec.routines)), RoutineState.IDLE)
+        self._segments: dict[int, Segment] = {}
+        self._next_segment = 0
+        self._ticks: list[_Tick] = []
+        self._run: Run | None = None
+        self._context = None if settings.inline else start_context(settings.start_method)
+        if settings.inline:
+            self.arena: SharedArena | PrivateArena = PrivateArena()
+        else:
+            clear_leftovers()
+            self._run = Run()
+            self.arena = SharedArena(self._run.prefix)
+        self._rings: dict[int, Block] = {}
+        self._bells: list[Bell] = []
+        self._main_classes: dict[str, type] = {}
+        self._wake_reader, self._wake_writer = os.pipe()
+        os.set_blocking(self._wake_writer, False)
+        self._closed = False
+        self._thread = threading.Thread(target=self._supervise, name="pipert2-supervisor", daemon=True)
+
+    # --- coming up
+
+    def start(self) -> None:
+        """Make the shared memory, start all flows and wait until they are up.
+
+        Raises:
+            PipeBuildError: a routine cannot be handed to a process.
+            FlowStartError: a process did not come up.
+            SharedMemoryFullError: there is no room for the rings.
+        """
+        try:
+            self._make_memory()
+            self._main_classes = {} if self.settings.inline else data_classes_of_main()
+            for flow in self.flows.values():
+                self._launch(flow)
+            self._thread.start()
+            self._await_ready()
+        except BaseException:
+            self.close()
+            raise
+
+    def _make_memory(self) -> None:
+        routines, edges = len(self.spec.routines), len(self.spec.edges)
+        self.board = Board(self.arena.create(BOARD_KEY, Board.size(routines, edges)), routines)
+        self._bells = [self.arena.bell(bell_key(index), create=True) for index in range(routines)]
+        for edge in self.spec.edges:
+            self.board.words[self.board.edge(edge.index) + b.WAKE_AT] = NEVER
+            if edge.crosses:
+                self._rings[edge.index] = self.arena.create(ring_key(edge.index), ring_size(edge))
+
+    def _launch(self, flow: FlowRecord) -> None:
+        launch = m.Launch(
+            spec=self.spec,
+            flow=flow.name,
+            prefix=self._run.prefix if self._run is not None else "",
+            routines=tuple(self._routines[index] for index in flow.routines),
+            segments=tuple(number for number, segment in self._segments.items() if segment.owner in flow.routines),
+            logger=self._logger.name,
+            level=self._logger.getEffectiveLevel(),
+            main_classes=self._main_classes,
+        )
+        if self._context is None:
+            flow.handle = InlineFlow(launch, self.arena, lambda message: self._receive(flow, message))
+        else:
+            flow.handle = ProcessFlow(launch, self._context)
+        try:
+            flow.handle.start()
+        except Exception as error:
+            flow.handle = None
+            raise PipeBuildError(untransferable(launch.routines) or [f"flow {flow.name!r}: {error}"]) from error
+        if self._run is not None and flow.handle.pid is not None:
+            self._run.add_process(flow.handle.pid)
+
+    def _await_ready(self) -> None:
+        deadline = monotonic() + START_TIMEOUT
+        with self.changed:
+            while not all(flow.ready for flow in self.flows.values()):
+                for flow in self.flows.values():
+                    if flow.boot_failure is not None:
+                        reason = flow.boot_failure.reason
+                        self._logger.debug("%s", flow.boot_failure.traceback)
+                        raise FlowStartError(flow.name, reason)
+                    if flow.ended:
+                        raise FlowStartError(flow.name, f"its process ended ({flow.last_exit})")
+                if not self.changed.wait(deadline - monotonic()) and monotonic() > deadline:
+                    late = next(flow.name for flow in self.flows.values() if not flow.ready)
+                    raise FlowStartError(late, f"its process was not up after {START_TIMEOUT:.0f} s")
+
+    # --- what the pipe asks
+
+    def on_tick(self, function: Callable[[], None], interval: float) -> None:
+        """Call *function* every *interval* seconds, in the supervisor's thread."""
+        self._ticks.append(_Tick(function, interval, monotonic() + interval))
+        self._wake()
+
+    def state(self, routine: int) -> RoutineState:
+        """The state of a routine as its flow last told it."""
+        return self._states[routine]
+
+    @property
+    def ended(self) -> bool:
+        """Whether all flows have ended for good."""
+        return all(flow.ended for flow in self.flows.values())
+
+    @property
+    def settled(self) -> str | None:
+        """Why nothing more will happen: ``"finished"``, a sentence about a failure, or None while something may."""
+        for flow in self.flows.values():
+            if flow.given_up:
+                return f"flow {flow.name!r} died too often ({flow.last_exit}) and was not restarted"
+        words = self.board.words
+        live = [index for index in range(len(self.spec.routines)) if index not in self._killed]
+        if not live or self.ended:
+            return "killed"
+        for index in live:
+            if self._states[index] is RoutineState.FAILED and index in self._wanted:
+                name = self.spec.routines[index].name
+                return f"routine {name!r} failed: {self.board.read_error(index)}"
+        fed = {edge.destination for edge in self.spec.edges} | {edge.source for edge in self.spec.edges}
+        wired = [index for index in live if index in fed]
+        if wired and all(
+            words[self.board.routine(index) + b.FINISHED] and self._states[index] is RoutineState.IDLE
+            for index in wired
+        ):
+            return "finished"
+        return None
+
+    def wait(self, done: Callable[[], Any], timeout: float | None) -> bool:
+        """Wait until *done*, looked at after each change; False when *timeout* seconds were not enough.
+
+        Wakes up often enough for a signal handler of the main thread to run.
+        """
+        deadline = None if timeout is None else monotonic() + timeout
+        with self.changed:
+            while not done():
+                left = None if deadline is None else deadline - monotonic()
+                if left is not None and left <= 0:
+                    return False
+                self.changed.wait(left)
+        return True
+
+    def kill(self) -> None:
+        """End all flows: ask, terminate, kill. Returns at once; :attr:`ended` tells."""
+        with self._lock:
+            self._killed.update(range(len(self.spec.routines)))
+            self._wanted.clear()
+            for flow in self.flows.values():
+                self._end_flow(flow)
+        self._wake()
+
+    def force(self) -> None:
+        """End all flows that have not ended yet with SIGKILL."""
+        with self._lock:
+            for flow in self.flows.values():
+                if flow.handle is not None and not flow.ended:
+                    flow.terminate_at, flow.kill_at = None, monotonic()
+        self._wake()
+        self.wait(lambda: self.ended, 5.0)
+
+    def make_segment(self, owner: int, slot_size: int, slots: int) -> int:
+        """A new segment for a routine's pool; its number.
+
+        Raises:
+            SharedMemoryFullError: there is not even room for one slot.
+        """
+        with self._lock:
+            number = self._next_segment
+            self._next_segment += 1
+            columns = len(self.spec.edges)
+            sizes = dict.fromkeys((slots, 1))
+            for count in sizes:
+                try:
+                    block = create_segment(
+                        self.arena, number, owner=owner, columns=columns, slot_size=slot_size, slots=count
+                    )
+                except SharedMemoryFullError as error:
+                    full = error
+                else:
+                    self._segments[number] = Segment(number, block)
+                    return number
+            raise full
+
+    def shared_bytes(self) -> int:
+        """Shared memory that the pipe has taken, in bytes."""
+        return sum(segment.size for segment in self._segments.values()) + sum(
+            ring.size for ring in self._rings.values()
+        )
+
+    def close(self) -> None:
+        """End everything at once and leave nothing behind. Closes twice without complaint."""
+        with self._lock:
+            if self._closed:
+                return
+        self.kill()
+        if self._thread.is_alive() and threading.current_thread() is not self._thread:
+            self.wait(lambda: self.ended, self.settings.kill_timeout + 4 * LADDER_STEP + 2.0)
+        with self._lock:
+            self._closed = True
+        self._wake()
+        if self._thread.is_alive() and threading.current_thread() is not self._thread:
+            self._thread.join(5.0)
+        for flow in self.flows.values():
+            if isinstance(flow.handle, ProcessFlow):
+                if flow.handle.alive:
+                    flow.handle.kill()
+                flow.handle.close()
+            flow.handle = None
+            flow.ended = True
+        self._segments.clear()
+        self.arena.close()
+        if self._run is not None:
+            self._run.close()
+        os.close(self._wake_reader)
+        os.close(self._wake_writer)
+        with self.changed:
+            self.changed.notify_all()
+
+    # --- events
+
+    def _deliver(self, name: str, call: EventCall) -> bool:
+        """Take an event to a flow, and note what it asks for so that a restart can go on with it."""
+        with self._lock:
+            flow = self.flows[name]
+            if call.name == START_EVENT_NAME:
+                self._wanted.update(index for index in call.routines if index not in self._killed)
+            elif call.name == STOP_EVENT_NAME:
+                self._wanted.difference_update(call.routines)
+            elif call.name == KILL_EVENT_NAME:
+                self._wanted.difference_update(call.routines)
+                self._killed.update(call.routines)
+            living = flow.handle is not None and flow.ready and not flow.ended
+            if living:
+                assert flow.handle is not None
+                targets = [index for index in call.routines if self._states[index] is not RoutineState.KILLED]
+                for index in set(call.routines) - set(targets):
+                    self._answer_for(call, index)
+                flow.handle.send(EventCall(call.number, call.name, tuple(targets), call.params))
+            elif call.name in (START_EVENT_NAME, STOP_EVENT_NAME, KILL_EVENT_NAME) and not flow.ended:
+                for index in call.routines:  # done when the flow is restarted
+                    self.bus.answer(call.number, index, None, None)
+                living = True
+            elif call.name == KILL_EVENT_NAME:
+                for index in call.routines:
+                    self.bus.answer(call.number, index, None, None)
+                living = True
+            if call.name == KILL_EVENT_NAME and all(index in self._killed for index in flow.routines):
+                self._end_flow(flow)
+                self._wake()
+            return living
+
+    def _answer_for(self, call: EventCall, index: int) -> None:
+        """Answer for a routine that was killed and cannot any more."""
+        failure = None if call.name in (KILL_EVENT_NAME, STOP_EVENT_NAME) else ("it was killed", "")
+        self.bus.answer(call.number, index, None, failure)
+
+    # --- the supervisor's thread
+
+    def _wake(self) -> None:
+        try:
+            os.write(self._wake_writer, b"x")
+        except (BlockingIOError, OSError):
+            pass  # it is awake already, or gone
+
+    def _supervise(self) -> None:
+        while True:
+            with self._lock:
+                if self._closed:
+                    return
+                living = [
+                    (flow, flow.handle)
+                    for flow in self.flows.values()
+                    if isinstance(flow.handle, ProcessFlow) and flow.handle.started and not flow.ended
+                ]
+            connections: dict[Any, FlowRecord] = {
+                handle.connection: flow for flow, handle in living if not handle.connection.closed
+            }
+            processes: dict[Any, FlowRecord] = {handle.sentinel: flow for flow, handle in living}
+            try:
+                waitable = [self._wake_reader, *connections, *processes]
+                ready = multiprocessing.connection.wait(waitable, self._patience())
+                if self._wake_reader in ready:
+                    os.read(self._wake_reader, 4096)
+                for item in ready:  # what a process said before what became of it
+                    if item in connections:
+                        self._read(connections[item])
+                for item in ready:
+                    if item in processes:
+                        self._on_exit(processes[item])
+                self._keep_time()
+            except Exception:
+                self._logger.exception("the supervisor of pipe %r failed; it goes on", self.spec.name)
+
+    def _patience(self) -> float | None:
+        now = monotonic()
+        times = [tick.due for tick in self._ticks]
+        deadline = self.bus.next_deadline()
+        if deadline is not None:
+            times.append(deadline)
+        for flow in self.flows.values():
+            times += [at for at in (flow.restart_at, flow.terminate_at, flow.kill_at) if at is not None]
+        if self.settings.hang_timeout is not None:
+            times.append(now + self.settings.hang_timeout / 4)
+        return max(0.0, min(times) - now) if times else None
+
+    def _read(self, flow: FlowRecord) -> None:
+        """Take all messages that wait; an end of file means that the process is going."""
+        handle = flow.handle
+        if not isinstance(handle, ProcessFlow):
+            return
+        try:
+            for _ in range(100):
+                message = loads(handle.connection.recv_bytes())
+                self._receive(flow, message)
+                if not handle.connection.poll():
+                    return
+        except (EOFError, OSError):
+            handle.connection.close()
+
+    def _receive(self, flow: FlowRecord, message: Any) -> None:
+        """A message from a flow; from any thread where flows are inline."""
+        if isinstance(message, m.EventAnswer):
+            self.bus.answer(message.number, message.routine, message.value, message.error)
+        elif isinstance(message, m.StateChange):
+            self._on_state(flow, message)
+        elif isinstance(message, m.EventRequest):
+            self._on_event(flow, message)
+        elif isinstance(message, m.SegmentRequest):
+            try:
+                made: int | SharedMemoryFullError = self.make_segment(message.owner, message.slot_size, message.slots)
+            except SharedMemoryFullError as error:
+                made = error
+            self._send(flow, m.SegmentReply(message.request, made))
+        elif isinstance(message, m.LogRecords):
+            self._log(message)
+        elif isinstance(message, m.Ready):
+            self._on_ready(flow)
+        elif isinstance(message, m.Died):
+            flow.boot_failure = message
+            self._notify()
+
+    def _send(self, flow: FlowRecord, message: Any) -> None:
+        with self._lock:
+            if flow.handle is not None and not flow.ended:
+                flow.handle.send(message)
+
+    def _on_event(self, flow: FlowRecord, request: m.EventRequest) -> None:
+        routines = [self.spec.routines[index] for index in request.routines]
+        if request.request:
+            self.bus.start_call(
+                request.name,
+                routines,
+                request.params,
+                request.wait,
+                lambda results: self._send(flow, m.EventReply(request.request, results)),
+            )
+            self._wake()
+        else:
+            self.bus.send(request.name, routines, request.params)
+
+    def _on_ready(self, flow: FlowRecord) -> None:
+        with self._lock:
+            flow.ready = True
+            wanted = tuple(
+                index
+                for index in flow.routines
+                if index in self._wanted and not self.board.words[self.board.routine(index) + b.FINISHED]
+            )
+            if flow.restarts and flow.handle is not None:
+                if wanted:
+                    flow.handle.send(EventCall(0, START_EVENT_NAME, wanted, {}))
+                killed = tuple(index for index in flow.routines if index in self._killed)
+                if killed:
+                    flow.handle.send(EventCall(0, KILL_EVENT_NAME, killed, {}))
+            if flow.exiting and flow.handle is not None:
+                flow.handle.send(m.Exit(self.settings.kill_timeout))
+        self._notify()
+
+    def _on_state(self, flow: FlowRecord, change: m.StateChange) -> None:
+        with self._lock:
+            self._states[change.routine] = change.state
+            if change.state is RoutineState.KILLED and all(
+                self._states[index] is RoutineState.KILLED for index in flow.routines
+            ):
+                self._end_flow(flow)
+                if isinstance(flow.handle, InlineFlow):
+                    flow.ended = True
+        self._notify()
+
+    def _log(self, message: m.LogRecords) -> None:
+        proper = logging.getLogger(self._logger.name) is self._logger
+        for record in message.records:
+            logger = logging.getLogger(record.name) if proper else self._logger
+            if logger.isEnabledFor(record.levelno):
+                logger.handle(record)
+        if message.dropped:
+            self._logger.warning("%d log records were dropped, they came too fast", message.dropped)
+
+    def _notify(self) -> None:
+        with self.changed:
+            self.changed.notify_all()
+
+    # --- deaths and restarts
+
+    def _end_flow(self, flow: FlowRecord) -> None:
+        """Ask a flow to end, and set the times at which it will be terminated and killed if it does not."""
+        if flow.exiting or flow.ended:
+            return
+        flow.exiting = True
+        flow.restart_at = None
+        if flow.handle is None:
+            flow.ended = True
+            self._notify()
+            return
+        now = monotonic()
+        flow.terminate_at = now + self.settings.kill_timeout + LADDER_STEP
+        flow.kill_at = flow.terminate_at + LADDER_STEP
+        if flow.ready:
+            flow.handle.send(m.Exit(self.settings.kill_timeout))
+
+    def _on_exit(self, flow: FlowRecord) -> None:
+        handle = flow.handle
+        assert isinstance(handle, ProcessFlow)
+        while not handle.connection.closed and handle.connection.poll():
+            self._read(flow)
+        if handle.alive:
+            return
+        flow.last_exit = handle.exit_cause
+        handle.close()
+        with self._lock:
+            flow.handle = None
+            was_ready, flow.ready = flow.ready, False
+            flow.terminate_at = flow.kill_at = None
+            self._recover(flow)
+            if flow.exiting or not (was_ready or flow.restarts):
+                self._on_ended(flow)
+            else:
+                self._on_death(flow)
+        self._notify()
+
+    def _on_ended(self, flow: FlowRecord) -> None:
+        flow.ended = True
+        for index in flow.routines:
+            self._states[index] = RoutineState.KILLED
+            self.board.words[self.board.routine(index) + b.STATE] = RoutineState.KILLED
+        self.bus.fail(flow.routines, f"its flow {flow.name!r} ended ({flow.last_exit})")
+
+    def _on_death(self, flow: FlowRecord) -> None:
+        now = monotonic()
+        flow.deaths.append(now)
+        del flow.deaths[:-100]
+        cause = f"its flow {flow.name!r} died ({flow.last_exit})"
+        if flow.boot_failure is not None:
+            cause += f", {flow.boot_failure.reason}"
+            flow.boot_failure = None
+        delay = self.settings.restart.delay(flow.deaths, now)
+        for index in flow.routines:
+            running = index in self._wanted
+            self.board.write_error(index, cause)
+            state = RoutineState.FAILED if running and delay is None else RoutineState.IDLE
+            self._states[index] = state
+            self.board.words[self.board.routine(index) + b.STATE] = state
+        if delay is None:
+            flow.given_up = flow.ended = True
+            self._logger.error(
+                "flow %r died (%s) for the %d. time in %g s and stays dead: mend the cause, then build the pipe again",
+                flow.name, flow.last_exit, len(flow.deaths), self.settings.restart.window,
+            )  # fmt: skip
+        else:
+            flow.restart_at = now + delay
+            self._logger.error("flow %r died (%s); it is restarted in %.1f s", flow.name, flow.last_exit, delay)
+        self.bus.fail(flow.routines, cause)
+
+    def _recover(self, flow: FlowRecord) -> None:
+        """Do for a dead process what it cannot do any more: give back what it held. See ``recovery.py``."""
+        words, board = self.board.words, self.board
+        segments = list(self._segments.values())
+        for index in flow.routines:
+            row = board.routine(index)
+            if words[row + b.BUSY_SINCE] and any(edge.destination == index for edge in self.spec.edges):
+                words[row + b.INTERRUPTED] += 1
+            words[row + b.BUSY_SINCE] = words[row + b.SLEEPING] = 0
+        for edge in self.spec.edges:
+            if not edge.crosses:
+                continue
+            if edge.destination in flow.routines:
+                release_receiver(edge, board, segments)
+            if edge.source in flow.routines:
+                words[board.edge(edge.index) + b.WAKE_AT] = NEVER
+                words[board.edge(edge.index) + b.BLOCKED_SINCE] = 0
+                retract_sender(edge, board, self._rings[edge.index], segments)
+        for segment in segments:
+            if segment.owner in flow.routines:
+                segment.words[WAITING] = 0
+        for bell in self._bells:
+            bell.ring()
+
+    def _keep_time(self) -> None:
+        now = monotonic()
+        self.bus.expire_overdue(now)
+        with self._lock:
+            for flow in self.flows.values():
+                if flow.restart_at is not None and now >= flow.restart_at:
+                    self._restart(flow)
+                if flow.handle is not None and flow.terminate_at is not None and now >= flow.terminate_at:
+                    flow.terminate_at = None
+                    flow.handle.terminate()
+                if flow.handle is not None and flow.kill_at is not None and now >= flow.kill_at:
+                    flow.kill_at = None
+                    flow.handle.kill()
+                    if isinstance(flow.handle, InlineFlow):
+                        self._logger.error("flow %r does not end: its routines' threads are left alone", flow.name)
+                        self._on_ended(flow)
+                        self._notify()
+            if self.settings.hang_timeout is not None:
+                self._check_hangs(self.settings.hang_timeout)
+        for tick in self._ticks:
+            if now >= tick.due:
+                tick.due = now + tick.interval
+                tick.function()
+
+    def _restart(self, flow: FlowRecord) -> None:
+        flow.restart_at = None
+        flow.restarts += 1
+        try:
+            self._launch(flow)
+        except Exception as error:
+            flow.last_exit = f"not restarted: {error}"
+            self._on_death(flow)
+
+    def _check_hangs(self, limit: float) -> None:
+        now = monotonic_ns()
+        for flow in self.flows.values():
+            if flow.handle is None or not flow.ready or flow.exiting:
+                continue
+            for index in flow.routines:
+                since = self.board.words[self.board.routine(index) + b.BUSY_SINCE]
+                if since and now - since > limit * 1e9:
+                    name = self.spec.routines[index].name
+                    seconds = (now - since) / 1e9
+                    self._logger.error("routine %r hangs for %.1f s: its flow %r is killed", name, seconds, flow.name)
+                    flow.handle.kill()
+                    break

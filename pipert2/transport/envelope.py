@@ -1,0 +1,58 @@
+"""The envelope around a user's data, and the format of a ring's cells.
+
+A cell is the 32-byte head, then *places*, then the pickle stream. A place says where one out-of-band buffer lies:
+segment, slot, offset in the slot and length; or, with the segment number ``HERE``, at that offset in the cell itself.
+Where places and stream do not fit, the cell has one place only, of a blob in a slot that holds them (``INDIRECT``).
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, NamedTuple
+
+CELL = 512
+HEAD = struct.Struct("<BBHIQQQ")  # kind, places, attempt, length of the stream, origin, born, sent
+PLACE = struct.Struct("<IIQQ")
+COUNT = struct.Struct("<I")
+ROOM = CELL - HEAD.size
+
+DIRECT = 0
+INDIRECT = 1
+HERE = 0xFFFFFFFF
+ALIGNMENT = 64
+
+_SEQUENCE_BITS = 48
+_SEQUENCE_MASK = (1 << _SEQUENCE_BITS) - 1
+
+
+class Message(NamedTuple):
+    """A user's data with what the runtime knows about it. Users see their data only.
+
+    Attributes:
+        data: what the source or middle routine returned.
+        origin: source routine and sequence number in one number, see :func:`origin_of`; kept along the way.
+        born: when the source made it; monotonic clock, ns, the same for all processes of the machine.
+        sent: when the last routine sent it.
+        attempt: how often it was tried before.
+    """
+
+    data: Any
+    origin: int
+    born: int
+    sent: int
+    attempt: int = 0
+
+
+def origin_of(source: int, sequence: int) -> int:
+    """Source routine and sequence number packed into one."""
+    return source << _SEQUENCE_BITS | (sequence & _SEQUENCE_MASK)
+
+
+def source_and_sequence(origin: int) -> tuple[int, int]:
+    """The two parts of an origin."""
+    return origin >> _SEQUENCE_BITS, origin & _SEQUENCE_MASK
+
+
+def aligned(size: int) -> int:
+    """*size* rounded up, so that every buffer in a slot starts on a cache line."""
+    return -(-size // ALIGNMENT) * ALIGNMENT

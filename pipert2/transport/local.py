@@ -1,0 +1,176 @@
+"""Edges within a flow: data goes from thread to thread by reference."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections import deque
+from time import monotonic_ns
+from typing import Any
+
+import numpy as np
+
+from pipert2.graph.spec import EdgeSpec
+from pipert2.transport import board as b
+from pipert2.transport.board import NEVER, Board
+from pipert2.transport.envelope import Message
+from pipert2.transport.memory import Bell
+from pipert2.transport.ring import Waiter
+
+
+class LocalEdge:
+    """Both ends of an edge between two threads. The words are those of a ring; a deque holds the messages.
+
+    One thread sends and one receives; each operation on the deque is atomic under the GIL.
+    """
+
+    __slots__ = (
+        "_bell",
+        "_capacity",
+        "_lossless",
+        "_messages",
+        "_number",
+        "_row",
+        "_sender_bell",
+        "_sleeping",
+        "_taken",
+        "_waiter",
+        "_words",
+        "spec",
+    )
+
+    def __init__(self, spec: EdgeSpec, board: Board, bell: Bell, sender_bell: Bell, waiter: Waiter) -> None:
+        self.spec = spec
+        self._words = board.words
+        self._row = board.edge(spec.index)
+        self._sleeping = board.routine(spec.destination) + b.SLEEPING
+        self._bell = bell
+        self._sender_bell = sender_bell
+        self._waiter = waiter
+        self._capacity = spec.capacity
+        self._lossless = spec.lossless
+        self._messages: deque[tuple[int, Message]] = deque(maxlen=None if spec.lossless else spec.capacity)
+        words, row = self._words, self._row
+        # What waited in a process that died went with it.
+        words[row + b.LOST] += words[row + b.W] - words[row + b.R]
+        words[row + b.R] = words[row + b.W]
+        words[row + b.WAKE_AT] = NEVER
+        words[row + b.BLOCKED_SINCE] = 0
+        self._number: int = words[row + b.W]
+        self._taken: int = self._number
+
+    # --- the sending end
+
+    def put(self, message: Message) -> None:
+        """Hand a message over.
+
+        Raises:
+            Interrupted: there was no room before the routine was told to stop.
+        """
+        words, row = self._words, self._row
+        number = self._number + 1
+        if self._lossless and number - words[row + b.R] > self._capacity:
+            self._wait_for_room(number)
+        self._messages.append((number, message))
+        words[row] = self._number = number
+        if words[self._sleeping]:
+            self._bell.ring()
+
+    def _wait_for_room(self, number: int) -> None:
+        words, row = self._words, self._row
+        began = words[row + b.BLOCKED_SINCE] = monotonic_ns()
+        try:
+            while True:
+                words[row + b.WAKE_AT] = number - 1 - self._capacity // 2
+                if number - words[row + b.R] <= self._capacity:
+                    return
+                self._waiter.check()
+                self._waiter.sleep("room")
+        finally:
+            words[row + b.WAKE_AT] = NEVER
+            words[row + b.BLOCKED_SINCE] = 0
+            words[row + b.BLOCKED_NS] += monotonic_ns() - began
+
+    def end(self) -> None:
+        """Say that no message follows, for now."""
+        self._words[self._row + b.ENDED] = self._number + 1
+        self._bell.ring()
+
+    def reopen(self) -> None:
+        """Take :meth:`end` back: the source starts again."""
+        self._words[self._row + b.ENDED] = 0
+
+    def close(self) -> None:
+        """Say that no message will ever follow: the edge was unlinked."""
+        self._words[self._row + b.CLOSED] = 1
+        self.end()
+
+    def discard(self) -> None:
+        """Count a message that could not be sent."""
+        self._words[self._row + b.DISCARDED] += 1
+
+    # --- the receiving end
+
+    def has_data(self) -> bool:
+        """Whether there is something to take."""
+        return bool(self._words[self._row] > self._taken)
+
+    def ended(self) -> bool:
+        """Whether everything was taken and nothing follows."""
+        ended = self._words[self._row + b.ENDED]
+        return bool(ended and self._taken >= ended - 1 and self._words[self._row] == ended - 1)
+
+    @property
+    def views(self) -> int:
+        """Views into slots are counted where they were received."""
+        return 0
+
+    def take(self) -> Message | None:
+        """The next message, None if there is none."""
+        try:
+            number, message = self._messages.popleft()
+        except IndexError:
+            return None
+        words, row = self._words, self._row
+        gap = number - self._taken - 1
+        if gap:
+            words[row + b.DROPPED] += gap
+        words[row + b.RECEIVED] += 1
+        words[row + b.R] = self._taken = number
+        if self._lossless and words[row + b.WAKE_AT] <= number:
+            self._sender_bell.ring()
+        return message
+
+
+def separate(data: Any) -> Any:
+    """A copy of *data* for one of several receivers: containers are copied, arrays are shared and read-only.
+
+    Containers are dicts, lists, tuples, sets and dataclasses, however nested; everything else is handed on as it is.
+    """
+    kind = type(data)
+    if isinstance(data, np.ndarray):
+        view = data.view()
+        view.flags.writeable = False
+        return view
+    if kind is dict:
+        return {key: separate(value) for key, value in data.items()}
+    if kind is list or kind is set or kind is tuple:
+        return kind(separate(value) for value in data)
+    if isinstance(data, tuple) and hasattr(data, "_fields"):
+        return kind(*(separate(value) for value in data))
+    if kind is bytearray:
+        return bytearray(data)
+    if dataclasses.is_dataclass(data) and not isinstance(data, type):
+        twin = copy.copy(data)
+        for name, value in vars(data).items() if hasattr(data, "__dict__") else _slots(data):
+            object.__setattr__(twin, name, separate(value))
+        return twin
+    if isinstance(data, dict):
+        mapping = copy.copy(data)
+        mapping.update((key, separate(value)) for key, value in data.items())
+        return mapping
+    return data
+
+
+def _slots(data: Any) -> list[tuple[str, Any]]:
+    return [(field.name, getattr(data, field.name)) for field in dataclasses.fields(data) if hasattr(data, field.name)]

@@ -1,0 +1,268 @@
+"""Outlets: what a routine returns, written once and handed to all edges behind it."""
+
+from __future__ import annotations
+
+import math
+import pickle
+from collections.abc import Callable, Collection, Sequence
+from time import monotonic_ns
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pipert2.transport.codec import Encoder
+from pipert2.transport.envelope import (
+    COUNT,
+    DIRECT,
+    HEAD,
+    HERE,
+    INDIRECT,
+    PLACE,
+    ROOM,
+    Message,
+    aligned,
+)
+from pipert2.transport.local import LocalEdge, separate
+from pipert2.transport.pool import Slot, SlotPool
+from pipert2.transport.ring import Interrupted, RingSender
+from pipert2.transport.segment import Segment, Segments
+
+FORWARD_BYTES = 1024
+"""Arrays of fewer bytes are copied rather than looked up in the slots that this process holds."""
+LOAN_MARGIN = 4096
+"""Room behind a loaned array for what is sent beside it."""
+_MOST_SLOTS = ROOM // PLACE.size - 1
+
+_Sender = RingSender | LocalEdge
+
+
+class _Unsent(NamedTuple):
+    """A message that some edges still have to get. Without a cell it is not written yet."""
+
+    message: Message
+    todo: Sequence[_Sender]
+    cell: bytes = b""
+    slots: Collection[tuple[Segment, int]] = ()
+    size: int = 0
+
+
+class Outlet:
+    """The sending side of one routine.
+
+    Args:
+        senders: its edges.
+        pool: where its data is placed.
+        carries: whether data in a segment of routine *owner* may travel on an edge; see :meth:`PipeSpec.carriers`.
+    """
+
+    def __init__(
+        self,
+        senders: Sequence[_Sender],
+        pool: SlotPool,
+        segments: Segments,
+        carries: Callable[[int, int], bool],
+    ) -> None:
+        self._pool = pool
+        self._segments = segments
+        self._carries = carries
+        self._encode = Encoder()
+        self._loaned: dict[tuple[int, int], tuple[Slot, int]] = {}
+        self._unsent: _Unsent | None = None
+        self.senders: list[_Sender] = []
+        self._rings: list[RingSender] = []
+        self._transforms = False
+        self._arrange(senders)
+
+    def _arrange(self, senders: Sequence[_Sender]) -> None:
+        # Real-time edges first: they never wait, so a full lossless edge cannot hold them up.
+        self.senders = sorted(senders, key=lambda sender: sender.spec.lossless)
+        self._rings = [sender for sender in self.senders if isinstance(sender, RingSender)]
+        self._transforms = any(ring.spec.transmitter.transmit() is not None for ring in self._rings)
+
+    def send(self, data: Any, origin: int, born: int, attempt: int = 0) -> None:
+        """Send *data* to all edges.
+
+        Raises:
+            UnsendableDataError, SharedMemoryFullError: no edge got it; each has counted it.
+            Interrupted: some edges have it; :meth:`resume` goes on with the others.
+        """
+        message = Message(data, origin, born, monotonic_ns(), attempt)
+        if not self._rings:
+            self._deliver(message, self.senders)
+        elif self._transforms:
+            self._send_transformed(message)
+        else:
+            self._send_to(message, self.senders, self._rings)
+
+    def _send_to(self, message: Message, senders: Sequence[_Sender], rings: Sequence[RingSender]) -> None:
+        try:
+            stream, buffers = self._encode(message.data)
+            if not buffers and len(stream) <= ROOM:
+                _, origin, born, sent, attempt = message
+                cell = HEAD.pack(DIRECT, 0, attempt, len(stream), origin, born, sent) + stream
+                self._deliver(message, senders, cell)
+            else:
+                self._deliver(message, senders, *self._place(message, rings, stream, buffers))
+        except Interrupted:
+            if self._unsent is None:
+                self._unsent = _Unsent(message, senders)
+            raise
+        except Exception:
+            for sender in senders:
+                sender.discard()
+            raise
+
+    def _send_transformed(self, message: Message) -> None:
+        """Send with transmitters of the user's own: each makes something else of the data."""
+        failure: Exception | None = None
+        for sender in self.senders:
+            transmit = sender.spec.transmitter.transmit() if isinstance(sender, RingSender) else None
+            try:
+                own = message if transmit is None else message._replace(data=transmit(message.data))
+                self._send_to(own, [sender], [sender] if isinstance(sender, RingSender) else [])
+            except Interrupted:
+                raise
+            except Exception as error:
+                failure = error
+        if failure is not None:
+            raise failure
+
+    def _deliver(
+        self,
+        message: Message,
+        senders: Sequence[_Sender],
+        cell: bytes = b"",
+        slots: Collection[tuple[Segment, int]] = (),
+        size: int = 0,
+    ) -> None:
+        done = 0
+        try:
+            for sender in senders:
+                if isinstance(sender, RingSender):
+                    sender.put(cell, slots, size)
+                elif len(self.senders) > 1:
+                    sender.put(message._replace(data=separate(message.data)))
+                else:
+                    sender.put(message)
+                done += 1
+        except Interrupted:
+            self._unsent = _Unsent(message, senders[done:], cell, slots, size)
+            raise
+
+    def _place(
+        self, message: Message, rings: Sequence[RingSender], stream: bytes, buffers: Sequence[pickle.PickleBuffer]
+    ) -> tuple[bytes, Collection[tuple[Segment, int]], int]:
+        """Write the buffers where receivers will find them: cell, slots referred to, bytes in slots.
+
+        A buffer that lies in a slot already (it was loaned, or received and is passed on) stays where it is.
+        """
+        raws = [buffer.raw() for buffer in buffers]
+        table = PLACE.size * len(raws)
+        places: list[tuple[int, int, int, int] | None] = [None] * len(raws)
+        slots: set[tuple[Segment, int]] = set()
+        slot: Slot | None = None
+        offset = size = 0
+        for index, raw in enumerate(raws):
+            found = self._find(raw, rings) if raw.nbytes >= FORWARD_BYTES and len(self._segments) else None
+            if found is None or (len(slots) >= _MOST_SLOTS and found[:2] not in slots):
+                continue
+            segment, number, at = found
+            slots.add((segment, number))
+            size += raw.nbytes
+            places[index] = (segment.number, number, at, raw.nbytes)
+            slot, offset = self._loaned.pop((segment.number, number), (slot, offset))
+        missing = [index for index, place in enumerate(places) if place is None]
+        kind = DIRECT
+        tail = b""
+        if table + len(stream) + sum(raws[index].nbytes for index in missing) <= ROOM:
+            for index in missing:
+                places[index] = (HERE, 0, HEAD.size + table + len(stream) + len(tail), raws[index].nbytes)
+                tail += raws[index]
+        else:
+            needed = sum(aligned(raws[index].nbytes) for index in missing)
+            if table + len(stream) > ROOM:
+                kind = INDIRECT
+                needed += aligned(COUNT.size + table + len(stream))
+            if slot is None or offset + needed > slot.size:
+                slot, offset = (self._pool.acquire(needed), 0) if needed else (None, 0)
+            for index in missing:
+                assert slot is not None
+                length = raws[index].nbytes
+                # numpy lets go of the GIL while it copies, so that the flow's other routines go on.
+                slot.data[offset : offset + length] = np.frombuffer(raws[index], np.uint8)
+                places[index] = (slot.segment.number, slot.index, offset, length)
+                offset += aligned(length)
+            if slot is not None:
+                slots.add((slot.segment, slot.index))
+            size += needed
+        packed = b"".join(PLACE.pack(*place) for place in places if place is not None)
+        count = len(raws)
+        length = len(stream)
+        if kind == INDIRECT:
+            assert slot is not None
+            blob = COUNT.pack(count) + packed + stream
+            slot.data[offset : offset + len(blob)] = np.frombuffer(blob, np.uint8)
+            named = [(slot.segment.number, slot.index, offset, len(blob))]
+            named += [(segment.number, number, 0, 0) for segment, number in slots - {(slot.segment, slot.index)}]
+            packed = b"".join(PLACE.pack(*place) for place in named)
+            count, stream = len(named), b""
+        head = HEAD.pack(kind, count, message.attempt, length, message.origin, message.born, message.sent)
+        return head + packed + stream + tail, slots, size
+
+    def _find(self, raw: memoryview, rings: Sequence[RingSender]) -> tuple[Segment, int, int] | None:
+        """Where *raw* lies already, if it lies in a slot that this process holds and that may travel on these edges."""
+        address = np.frombuffer(raw, np.uint8).__array_interface__["data"][0]
+        found = self._segments.locate(address, raw.nbytes)
+        if found is None or not all(self._carries(found[0].owner, ring.spec.index) for ring in rings):
+            return None
+        return found
+
+    def resume(self) -> None:
+        """Send what :class:`Interrupted` left unsent."""
+        unsent, self._unsent = self._unsent, None
+        if unsent is None:
+            return
+        if unsent.cell or not self._rings:
+            self._deliver(*unsent)
+        else:
+            self._send_to(unsent.message, unsent.todo, [ring for ring in self._rings if ring in unsent.todo])
+
+    def abandon(self) -> None:
+        """Give up what is unsent, and count it."""
+        unsent, self._unsent = self._unsent, None
+        if unsent is not None:
+            for sender in unsent.todo:
+                sender.discard()
+
+    @property
+    def has_unsent(self) -> bool:
+        """Whether a message waits for :meth:`resume`."""
+        return self._unsent is not None
+
+    def loan(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+        """An array in a free slot."""
+        length = math.prod(shape) * dtype.itemsize
+        margin = aligned(length)
+        slot = self._pool.acquire(margin + LOAN_MARGIN)
+        self._loaned[(slot.segment.number, slot.index)] = (slot, margin)
+        return self._pool.loan(slot, length).view(dtype).reshape(shape)
+
+    def unlink(self, destination: int) -> bool:
+        """Close the edges to a routine and send to it no more; False if there are none."""
+        gone = [sender for sender in self.senders if sender.spec.destination == destination]
+        for sender in gone:
+            sender.close()
+        self._arrange([sender for sender in self.senders if sender not in gone])
+        if self._unsent is not None:
+            self._unsent = self._unsent._replace(todo=[sender for sender in self._unsent.todo if sender not in gone])
+        return bool(gone)
+
+    def end(self) -> None:
+        """Say on all edges that no message follows."""
+        for sender in self.senders:
+            sender.end()
+
+    def reopen(self) -> None:
+        """Take :meth:`end` back."""
+        for sender in self.senders:
+            sender.reopen()

@@ -1,0 +1,1 @@
+"""Kept for PipeRT's users."""
