@@ -131,14 +131,14 @@ class SharedMemoryFullError(PipertError):
 
 
 class UnsendableDataError(PipertError):
-    """What a routine returned cannot be sent to another process."""
+    """Something, *kind*, cannot be sent to another process."""
 
     def __init__(self, kind: str, reason: str) -> None:
         self.kind = kind
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"data of type {self.kind} cannot be sent to another flow: {self.reason}"
+        return f"{self.kind} cannot be sent to another process: {self.reason}"
 
 
 class UnreadableDataError(PipertError):

@@ -29,13 +29,14 @@ from pipert2.graph.handlers import (
     event_handlers,
 )
 from pipert2.graph.routine import Routine
-from pipert2.graph.spec import PipeSpec, make_spec
+from pipert2.graph.spec import make_spec
 from pipert2.graph.transmitter import DataTransmitter
 from pipert2.graph.validation import problems
 from pipert2.graph.wire import QueueNetwork, Wire
 from pipert2.observe.monitor import Monitor
 from pipert2.observe.snapshot import PipeState, PipeStatus, RunSummary
 from pipert2.runtime.auto_pacing import INTERVAL, AutoPacing
+from pipert2.runtime.handover import check_start_method
 from pipert2.runtime.restart import Restart
 from pipert2.runtime.routine_loop import DRAIN_EVENT_NAME
 from pipert2.runtime.supervisor import TICK, Settings, Supervisor
@@ -57,8 +58,8 @@ class Pipe:
         lossless: make wires lossless that do not say.
         inline: run everything in this process, each routine in a thread, for debuggers, tests and notebooks.
         restart: how often a flow that dies is restarted, within a minute; or a :class:`Restart` that says it in full.
-        hang_timeout: kill and restart a flow in which one call of the user's code takes longer than this, in s.
-        kill_timeout: seconds that routines have to clean up when they are killed, before their process is ended by force.
+        hang_timeout: kill and restart a flow in which one call of the user's code takes longer (seconds).
+        kill_timeout: seconds that routines have to clean up when killed, before their process is ended by force.
         start_method: of multiprocessing; ``"forkserver"`` where there is one, else ``"spawn"``.
 
     Raises:
@@ -85,8 +86,8 @@ class Pipe:
         kill_timeout: float = 2.0,
         start_method: str | None = None,
     ) -> None:
-        if data_transmitter is not None and not isinstance(data_transmitter, DataTransmitter):
-            raise TypeError(f"Pipe(data_transmitter=...): {data_transmitter!r} is not a data transmitter's instance")
+        _check_transmitter(data_transmitter, "Pipe(data_transmitter=...)")
+        check_start_method(start_method)
         if network is not None and not isinstance(network, QueueNetwork):
             raise TypeError(f"Pipe(network=...): {network!r} is not a QueueNetwork's instance")
         if hang_timeout is not None and not hang_timeout > 0:
@@ -108,10 +109,8 @@ class Pipe:
         )
         self._flows: dict[str, list[Routine]] = {}
         self._wires: list[Wire] = []
-        self._spec: PipeSpec | None = None
         self._supervisor: Supervisor | None = None
         self._monitor: Monitor | None = None
-        self._started = False
         self._last_status: PipeStatus | None = None
         self._signals: list[int] = []
         self._lock = threading.RLock()
@@ -145,6 +144,7 @@ class Pipe:
             raise TypeError(
                 f"create_flow({flow_name!r}, ...): the second argument, auto_wire, is True or False, not {auto_wire!r}"
             )
+        _check_transmitter(data_transmitter, f"create_flow({flow_name!r}, ..., data_transmitter=...)")
         for routine in routines:
             if not isinstance(routine, Routine):
                 raise TypeError(
@@ -201,23 +201,24 @@ class Pipe:
             raise UnknownRoutineError(
                 end, [to for frm, to in pairs if frm == start], f"routine {start!r}, as a destination,"
             )
-        self._wires = [
-            wire
-            if wire.source.name != start or all(to.name != end for to in wire.destinations)
-            else Wire(
-                wire.source,
-                tuple(to for to in wire.destinations if to.name != end),
-                wire.data_transmitter,
-                lossless=wire.lossless,
-                capacity=wire.capacity,
-            )
-            for wire in self._wires
-            if wire.source.name != start or any(to.name != end for to in wire.destinations)
-        ]
-        if self._supervisor is not None and self._spec is not None:
-            spec = self._spec.routine(start)
+        self._forget([start], end)
+        supervisor = self._supervisor
+        if supervisor is not None:
+            spec = supervisor.spec.routine(start)
             assert spec is not None
             self.notify_event(UNLINK_EVENT_NAME, {spec.flow: [start]}, unlink_routine_name=end)
+
+    def _forget(self, sources: Sequence[str], destination: str | None) -> None:
+        """Take wires out of the pipe's description."""
+        wires = []
+        for wire in self._wires:
+            left = tuple(end for end in wire.destinations if end.name != destination)
+            if wire.source.name not in sources or left == wire.destinations:
+                wires.append(wire)
+            elif left:
+                rule = {"lossless": wire.lossless, "capacity": wire.capacity}
+                wires.append(Wire(wire.source, left, wire.data_transmitter, **rule))  # type: ignore[arg-type]
+        self._wires = wires
 
     def build(self) -> None:
         """Check everything, start the flows' processes, and wait until they are ready for events.
@@ -246,7 +247,7 @@ class Pipe:
             routines = [routine for members in self._flows.values() for routine in members]
             supervisor = Supervisor(spec, routines, self._settings, self.logger)
             supervisor.start()
-            self._spec, self._supervisor = spec, supervisor
+            self._supervisor = supervisor
             self._monitor = Monitor(supervisor)
             supervisor.on_tick(self._monitor.tick, TICK)
             if self._auto_pacing:
@@ -286,21 +287,30 @@ class Pipe:
             PipeStateError: the pipe has ended. ``stop`` and ``kill`` are then done already and do nothing.
             UnsendableDataError: a parameter cannot be sent to another process.
         """
-        if self._last_status is not None and event_name in (STOP_EVENT_NAME, KILL_EVENT_NAME):
+        supervisor = self._current(
+            f"event {event_name!r}", over_is_fine=event_name in (STOP_EVENT_NAME, KILL_EVENT_NAME)
+        )
+        if supervisor is None:
             return {} if wait is not None else None
-        if self._supervisor is None:
-            self.build()
-        assert self._supervisor is not None
-        assert self._spec is not None
-        routines = resolve(self._spec, event_name, specific_flow_routines)
-        if event_name == START_EVENT_NAME:
-            self._started = True
+        routines = resolve(supervisor.spec, event_name, specific_flow_routines)
+        if event_name == UNLINK_EVENT_NAME:
+            self._forget([routine.name for routine in routines], params.get("unlink_routine_name"))
         if wait is None:
-            self._supervisor.bus.send(event_name, routines, params)
+            supervisor.bus.send(event_name, routines, params)
             return None
         if not wait >= 0:
             raise ValueError(f"notify_event(wait=...) is a time in seconds, 0 or more, not {wait!r}")
-        return self._supervisor.bus.call(event_name, routines, params, wait)
+        return supervisor.bus.call(event_name, routines, params, wait)
+
+    def _current(self, what: str, *, over_is_fine: bool = False) -> Supervisor | None:
+        """The supervisor of the pipe, which is built if need be; None if the pipe has ended and that is fine."""
+        with self._lock:
+            if self._last_status is not None and over_is_fine:
+                return None
+            if self._supervisor is None:
+                self._must_be_new(what)
+                self.build()
+            return self._supervisor
 
     # --- running and ending
 
@@ -313,9 +323,7 @@ class Pipe:
         Returns:
             How it went. SIGINT and SIGTERM end the run cleanly as well, the second one by force.
         """
-        if self._supervisor is None:
-            self.build()
-        supervisor = self._supervisor
+        supervisor = self._current("run")
         assert supervisor is not None
         began = monotonic()
         reason: str | None = None
@@ -345,8 +353,8 @@ class Pipe:
 
     def _drain(self, supervisor: Supervisor) -> None:
         """End the sources' streams and let what is on its way arrive, for as long as routines have to clean up."""
-        assert self._spec is not None
-        sources = [routine for routine in self._spec.routines if not self._spec.inputs(routine.index)]
+        spec = supervisor.spec
+        sources = [routine for routine in spec.routines if not spec.inputs(routine.index)]
         supervisor.bus.send(DRAIN_EVENT_NAME, sources, {})
         noted = len(self._signals)
         supervisor.wait(
@@ -470,6 +478,12 @@ class Pipe:
 
     def __repr__(self) -> str:
         return f"<Pipe {self.name!r}, {len(self._flows)} flows>"
+
+
+def _check_transmitter(transmitter: object, what: str) -> None:
+    if transmitter is not None and not isinstance(transmitter, DataTransmitter):
+        hint = ", create an instance of the class" if isinstance(transmitter, type) else ""
+        raise TypeError(f"{what}: {transmitter!r} is not a data transmitter{hint}")
 
 
 class _Outside:

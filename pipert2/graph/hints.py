@@ -30,9 +30,12 @@ def contradiction(source: Any, source_name: str, destination: Any, destination_n
 
 
 def _fit(one: type, other: type) -> bool:
-    return (
-        issubclass(one, other) or issubclass(other, one) or (issubclass(one, _NUMBERS) and issubclass(other, _NUMBERS))
-    )
+    try:
+        if issubclass(one, _NUMBERS) and issubclass(other, _NUMBERS):
+            return True
+        return issubclass(one, other) or issubclass(other, one)
+    except TypeError:  # a class that does not let itself be judged
+        return True
 
 
 def _named(classes: tuple[type, ...]) -> str:
@@ -70,6 +73,8 @@ def _classes(hint: Any) -> tuple[type, ...] | None:
     """The classes that a hint stands for, None if it stands for anything or cannot be judged."""
     if hint is None:
         return (type(None),)
+    if hint is Any:  # a class itself since Python 3.11
+        return None
     origin = typing.get_origin(hint)
     if origin in (typing.Union, types.UnionType):
         parts = [_classes(part) for part in typing.get_args(hint)]
@@ -77,6 +82,8 @@ def _classes(hint: Any) -> tuple[type, ...] | None:
     if origin is typing.Annotated:
         return _classes(typing.get_args(hint)[0])
     candidate = origin if origin is not None else hint
+    if typing.is_typeddict(candidate):
+        return (dict,)
     if not isinstance(candidate, type) or candidate is object or getattr(candidate, "_is_protocol", False):
         return None
     return (candidate,)

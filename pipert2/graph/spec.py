@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pipert2.graph.handlers import BUILT_IN_EVENTS, event_handlers
 from pipert2.graph.routine import Routine, RoutineKind
@@ -24,7 +24,12 @@ class RoutineSpec:
 
 @dataclass(frozen=True, slots=True)
 class EdgeSpec:
-    """One source to one destination: what a wire is made of. *index* numbers it within the pipe."""
+    """One source to one destination: what a wire is made of. *index* numbers it within the pipe.
+
+    Attributes:
+        crosses: whether it leads from one flow to another.
+        feedback: whether it leads back, closing a circle; the end of its stream is not waited for.
+    """
 
     index: int
     source: int
@@ -33,6 +38,7 @@ class EdgeSpec:
     capacity: int
     transmitter: DataTransmitter = field(compare=False)
     crosses: bool
+    feedback: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +96,28 @@ def capacity_of(wire: Wire, lossless: bool, network: QueueNetwork) -> int:
     return network.max_queue_sizes
 
 
+def _feedback(links: Sequence[tuple[int, int]]) -> set[tuple[int, int]]:
+    """The links that close circles: to a routine that is no further from the sources and that leads here again."""
+    following: dict[int, list[int]] = {}
+    for start, end in links:
+        following.setdefault(start, []).append(end)
+
+    def distances(starts: set[int]) -> dict[int, int]:
+        found = dict.fromkeys(starts, 0)
+        todo = list(starts)
+        for routine in todo:
+            for end in following.get(routine, ()):
+                if end not in found:
+                    found[end] = found[routine] + 1
+                    todo.append(end)
+        return found
+
+    depth = distances({start for start, _ in links} - {end for _, end in links})
+    return {
+        (start, end) for start, end in links if depth.get(end, 0) <= depth.get(start, 0) and start in distances({end})
+    }
+
+
 def make_spec(
     name: str,
     flows: Mapping[str, Sequence[Routine]],
@@ -120,6 +148,8 @@ def make_spec(
             )
     fed = {edge.destination for edge in edges}
     feeding = {edge.source for edge in edges}
+    back = _feedback([(edge.source, edge.destination) for edge in edges])
+    edges = [replace(edge, feedback=(edge.source, edge.destination) in back) for edge in edges]
     routines = tuple(
         RoutineSpec(
             number,

@@ -24,8 +24,9 @@ def problems(
     routines = [routine for members in flows.values() for routine in members]
     found += _names(flows, routines)
     found += _wiring(routines, wires)
-    found += _places(routines, wires)
-    found += _signatures(routines, wires)
+    misplaced = dict(_places(routines, wires))
+    found += misplaced.values()
+    found += _signatures([routine for routine in routines if id(routine) not in misplaced], wires)
     found += _lossless_cycles(wires, network=network, lossless=lossless)
     found += [
         text
@@ -75,33 +76,38 @@ def _wiring(routines: Sequence[Routine], wires: Sequence[Wire]) -> Iterator[str]
                         else "put it into one with create_flow"
                     )
                 )
-    pairs = Counter((wire.source.name, end.name) for wire in wires for end in wire.destinations)
+        if any(end is wire.source for end in wire.destinations):
+            yield f"{wire.source.name!r} is linked to itself: a routine cannot be its own destination"
+    pairs = Counter(
+        (wire.source.name, end.name) for wire in wires for end in wire.destinations if end is not wire.source
+    )
     for (start, destination), count in pairs.items():
         if count > 1:
             yield f"{start!r} is linked to {destination!r} {count} times: keep one of these wires"
-        if start == destination:
-            yield f"{start!r} is linked to itself: a routine cannot be its own destination"
 
 
-def _places(routines: Sequence[Routine], wires: Sequence[Wire]) -> Iterator[str]:
+def _places(routines: Sequence[Routine], wires: Sequence[Wire]) -> Iterator[tuple[int, str]]:
+    """For each routine (its ``id``) that does not fit where its wires put it, what is wrong."""
     fed = {id(end) for wire in wires for end in wire.destinations}
     feeding = {id(wire.source) for wire in wires}
     for routine in routines:
         has_in, has_out = id(routine) in fed, id(routine) in feeding
-        name = f"{type(routine).__name__} {routine.name!r}"
+        problem = None
         if not has_in and not has_out:
             if has_logic(routine) or not event_handlers(type(routine)):
-                yield f"{name} is not linked to anything: wire it with create_flow(..., True, ...) or link(Wire(...))"
+                problem = "is not linked to anything: wire it with create_flow(..., True, ...) or link(Wire(...))"
         elif routine.kind is RoutineKind.SOURCE and has_in:
-            yield f"{name} is a source but a wire leads into it: make it a MiddleRoutine or take the wire away"
+            problem = "is a source but a wire leads into it: make it a MiddleRoutine or take the wire away"
         elif routine.kind is RoutineKind.DESTINATION and has_out:
-            yield f"{name} is a destination but a wire leads out of it: make it a MiddleRoutine or take the wire away"
+            problem = "is a destination but a wire leads out of it: make it a MiddleRoutine or take the wire away"
         elif routine.kind is RoutineKind.MIDDLE and not has_in:
-            yield f"{name} has no input: link a routine to it, or make it a SourceRoutine"
+            problem = "has no input: link a routine to it, or make it a SourceRoutine"
         elif routine.kind is RoutineKind.MIDDLE and not has_out:
-            yield f"{name} has no output: link it to a routine, or make it a DestinationRoutine"
-        if has_in and not has_logic(routine):
-            yield f"{name} has an input but no main_logic(self, data): write one"
+            problem = "has no output: link it to a routine, or make it a DestinationRoutine"
+        elif has_in and not has_logic(routine):
+            problem = "has an input but no main_logic(self, data): write one"
+        if problem is not None:
+            yield id(routine), f"{type(routine).__name__} {routine.name!r} {problem}"
 
 
 def _signatures(routines: Sequence[Routine], wires: Sequence[Wire]) -> Iterator[str]:
@@ -118,7 +124,7 @@ def _signatures(routines: Sequence[Routine], wires: Sequence[Wire]) -> Iterator[
             yield f"{type(routine).__name__} {routine.name!r}: its main_logic must take {what}"
         except ValueError:
             pass  # a built-in function that does not tell its signature
-        if inspect.iscoroutinefunction(function):
+        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
             yield f"{type(routine).__name__} {routine.name!r}: its main_logic is async; write it as a plain function"
         if count and inspect.isgeneratorfunction(function):
             yield (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pipert2.graph.routine import Routine
@@ -12,8 +12,8 @@ REAL_TIME_CAPACITY = 1
 LOSSLESS_CAPACITY = 64
 
 
-def _check_capacity(capacity: int | None, what: str) -> None:
-    if capacity is not None and (isinstance(capacity, bool) or not isinstance(capacity, int) or capacity < 1):
+def _check_capacity(capacity: int, what: str) -> None:
+    if isinstance(capacity, bool) or not isinstance(capacity, int) or capacity < 1:
         raise ValueError(f"{what} is a number of messages, 1 or more, not {capacity!r}")
 
 
@@ -49,7 +49,8 @@ class Wire:
         lossless: bool | None = None,
         capacity: int | None = None,
     ) -> None:
-        ends = (destinations,) if isinstance(destinations, Routine) else tuple(destinations)
+        several = isinstance(destinations, Iterable) and not isinstance(destinations, type)
+        ends = tuple(destinations) if several and not isinstance(destinations, Routine) else (destinations,)
         for role, end in (("source", source), *(("destinations", end) for end in ends)):
             if not isinstance(end, Routine):
                 raise TypeError(
@@ -63,7 +64,8 @@ class Wire:
                 f"Wire(data_transmitter=...): {data_transmitter!r} is not a data transmitter"
                 + (", create an instance of the class" if isinstance(data_transmitter, type) else "")
             )
-        _check_capacity(capacity, "Wire(capacity=...)")
+        if capacity is not None:
+            _check_capacity(capacity, "Wire(capacity=...)")
         for field, value in (
             ("source", source),
             ("destinations", ends),

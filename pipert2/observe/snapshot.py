@@ -164,8 +164,8 @@ class PipeStatus:
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts, lists, numbers and texts, fit for JSON."""
         plain = asdict(self)
-        plain["state"] = self.state.value
-        return plain
+        lists = {name: list(plain[name]) for name in ("routines", "wires", "flows")}
+        return {**plain, **lists, "state": self.state.value}
 
 
 def _find(records: Sequence[_Named], name: str, error: type[UnknownNameError]) -> _Named:

@@ -13,6 +13,7 @@ from pipert2.errors import PipertError, PipeStateError, SharedMemoryFullError
 from pipert2.events.bus import EventCall, EventResult
 from pipert2.events.target import resolve
 from pipert2.graph.handlers import KILL_EVENT_NAME
+from pipert2.graph.spec import EdgeSpec
 from pipert2.runtime.messages import (
     EventAnswer,
     EventReply,
@@ -25,7 +26,7 @@ from pipert2.runtime.messages import (
     StateChange,
 )
 from pipert2.runtime.routine_loop import Command, RoutineLoop
-from pipert2.transport.board import Board, RoutineState
+from pipert2.transport.board import CLOSED, Board, RoutineState
 from pipert2.transport.local import LocalEdge
 from pipert2.transport.memory import Arena, Bell
 from pipert2.transport.outlet import Outlet
@@ -61,14 +62,15 @@ class FlowHost:
         self._bells: dict[int, Bell] = {}
         board = Board(arena.open(BOARD_KEY), len(spec.routines))
         self._segments = Segments(arena, self._bell)
-        carriers = {
+        self._board = board
+        self._carriers = {
             routine.index: frozenset(edge.index for edge in spec.carriers(routine.index)) for routine in spec.routines
         }
         self.loops: dict[int, RoutineLoop] = {}
         for index, routine in zip(spec.flows[launch.flow], launch.routines, strict=True):
             logger = logging.getLogger(f"{launch.logger}.{launch.flow}.{spec.routines[index].name}")
             self.loops[index] = RoutineLoop(spec, spec.routines[index], routine, board, self._bell(index), self, logger)
-        local = {
+        self._local = {
             edge.index: LocalEdge(
                 edge, board, self._bell(edge.destination), self._bell(edge.source), self.loops[edge.source]
             )
@@ -77,34 +79,38 @@ class FlowHost:
             if not edge.crosses
         }
         for index, loop in self.loops.items():
-            senders = [
-                local[edge.index]
-                if not edge.crosses
-                else RingSender(
-                    edge, board, arena.open(ring_key(edge.index)), self._bell(edge.destination), loop.fence, loop
-                )
-                for edge in spec.outputs(index)
-                if not board.words[board.edge(edge.index) + 6]  # unlinked before the flow was restarted
-            ]
-            receivers = [
-                local[edge.index]
-                if not edge.crosses
-                else RingReceiver(
-                    edge,
-                    board,
-                    arena.open(ring_key(edge.index)),
-                    self._segments,
-                    self._bell(edge.source),
-                    spec.routines[edge.source].name,
-                    edge.transmitter.receive(),
-                )
-                for edge in spec.inputs(index)
-            ]
-            pool = SlotPool(index, spec.carriers(index), board, self._segments, loop.fence, loop, self._grower(index))
-            pool.adopt([number for number in launch.segments if self._segments.get(number).owner == index])
-            loop.connect(receivers, Outlet(senders, pool, self._segments, lambda owner, edge: edge in carriers[owner]))
+            loop.connect([self._receiver(edge) for edge in spec.inputs(index)], self._outlet(loop, launch.segments))
         for loop in self.loops.values():
             loop.thread.start()
+
+    def _receiver(self, edge: EdgeSpec) -> RingReceiver | LocalEdge:
+        if not edge.crosses:
+            return self._local[edge.index]
+        ring = self._arena.open(ring_key(edge.index))
+        source = self._spec.routines[edge.source].name
+        receive = edge.transmitter.receive()
+        return RingReceiver(edge, self._board, ring, self._segments, self._bell(edge.source), source, receive)
+
+    def _sender(self, edge: EdgeSpec, loop: RoutineLoop) -> RingSender | LocalEdge:
+        if not edge.crosses:
+            return self._local[edge.index]
+        ring = self._arena.open(ring_key(edge.index))
+        return RingSender(edge, self._board, ring, self._bell(edge.destination), loop.fence, loop)
+
+    def _outlet(self, loop: RoutineLoop, segments: Sequence[int]) -> Outlet:
+        index, board = loop.spec.index, self._board
+        senders = [
+            self._sender(edge, loop)
+            for edge in self._spec.outputs(index)
+            if not board.words[board.edge(edge.index) + CLOSED]  # unlinked before the flow was restarted
+        ]
+        carriers = self._spec.carriers(index)
+        pool = SlotPool(index, carriers, board, self._segments, loop.fence, loop, self._grower(index))
+        pool.adopt([number for number in segments if self._segments.get(number).owner == index])
+        return Outlet(senders, pool, self._segments, self._carries, bool(self._spec.inputs(index)))
+
+    def _carries(self, owner: int, edge: int) -> bool:
+        return edge in self._carriers[owner]
 
     def _bell(self, routine: int) -> Bell:
         bell = self._bells.get(routine)

@@ -69,6 +69,8 @@ class _Probe:
     def duplicate_for_child(fd: int) -> int:
         return fd
 
+    DupFd = duplicate_for_child
+
 
 def untransferable(routines: Iterable[Routine]) -> list[str]:
     """For each attribute that cannot go to another process a sentence with routine, attribute and reason."""
@@ -81,14 +83,14 @@ def untransferable(routines: Iterable[Routine]) -> list[str]:
                 bad.append(
                     f"{type(routine).__name__} {routine.name!r}: its attribute {name!r} ({type(value).__name__}) "
                     f"cannot be handed to the flow's process ({reason}): make it in setup(), which runs there"
-                    + _multiprocessing_hint(value)
+                    + _multiprocessing_hint(value, reason)
                 )
         if not bad:
             reason = _refusal(routine)
             if reason is not None:
                 bad.append(
                     f"{type(routine).__name__} {routine.name!r} cannot be handed to the flow's process ({reason}): "
-                    "look at the global variables that its methods use"
+                    "look at the global variables that its code uses" + _multiprocessing_hint(None, reason)
                 )
         found += bad
     return found
@@ -106,10 +108,10 @@ def _refusal(value: Any) -> str | None:
     return None
 
 
-def _multiprocessing_hint(value: Any) -> str:
-    if not type(value).__module__.startswith("multiprocessing."):
+def _multiprocessing_hint(value: Any, reason: str) -> str:
+    if not type(value).__module__.startswith("multiprocessing.") and "fork context" not in reason:
         return ""
-    return f', or make it with multiprocessing.get_context("{default_start_method()}")'
+    return f', or make it with multiprocessing.get_context("{default_start_method()}"), as in .Value("i", 0)'
 
 
 def data_classes_of_main() -> dict[str, type]:
@@ -139,16 +141,16 @@ def default_start_method() -> str:
     return "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 
 
-def start_context(method: str | None) -> Any:
-    """The multiprocessing context for a start method.
-
-    Raises:
-        ValueError: this platform has no such start method.
-    """
+def check_start_method(method: str | None) -> None:
+    """Raise ValueError if this platform does not know the start method."""
     known = multiprocessing.get_all_start_methods()
-    method = method or default_start_method()
-    if method not in known:
+    if method is not None and method not in known:
         raise ValueError(f"Pipe(start_method=...): this platform has {', '.join(map(repr, known))}, not {method!r}")
+
+
+def start_context(method: str | None) -> Any:
+    """The multiprocessing context for a start method, None for the default one."""
+    method = method or default_start_method()
     context = multiprocessing.get_context(method)
     if method == "forkserver":
         context.set_forkserver_preload([_PRELOAD])

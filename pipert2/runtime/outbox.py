@@ -9,8 +9,8 @@ from typing import Any
 
 from pipert2.errors import UnsendableDataError
 from pipert2.events.bus import EventCall
-from pipert2.runtime.log_forwarding import ForwardingHandler
-from pipert2.runtime.messages import EventAnswer, LogRecords
+from pipert2.runtime.logs import ForwardingHandler
+from pipert2.runtime.messages import EventAnswer, EventRequest, LogRecords
 from pipert2.transport.codec import dumps_plain
 
 
@@ -35,10 +35,13 @@ class Outbox:
         try:
             data = dumps_plain(message)
         except UnsendableDataError as error:
-            if not isinstance(message, EventAnswer):
-                raise _blame(message, error) from error
-            failure = f"what the handler returned cannot be sent: {error}"
-            data = dumps_plain(EventAnswer(message.number, message.routine, None, (failure, "")))
+            if isinstance(message, EventAnswer):
+                failure = f"what its handler returned ({type(message.value).__name__}) cannot be sent: {error.reason}"
+                data = dumps_plain(EventAnswer(message.number, message.routine, None, (failure, "")))
+            elif isinstance(message, EventCall | EventRequest):
+                raise UnsendableDataError(f"a parameter of event {message.name!r}", error.reason) from error
+            else:
+                raise
         self._messages.append(data)
         self.wake.set()
 
@@ -71,9 +74,3 @@ class Outbox:
         self._closing = True
         self.wake.set()
         self._thread.join(timeout)
-
-
-def _blame(message: Any, error: UnsendableDataError) -> UnsendableDataError:
-    if isinstance(message, EventCall) or hasattr(message, "params"):
-        return UnsendableDataError(f"the parameters of event {message.name!r}", error.reason)
-    return error

@@ -12,7 +12,7 @@ import logging
 import threading
 import traceback
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
 from time import monotonic, monotonic_ns
 from types import GeneratorType
@@ -118,6 +118,7 @@ class RoutineLoop:
         self._ending: list[Command] = []
         self._starting: Command | None = None
         self._failures = 0
+        self._asked_to_end = threading.Event()
         self._words[self._row + b.SLEEPING] = 0
         self._words[self._row + b.BUSY_SINCE] = 0
         self.thread = threading.Thread(target=self._live, name=f"pipert2-{spec.name}", daemon=True)
@@ -133,6 +134,8 @@ class RoutineLoop:
     def post(self, command: Command) -> None:
         """Put something into the inbox, from any thread."""
         self._inbox.append(command)
+        if command.name in (*_ENDING, DRAIN_EVENT_NAME):
+            self._asked_to_end.set()
         self._bell.ring()
 
     # --- what the routine's user calls (RoutineContext)
@@ -150,6 +153,8 @@ class RoutineLoop:
         return self._outlet.loan(shape, dtype)
 
     def wait(self, seconds: float) -> bool:
+        if threading.current_thread() is not self.thread:
+            return self._asked_to_end.wait(seconds)  # the bell is the loop's own
         deadline = monotonic() + seconds
         with self._not_busy():
             while not self._inbox:
@@ -163,8 +168,11 @@ class RoutineLoop:
         self._const_period = round(SECOND / rate) if rate > 0 else 0
 
     @contextlib.contextmanager
-    def _not_busy(self) -> Any:
+    def _not_busy(self) -> Iterator[None]:
         """While the user's code waits in a call of ours it does not hang."""
+        if threading.current_thread() is not self.thread:
+            yield
+            return
         busy = self._row + b.BUSY_SINCE
         before = self._words[busy]
         self._words[busy] = 0
@@ -212,6 +220,7 @@ class RoutineLoop:
         """Idle: handle events until the routine is to start; False if it is to end for good."""
         self._wanted = None
         while True:
+            self._asked_to_end.clear()
             while self._inbox:
                 command = self._inbox.popleft()
                 if command.name == START_EVENT_NAME:
@@ -349,7 +358,7 @@ class RoutineLoop:
                 self._failed("receiving", error)
                 continue
             if message is None:
-                if all(receiver.ended() for receiver in self._receivers):
+                if self._inputs_ended():
                     return _End.FINISHED
                 self._sleep()
                 continue
@@ -380,6 +389,10 @@ class RoutineLoop:
                 except Exception as error:
                     self._failed("sending", error)
             data = None
+
+    def _inputs_ended(self) -> bool:
+        ahead = [receiver for receiver in self._receivers if not receiver.spec.feedback] or self._receivers
+        return all(receiver.ended() for receiver in ahead) and not self._has_data()
 
     def _only_handle_events(self) -> _End:
         while True:

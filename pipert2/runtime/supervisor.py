@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import multiprocessing.connection
 import os
@@ -73,6 +74,7 @@ class FlowRecord:
     restarts: int = 0
     last_exit: str | None = None
     boot_failure: m.Died | None = None
+    hang: str | None = None
 
 
 class Supervisor:
@@ -113,7 +115,9 @@ class Supervisor:
         self._main_classes: dict[str, type] = {}
         self._wake_reader, self._wake_writer = os.pipe()
         os.set_blocking(self._wake_writer, False)
+        self._closing = False
         self._closed = False
+        self._all_closed = threading.Event()
         self._thread = threading.Thread(target=self._supervise, name="pipert2-supervisor", daemon=True)
 
     # --- coming up
@@ -285,17 +289,20 @@ class Supervisor:
         )
 
     def close(self) -> None:
-        """End everything at once and leave nothing behind. Closes twice without complaint."""
+        """End everything at once and leave nothing behind. Closes twice, also from two threads, without complaint."""
         with self._lock:
-            if self._closed:
-                return
+            first, self._closing = not self._closing, True
+        if not first:
+            self._all_closed.wait(self.settings.kill_timeout + 20.0)
+            return
+        own = threading.current_thread() is self._thread
         self.kill()
-        if self._thread.is_alive() and threading.current_thread() is not self._thread:
+        if self._thread.is_alive() and not own:
             self.wait(lambda: self.ended, self.settings.kill_timeout + 4 * LADDER_STEP + 2.0)
+        self._wake()
         with self._lock:
             self._closed = True
-        self._wake()
-        if self._thread.is_alive() and threading.current_thread() is not self._thread:
+        if self._thread.is_alive() and not own:
             self._thread.join(5.0)
         for flow in self.flows.values():
             if isinstance(flow.handle, ProcessFlow):
@@ -304,14 +311,15 @@ class Supervisor:
                 flow.handle.close()
             flow.handle = None
             flow.ended = True
-        self._segments.clear()
-        self.arena.close()
-        if self._run is not None:
-            self._run.close()
-        os.close(self._wake_reader)
-        os.close(self._wake_writer)
-        with self.changed:
-            self.changed.notify_all()
+        with self._lock:
+            self._segments.clear()
+            self.arena.close()
+            if self._run is not None:
+                self._run.close()
+            os.close(self._wake_reader)
+            os.close(self._wake_writer)
+        self._all_closed.set()
+        self._notify()
 
     # --- events
 
@@ -320,7 +328,7 @@ class Supervisor:
         with self._lock:
             flow = self.flows[name]
             if call.name == START_EVENT_NAME:
-                self._wanted.update(index for index in call.routines if index not in self._killed)
+                self._note_start([index for index in call.routines if index not in self._killed])
             elif call.name == STOP_EVENT_NAME:
                 self._wanted.difference_update(call.routines)
             elif call.name == KILL_EVENT_NAME:
@@ -341,10 +349,25 @@ class Supervisor:
                 for index in call.routines:
                     self.bus.answer(call.number, index, None, None)
                 living = True
+            if not living and not call.number:
+                self._logger.warning("event %r reaches nobody: flow %r has no process", call.name, name)
             if call.name == KILL_EVENT_NAME and all(index in self._killed for index in flow.routines):
                 self._end_flow(flow)
                 self._wake()
             return living
+
+    def _note_start(self, routines: Sequence[int]) -> None:
+        """The streams of these routines begin anew. Said before any of them starts, so that none sees an old end."""
+        self._wanted.update(routines)
+        words = self.board.words
+        for index in routines:
+            if self._states[index] in (RoutineState.IDLE, RoutineState.FAILED):
+                words[self.board.routine(index) + b.FINISHED] = 0
+                for edge in self.spec.outputs(index):
+                    if not words[self.board.edge(edge.index) + b.CLOSED]:
+                        words[self.board.edge(edge.index) + b.ENDED] = 0
+                if self.flows[self.spec.routines[index].flow].ready:
+                    self._states[index] = RoutineState.STARTING
 
     def _answer_for(self, call: EventCall, index: int) -> None:
         """Answer for a routine that was killed and cannot any more."""
@@ -354,10 +377,10 @@ class Supervisor:
     # --- the supervisor's thread
 
     def _wake(self) -> None:
-        try:
-            os.write(self._wake_writer, b"x")
-        except (BlockingIOError, OSError):
-            pass  # it is awake already, or gone
+        with self._lock:
+            if not self._closed:
+                with contextlib.suppress(BlockingIOError):  # it is awake already
+                    os.write(self._wake_writer, b"x")
 
     def _supervise(self) -> None:
         while True:
@@ -482,6 +505,7 @@ class Supervisor:
                 self._end_flow(flow)
                 if isinstance(flow.handle, InlineFlow):
                     flow.ended = True
+                    flow.kill_at = None
         self._notify()
 
     def _log(self, message: m.LogRecords) -> None:
@@ -522,7 +546,8 @@ class Supervisor:
             self._read(flow)
         if handle.alive:
             return
-        flow.last_exit = handle.exit_cause
+        flow.last_exit = f"{flow.hang}, {handle.exit_cause}" if flow.hang else handle.exit_cause
+        flow.hang = None
         handle.close()
         with self._lock:
             flow.handle = None
@@ -560,8 +585,8 @@ class Supervisor:
         if delay is None:
             flow.given_up = flow.ended = True
             self._logger.error(
-                "flow %r died (%s) for the %d. time in %g s and stays dead: mend the cause, then build the pipe again",
-                flow.name, flow.last_exit, len(flow.deaths), self.settings.restart.window,
+                "flow %r died (%s) and stays dead, restart=%d within %g s is used up: mend the cause and run it again",
+                flow.name, flow.last_exit, self.settings.restart.times, self.settings.restart.window,
             )  # fmt: skip
         else:
             flow.restart_at = now + delay
@@ -628,13 +653,15 @@ class Supervisor:
     def _check_hangs(self, limit: float) -> None:
         now = monotonic_ns()
         for flow in self.flows.values():
-            if flow.handle is None or not flow.ready or flow.exiting:
+            if flow.handle is None or not flow.ready or flow.exiting or flow.hang:
                 continue
             for index in flow.routines:
                 since = self.board.words[self.board.routine(index) + b.BUSY_SINCE]
                 if since and now - since > limit * 1e9:
-                    name = self.spec.routines[index].name
-                    seconds = (now - since) / 1e9
-                    self._logger.error("routine %r hangs for %.1f s: its flow %r is killed", name, seconds, flow.name)
+                    flow.hang = f"routine {self.spec.routines[index].name!r} hung for {(now - since) / 1e9:.1f} s"
+                    if self.settings.inline:
+                        self._logger.error("%s: a thread cannot be ended, so it is left alone", flow.hang)
+                    else:
+                        self._logger.error("%s: its flow %r is killed", flow.hang, flow.name)
                     flow.handle.kill()
                     break

@@ -18,21 +18,24 @@ MOST_BYTES = 256 * 1024 * 1024
 """Bytes that these views may look at in all; the first one may be larger."""
 
 
-class _Ref(weakref.ref["np.ndarray[Any, Any]"]):
-    __slots__ = ("key", "length")
+class Use:
+    """What this receiver does with one slot: how many claims and views there are, and for which message last."""
 
-    key: tuple[int, int]
-    length: int
+    __slots__ = ("count", "hold", "number", "segment", "slot")
 
-
-class _Use:
-    __slots__ = ("count", "hold", "number", "segment")
-
-    def __init__(self, segment: Segment, hold: int) -> None:
+    def __init__(self, segment: Segment, slot: int, column: int) -> None:
         self.segment = segment
-        self.hold = hold
+        self.slot = slot
+        self.hold = segment.hold(slot) + column
         self.count = 0
         self.number = 0
+
+
+class _Ref(weakref.ref["np.ndarray[Any, Any]"]):
+    __slots__ = ("length", "use")
+
+    length: int
+    use: Use
 
 
 class Leases:
@@ -46,52 +49,46 @@ class Leases:
     def __init__(self, segments: Segments, column: int) -> None:
         self._segments = segments
         self._column = column
-        self._uses: dict[tuple[int, int], _Use] = {}
+        self._uses: dict[tuple[int, int], Use] = {}
         self._refs: dict[int, _Ref] = {}
         self._dead: deque[_Ref] = deque()
         self._lock = threading.Lock()
         self._fence = Fence()
-        self._bytes = 0
 
-    def claim(self, slots: set[tuple[int, int]], number: int) -> None:
-        """Mark the slots as taken by message *number*; :meth:`settle` or :meth:`withdraw` follows."""
+    def claim(self, segment: int, slot: int, number: int) -> Use:
+        """Mark a slot as taken by message *number*, until :meth:`drop` or the death of the :meth:`view` made of it."""
+        use = self._uses.get((segment, slot))
+        if use is None:
+            use = self._uses[(segment, slot)] = Use(self._segments.get(segment), slot, self._column)
         with self._lock:
-            for key in slots:
-                use = self._uses.get(key)
-                if use is None:
-                    segment = self._segments.get(key[0])
-                    use = self._uses[key] = _Use(segment, segment.hold(key[1]) + self._column)
-                use.count += 1
-                use.number = number
-                use.segment.words[use.hold] = number | TAKEN
+            use.count += 1
+            use.number = number
+            use.segment.words[use.hold] = number | TAKEN
+        if self._dead:
+            self._work_off()
+        return use
 
-    def settle(self, slots: set[tuple[int, int]]) -> None:
-        """End the claims; what has views stays taken until they are gone."""
+    def drop(self, use: Use) -> None:
+        """End a claim. A slot with an earlier use still alive stays taken for that."""
         with self._lock:
-            for key in slots:
-                self._drop(key)
+            self._end(use)
         if self._dead:
             self._work_off()
 
-    withdraw = settle
-    """End the claims of a message that passed: a slot with an earlier use still alive stays taken for that."""
-
     def may_view(self, length: int) -> bool:
         """Whether another view of *length* bytes may be had, or the receiver must take a copy."""
-        held = len(self._refs)
-        return held == 0 or (held < MOST_VIEWS and self._bytes + length <= MOST_BYTES)
+        refs = self._refs
+        return not refs or (
+            len(refs) < MOST_VIEWS and sum(ref.length for ref in tuple(refs.values())) + length <= MOST_BYTES
+        )
 
-    def view(self, key: tuple[int, int], offset: int, length: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        """A read-only array over part of a claimed slot, which stays taken for as long as anything looks at it."""
-        use = self._uses[key]
-        root = use.segment.bytes_of(key[1], offset, length)
+    def view(self, use: Use, offset: int, length: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        """Turn a claim into a read-only array over part of the slot, which stays taken while anything looks at it."""
+        root = use.segment.bytes_of(use.slot, offset, length)
         ref = _Ref(root, self._died)
-        ref.key = key
+        ref.use = use
         ref.length = length
-        with self._lock:
-            self._refs[id(ref)] = ref
-            self._bytes += length
-            use.count += 1
+        self._refs[id(ref)] = ref
         return root
 
     def _died(self, ref: weakref.ref[Any]) -> None:
@@ -105,16 +102,13 @@ class Leases:
                 while self._dead:
                     ref = self._dead.popleft()
                     del self._refs[id(ref)]
-                    self._bytes -= ref.length
-                    self._drop(ref.key)
+                    self._end(ref.use)
             finally:
                 self._lock.release()
 
-    def _drop(self, key: tuple[int, int]) -> None:
-        use = self._uses[key]
+    def _end(self, use: Use) -> None:
         use.count -= 1
         if not use.count:
-            del self._uses[key]
             self._segments.give_back(use.segment, use.hold, use.number, self._fence)
 
     @property

@@ -27,6 +27,7 @@ class LocalEdge:
     __slots__ = (
         "_bell",
         "_capacity",
+        "_closed",
         "_lossless",
         "_messages",
         "_number",
@@ -49,6 +50,7 @@ class LocalEdge:
         self._waiter = waiter
         self._capacity = spec.capacity
         self._lossless = spec.lossless
+        self._closed = False
         self._messages: deque[tuple[int, Message]] = deque(maxlen=None if spec.lossless else spec.capacity)
         words, row = self._words, self._row
         # What waited in a process that died went with it.
@@ -71,6 +73,9 @@ class LocalEdge:
         number = self._number + 1
         if self._lossless and number - words[row + b.R] > self._capacity:
             self._wait_for_room(number)
+        if self._closed:  # unlinked, perhaps while it waited
+            self.discard()
+            return
         self._messages.append((number, message))
         words[row] = self._number = number
         if words[self._sleeping]:
@@ -85,6 +90,8 @@ class LocalEdge:
                 if number - words[row + b.R] <= self._capacity:
                     return
                 self._waiter.check()
+                if self._closed:
+                    return
                 self._waiter.sleep("room")
         finally:
             words[row + b.WAKE_AT] = NEVER
@@ -102,6 +109,7 @@ class LocalEdge:
 
     def close(self) -> None:
         """Say that no message will ever follow: the edge was unlinked."""
+        self._closed = True
         self._words[self._row + b.CLOSED] = 1
         self.end()
 
@@ -145,32 +153,50 @@ class LocalEdge:
 def separate(data: Any) -> Any:
     """A copy of *data* for one of several receivers: containers are copied, arrays are shared and read-only.
 
-    Containers are dicts, lists, tuples, sets and dataclasses, however nested; everything else is handed on as it is.
+    Containers are dicts, lists, tuples, sets, deques, byte arrays and dataclasses, however nested, also in themselves;
+    everything else is handed on as it is.
     """
+    return _separate(data, {})
+
+
+def _separate(data: Any, done: dict[int, Any]) -> Any:
     kind = type(data)
+    if kind in _ATOMS:
+        return data
+    if id(data) in done:
+        return done[id(data)]
     if isinstance(data, np.ndarray):
         view = data.view()
         view.flags.writeable = False
+        done[id(data)] = view
         return view
-    if kind is dict:
-        return {key: separate(value) for key, value in data.items()}
-    if kind is list or kind is set or kind is tuple:
-        return kind(separate(value) for value in data)
-    if isinstance(data, tuple) and hasattr(data, "_fields"):
-        return kind(*(separate(value) for value in data))
-    if kind is bytearray:
-        return bytearray(data)
-    if dataclasses.is_dataclass(data) and not isinstance(data, type):
+    if isinstance(data, tuple):
+        parts = [_separate(value, done) for value in data]
+        if all(part is value for part, value in zip(parts, data, strict=True)):
+            return data
+        twin: Any = kind(*parts) if hasattr(data, "_fields") else kind(parts)
+    elif isinstance(data, dict):
+        twin = done[id(data)] = copy.copy(data)
+        for key, value in data.items():
+            twin[key] = _separate(value, done)
+    elif isinstance(data, list):
+        twin = done[id(data)] = copy.copy(data)
+        for index, value in enumerate(data):
+            twin[index] = _separate(value, done)
+    elif isinstance(data, deque):
+        twin = done[id(data)] = deque(maxlen=data.maxlen)
+        twin.extend(_separate(value, done) for value in data)
+    elif isinstance(data, set | bytearray):
         twin = copy.copy(data)
-        for name, value in vars(data).items() if hasattr(data, "__dict__") else _slots(data):
-            object.__setattr__(twin, name, separate(value))
-        return twin
-    if isinstance(data, dict):
-        mapping = copy.copy(data)
-        mapping.update((key, separate(value)) for key, value in data.items())
-        return mapping
-    return data
+    elif dataclasses.is_dataclass(data) and not isinstance(data, type):
+        twin = done[id(data)] = copy.copy(data)
+        names = {field.name for field in dataclasses.fields(data) if hasattr(data, field.name)}
+        for name in names.union(getattr(data, "__dict__", ())):
+            object.__setattr__(twin, name, _separate(getattr(data, name), done))
+    else:
+        return data
+    done[id(data)] = twin
+    return twin
 
 
-def _slots(data: Any) -> list[tuple[str, Any]]:
-    return [(field.name, getattr(data, field.name)) for field in dataclasses.fields(data) if hasattr(data, field.name)]
+_ATOMS = frozenset({int, float, bool, str, bytes, complex, type(None)})

@@ -53,6 +53,7 @@ class Outlet:
         senders: its edges.
         pool: where its data is placed.
         carries: whether data in a segment of routine *owner* may travel on an edge; see :meth:`PipeSpec.carriers`.
+        forwards: whether data in slots may come from elsewhere in this process and be passed on.
     """
 
     def __init__(
@@ -61,10 +62,12 @@ class Outlet:
         pool: SlotPool,
         segments: Segments,
         carries: Callable[[int, int], bool],
+        forwards: bool,
     ) -> None:
         self._pool = pool
         self._segments = segments
         self._carries = carries
+        self._forwards = forwards
         self._encode = Encoder()
         self._loaned: dict[tuple[int, int], tuple[Slot, int]] = {}
         self._unsent: _Unsent | None = None
@@ -101,6 +104,8 @@ class Outlet:
                 _, origin, born, sent, attempt = message
                 cell = HEAD.pack(DIRECT, 0, attempt, len(stream), origin, born, sent) + stream
                 self._deliver(message, senders, cell)
+            elif len(buffers) == 1 and len(stream) <= ROOM - PLACE.size and (raw := buffers[0].raw()).nbytes > ROOM:
+                self._deliver(message, senders, *self._place_one(message, rings, stream, raw))
             else:
                 self._deliver(message, senders, *self._place(message, rings, stream, buffers))
         except Interrupted:
@@ -149,6 +154,24 @@ class Outlet:
             self._unsent = _Unsent(message, senders[done:], cell, slots, size)
             raise
 
+    def _place_one(
+        self, message: Message, rings: Sequence[RingSender], stream: bytes, raw: memoryview
+    ) -> tuple[bytes, Collection[tuple[Segment, int]], int]:
+        """:meth:`_place` for the usual case, one large buffer and a small stream."""
+        length = raw.nbytes
+        found = self._find(raw, rings)
+        if found is not None:
+            segment, number, at = found
+            self._loaned.pop((segment.number, number), None)
+        else:
+            slot = self._pool.acquire(length)
+            # numpy lets go of the GIL while it copies, so that the flow's other routines go on.
+            slot.data[:length] = np.frombuffer(raw, np.uint8)
+            segment, number, at = slot.segment, slot.index, 0
+        _, origin, born, sent, attempt = message
+        head = HEAD.pack(DIRECT, 1, attempt, len(stream), origin, born, sent)
+        return head + PLACE.pack(segment.number, number, at, length) + stream, ((segment, number),), length
+
     def _place(
         self, message: Message, rings: Sequence[RingSender], stream: bytes, buffers: Sequence[pickle.PickleBuffer]
     ) -> tuple[bytes, Collection[tuple[Segment, int]], int]:
@@ -163,7 +186,7 @@ class Outlet:
         slot: Slot | None = None
         offset = size = 0
         for index, raw in enumerate(raws):
-            found = self._find(raw, rings) if raw.nbytes >= FORWARD_BYTES and len(self._segments) else None
+            found = self._find(raw, rings) if raw.nbytes >= FORWARD_BYTES else None
             if found is None or (len(slots) >= _MOST_SLOTS and found[:2] not in slots):
                 continue
             segment, number, at = found
@@ -211,6 +234,8 @@ class Outlet:
 
     def _find(self, raw: memoryview, rings: Sequence[RingSender]) -> tuple[Segment, int, int] | None:
         """Where *raw* lies already, if it lies in a slot that this process holds and that may travel on these edges."""
+        if not self._forwards and not self._pool.has_loans:
+            return None
         address = np.frombuffer(raw, np.uint8).__array_interface__["data"][0]
         found = self._segments.locate(address, raw.nbytes)
         if found is None or not all(self._carries(found[0].owner, ring.spec.index) for ring in rings):
@@ -263,6 +288,7 @@ class Outlet:
             sender.end()
 
     def reopen(self) -> None:
-        """Take :meth:`end` back."""
+        """Take :meth:`end` back: the routine starts again, and may have taught pickle new types in its setup."""
+        self._encode = Encoder()
         for sender in self.senders:
             sender.reopen()

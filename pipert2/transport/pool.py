@@ -170,7 +170,8 @@ class SlotPool:
             if words[slot.hold + column] != given:
                 if not capacity or given + capacity > board[published]:
                     return None
-                if words[slot.hold + column] == given | TAKEN:
+                # It has passed; but its receiver may hold it for this message or for an earlier one.
+                if words[slot.hold + column] & TAKEN:
                     return None
             seen.append(given)
         return seen
@@ -183,6 +184,11 @@ class SlotPool:
         self._loans[id(ref)] = ref
         slot.loaned = True
         return array
+
+    @property
+    def has_loans(self) -> bool:
+        """Whether an array that was loaned is still alive."""
+        return bool(self._loans)
 
     def _loan_ended(self, ref: weakref.ref[Any]) -> None:
         # Called wherever the last view goes, perhaps in another thread than the one that waits for a slot.

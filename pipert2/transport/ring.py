@@ -12,13 +12,16 @@ from pipert2.graph.spec import EdgeSpec
 from pipert2.transport import board as b
 from pipert2.transport.board import NEVER, Board
 from pipert2.transport.codec import loads
-from pipert2.transport.envelope import CELL, COUNT, HEAD, HERE, INDIRECT, PLACE, Message
-from pipert2.transport.lease import Leases
+from pipert2.transport.envelope import CELL, COUNT, DIRECT, HEAD, HERE, PLACE, Message
+from pipert2.transport.lease import Leases, Use
 from pipert2.transport.memory import WEAKLY_ORDERED, Bell, Block, Fence
 from pipert2.transport.segment import Segment, Segments
 
 LARGE_BYTES = 32 * 1024 * 1024
 """How much data in slots may wait on a lossless edge; two messages always may."""
+
+
+_Place = tuple[int, int, int, int]
 
 
 class Interrupted(Exception):
@@ -61,6 +64,7 @@ class RingSender:
         "_board",
         "_capacity",
         "_cells",
+        "_closed",
         "_fence",
         "_large",
         "_lossless",
@@ -90,6 +94,7 @@ class RingSender:
         self._number: int = self._words[self._row + b.W]
         self._seen: int = self._words[self._row + b.R]
         self._large: deque[tuple[int, int]] = deque()
+        self._closed = False
         self._words[self._row + b.WAKE_AT] = NEVER
         self._words[self._row + b.BLOCKED_SINCE] = 0
 
@@ -103,6 +108,9 @@ class RingSender:
         words = self._words
         if self._lossless and (number - self._seen > self._capacity or (size and not self._admits(number, size))):
             self._wait_for_room(number, size)
+        if self._closed:  # unlinked, perhaps while it waited
+            self.discard()
+            return
         column = self.spec.index
         for segment, slot in slots:
             segment.words[segment.given(slot) + column] = number
@@ -145,6 +153,8 @@ class RingSender:
                 if self._has_room(number, size):
                     return
                 self._waiter.check()
+                if self._closed:
+                    return
                 self._waiter.sleep("room")
         finally:
             words[row + b.WAKE_AT] = NEVER
@@ -163,6 +173,7 @@ class RingSender:
 
     def close(self) -> None:
         """Say that no message will ever follow: the edge was unlinked."""
+        self._closed = True
         self._words[self._row + b.CLOSED] = 1
         self.end()
 
@@ -253,40 +264,74 @@ class RingReceiver:
                 number = oldest
             start = number % self._cells * CELL
             kind, count, attempt, length, origin, born, sent = HEAD.unpack_from(view, start)
-            stream_at = start + 32 + 24 * count
-            cell_end = min(stream_at + length, start + CELL)
-            if not count:
-                stream: Any = bytes(view[stream_at:cell_end])
-                if not self._lossless and self._passed(number):
-                    continue
-                self._took(number)
-                return Message(self._decode(stream, ()), origin, born, sent, attempt)
-            cell = bytes(view[start : start + CELL])
+            end = start + HEAD.size + PLACE.size * count + length if kind == DIRECT else start + CELL
+            cell = bytes(view[start : min(end, start + CELL)])
             if not self._lossless and self._passed(number):
                 continue
-            places = [PLACE.unpack_from(cell, 32 + 24 * index) for index in range(count)]
-            slots = {(place[0], place[1]) for place in places if place[0] != HERE}
-            self._leases.claim(slots, number)
+            if not count:
+                self._took(number)
+                return Message(self._decode(cell[HEAD.size :], ()), origin, born, sent, attempt)
+            places = [PLACE.unpack_from(cell, HEAD.size + PLACE.size * index) for index in range(count)]
+            claim = self._leases.claim
+            uses = [None if place[0] == HERE else claim(place[0], place[1], number) for place in places]
             if not self._lossless:
                 self._fence()
                 if words[row] - self.spec.capacity >= number:
-                    self._leases.withdraw(slots)
+                    for use in uses:
+                        if use is not None:
+                            self._leases.drop(use)
                     continue
             self._took(number)
+            if kind == DIRECT:
+                at = HEAD.size + PLACE.size * count
+                data = self._decode(cell[at : at + length], self._buffers(cell, places, uses))
+            else:
+                data = self._decode_indirect(places, uses, number, length)
+            return Message(data, origin, born, sent, attempt)
+
+    def _buffers(self, cell: bytes, places: Sequence[_Place], uses: Sequence[Use | None]) -> list[Any]:
+        """What lies at the places, as views or copies. Ends the claims *uses*, whatever happens."""
+        found: list[Any] = []
+        threshold = self._threshold
+        leases = self._leases
+        failure: MemoryError | None = None
+        for (_, _, offset, length), use in zip(places, uses, strict=True):
+            if use is None:
+                data: Any = cell[offset : offset + length]
+            else:
+                if threshold is not None and length >= threshold:
+                    if leases.may_view(length):
+                        found.append(leases.view(use, offset, length))
+                        continue
+                    self._words[self._row + b.COPIED] += 1
+                data = use.segment.bytes_of(use.slot, offset, length)
             try:
-                stream = cell[stream_at - start : cell_end - start]
-                if kind == INDIRECT:
-                    # All slots that the blob names are those of the cell's other places.
-                    blob = self._bytes_at(places[0])
-                    total = COUNT.unpack_from(blob)[0]
-                    table_end = 4 + 24 * total
-                    places = [PLACE.unpack_from(blob, 4 + 24 * index) for index in range(total)]
-                    stream = blob[table_end : table_end + length]
-                buffers = [self._buffer(cell, place) for place in places]
-                return Message(self._decode(stream, buffers), origin, born, sent, attempt)
+                found.append(bytearray(data) if threshold is None else bytes(data))
+            except MemoryError as error:
+                failure = error
             finally:
-                buffers = []
-                self._leases.settle(slots)
+                if use is not None:
+                    leases.drop(use)
+        if failure is not None:
+            raise UnreadableDataError(self._source, "there is no memory for a copy of it") from failure
+        return found
+
+    def _decode_indirect(self, named: Sequence[_Place], uses: Sequence[Use | None], number: int, length: int) -> Any:
+        """The data of a message whose places and stream lie in a slot; *uses* are the claims on all its slots."""
+        first = uses[0]
+        assert first is not None
+        start = first.segment.start(first.slot) + named[0][2]
+        blob = first.segment.read_only[start : start + named[0][3]]
+        count = COUNT.unpack_from(blob)[0]
+        places = [PLACE.unpack_from(blob, COUNT.size + PLACE.size * index) for index in range(count)]
+        at = COUNT.size + PLACE.size * count
+        try:
+            again = [self._leases.claim(place[0], place[1], number) for place in places]
+            return self._decode(blob[at : at + length], self._buffers(b"", places, again))
+        finally:
+            for use in uses:
+                if use is not None:
+                    self._leases.drop(use)
 
     def _passed(self, number: int) -> bool:
         if WEAKLY_ORDERED:
@@ -306,27 +351,9 @@ class RingReceiver:
             if words[row + b.WAKE_AT] <= number:
                 self._sender_bell.ring()
 
-    def _bytes_at(self, place: tuple[int, int, int, int]) -> memoryview:
-        segment = self._segments.get(place[0])
-        start = segment.start(place[1]) + place[2]
-        return segment.read_only[start : start + place[3]]
-
-    def _buffer(self, cell: bytes, place: tuple[int, int, int, int]) -> Any:
-        number, slot, offset, length = place
-        if number == HERE:
-            data: Any = cell[offset : offset + length]
-        elif self._threshold is not None and length >= self._threshold:
-            if self._leases.may_view(length):
-                return self._leases.view((number, slot), offset, length)
-            self._words[self._row + b.COPIED] += 1
-            data = self._bytes_at(place)
-        else:
-            data = self._bytes_at(place)
-        return bytes(data) if self._threshold is not None else bytearray(data)
-
     def _decode(self, stream: Any, buffers: Sequence[Any]) -> Any:
         try:
-            data = loads(stream, buffers=buffers)
+            data = loads(stream, buffers=buffers) if buffers else loads(stream)
             return data if self._receive is None else self._receive(data)
         except Exception as error:
             raise UnreadableDataError(self._source, f"{type(error).__name__}: {error}") from error

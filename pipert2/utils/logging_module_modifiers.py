@@ -1,6 +1,6 @@
 """Kept for PipeRT's users."""
 
-from pipert2.observe.logs import (
+from pipert2.runtime.logs import (
     PIPE_INFRASTRUCTURE_LOG_LEVEL,
     PIPE_INFRASTRUCTURE_LOG_LEVEL_NAME,
     add_pipe_log_level,
