@@ -404,8 +404,7 @@ class Pipe:
 
         def note(number: int, _frame: object) -> None:
             self._signals.append(number)
-            with supervisor.changed:
-                supervisor.changed.notify_all()
+            supervisor.nudge()
 
         before = {number: signal.signal(number, note) for number in _SIGNALS}
         try:

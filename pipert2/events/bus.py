@@ -15,12 +15,17 @@ from pipert2.graph.spec import PipeSpec, RoutineSpec
 
 @dataclass(frozen=True, slots=True)
 class EventCall:
-    """An event on its way to one flow. *number* is 0 when nobody waits for the results."""
+    """An event on its way to one flow.
+
+    Attributes:
+        number: 0 when nobody waits for the results.
+        params: the handlers' keyword arguments, a dict or packed; the bus does not look at them.
+    """
 
     number: int
     name: str
     routines: tuple[int, ...]
-    params: dict[str, Any]
+    params: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +72,11 @@ class EventBus:
         self._waiting: dict[int, _Waiting] = {}
         self._lock = threading.Lock()
 
-    def send(self, name: str, routines: Sequence[RoutineSpec], params: dict[str, Any]) -> None:
+    def send(self, name: str, routines: Sequence[RoutineSpec], params: Any) -> None:
         """Send an event and forget it."""
         self._post(0, name, routines, params)
 
-    def call(
-        self, name: str, routines: Sequence[RoutineSpec], params: dict[str, Any], wait: float
-    ) -> dict[str, EventResult]:
+    def call(self, name: str, routines: Sequence[RoutineSpec], params: Any, wait: float) -> dict[str, EventResult]:
         """Send an event and wait up to *wait* seconds for what each handler returns or raises."""
         answered = threading.Event()
         box: list[dict[str, EventResult]] = []
@@ -92,7 +95,7 @@ class EventBus:
         self,
         name: str,
         routines: Sequence[RoutineSpec],
-        params: dict[str, Any],
+        params: Any,
         wait: float,
         done: Callable[[dict[str, EventResult]], None],
     ) -> int:
@@ -104,7 +107,7 @@ class EventBus:
         self._post(number, name, routines, params)
         return number
 
-    def _post(self, number: int, name: str, routines: Sequence[RoutineSpec], params: dict[str, Any]) -> None:
+    def _post(self, number: int, name: str, routines: Sequence[RoutineSpec], params: Any) -> None:
         by_flow: dict[str, list[int]] = {}
         for routine in routines:
             by_flow.setdefault(routine.flow, []).append(routine.index)

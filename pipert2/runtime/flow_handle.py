@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
+import psutil
+
+from pipert2.events.bus import EventCall
 from pipert2.runtime.flow_host import FlowHost
 from pipert2.runtime.flow_process import flow_main
 from pipert2.runtime.handover import Parcel, start_process
-from pipert2.runtime.messages import Exit, Launch, Ready
+from pipert2.runtime.messages import Exit, Launch, Packed, Ready
 from pipert2.runtime.outbox import Outbox
 from pipert2.transport.memory import Arena
 
@@ -52,6 +57,8 @@ class ProcessFlow:
             target=flow_main, args=(Parcel(launch), child, orphanage), name=f"pipert2-{launch.flow}"
         )
         self._outbox: Outbox | None = None
+        self._identity: psutil.Process | None = None
+        self._orphaned = False
         self.started = 0.0
         self._name = launch.flow
 
@@ -64,10 +71,14 @@ class ProcessFlow:
             self._child.close()
             self._child = None
         self.started = time.monotonic()
+        with contextlib.suppress(psutil.Error):
+            self._identity = psutil.Process(self._process.pid)
         self._outbox = Outbox(self.connection, f"pipert2-to-{self._name}")
 
     def send(self, message: Any) -> None:
         assert self._outbox is not None
+        if isinstance(message, EventCall) and not isinstance(message.params, Packed):
+            message = replace(message, params=Packed.parameters(message.name, message.params))
         self._outbox.put(message)
 
     @property
@@ -88,9 +99,20 @@ class ProcessFlow:
     def kill(self) -> None:
         self._process.kill()
 
+    def make_sure_it_is_gone(self) -> None:
+        """The end of a process is told by the fork server; when that is killed, the process is still there."""
+        process = self._identity
+        with contextlib.suppress(psutil.Error):
+            if process is not None and process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                self._orphaned = True
+                process.kill()
+                process.wait(5.0)
+
     @property
     def exit_cause(self) -> str:
         code = self._process.exitcode
+        if self._orphaned:
+            return "killed after the fork server had died"
         if code is None:
             return "still running"
         if code < 0:

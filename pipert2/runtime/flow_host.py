@@ -20,6 +20,7 @@ from pipert2.runtime.messages import (
     EventRequest,
     Exit,
     Launch,
+    Packed,
     SegmentReply,
     SegmentRequest,
     Send,
@@ -33,6 +34,8 @@ from pipert2.transport.outlet import Outlet
 from pipert2.transport.pool import SlotPool
 from pipert2.transport.ring import RingReceiver, RingSender, ring_key
 from pipert2.transport.segment import Segments
+
+logger = logging.getLogger(__name__)
 
 BOARD_KEY = "board"
 ANSWER_TIMEOUT = 30.0
@@ -68,8 +71,8 @@ class FlowHost:
         }
         self.loops: dict[int, RoutineLoop] = {}
         for index, routine in zip(spec.flows[launch.flow], launch.routines, strict=True):
-            logger = logging.getLogger(f"{launch.logger}.{launch.flow}.{spec.routines[index].name}")
-            self.loops[index] = RoutineLoop(spec, spec.routines[index], routine, board, self._bell(index), self, logger)
+            log = logging.getLogger(f"{launch.logger}.{launch.flow}.{spec.routines[index].name}")
+            self.loops[index] = RoutineLoop(spec, spec.routines[index], routine, board, self._bell(index), self, log)
         self._local = {
             edge.index: LocalEdge(
                 edge, board, self._bell(edge.destination), self._bell(edge.source), self.loops[edge.source]
@@ -141,8 +144,7 @@ class FlowHost:
     def handle(self, message: Any) -> None:
         """Take a message from the main process. Never blocks."""
         if isinstance(message, EventCall):
-            for index in message.routines:
-                self.loops[index].post(Command(message.number, message.name, message.params))
+            self._post(message)
         elif isinstance(message, EventReply | SegmentReply):
             pending = self._pending.get(message.request)
             if pending is not None:
@@ -153,6 +155,20 @@ class FlowHost:
                 loop.post(Command(0, KILL_EVENT_NAME, {}))
         else:
             raise PipertError(f"a flow got a message it does not know: {message!r}")
+
+    def _post(self, call: EventCall) -> None:
+        params = call.params
+        if isinstance(params, Packed):
+            try:
+                params = params.open()
+            except Exception as error:
+                failure = f"the parameters of event {call.name!r} cannot be read here: {error!r}"
+                logger.error("%s", failure)
+                for index in call.routines:
+                    self.answer(call.number, index, None, (failure, ""))
+                return
+        for index in call.routines:
+            self.loops[index].post(Command(call.number, call.name, params))
 
     def ended(self, timeout: float) -> bool:
         """Wait until all routines have ended for good; False if some have not within *timeout* seconds."""

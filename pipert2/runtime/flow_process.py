@@ -42,7 +42,7 @@ def flow_main(parcel: Parcel, connection: Connection, orphanage: Connection | No
     outbox = Outbox(connection, "pipert2-outbox")
     try:
         launch: Launch = parcel.open()
-        install_in_main(launch.main_classes)
+        install_in_main(launch.main_classes, launch.routines)
         _forward_logs(launch, outbox)
         host = FlowHost(launch, SharedArena(launch.prefix), outbox.put)
     except BaseException as error:

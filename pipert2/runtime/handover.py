@@ -128,11 +128,21 @@ def data_classes_of_main() -> dict[str, type]:
     }
 
 
-def install_in_main(classes: dict[str, type]) -> None:
-    """Make the script's data classes known to pickle in a flow's process."""
+def install_in_main(classes: dict[str, type], routines: Iterable[Routine]) -> None:
+    """Make the script's data classes, and what its routines use of it, known by name in a flow's process.
+
+    Pickle looks for them there, and so do pools of processes that a routine makes.
+    """
+    found: dict[str, Any] = dict(classes)
+    for routine in routines:
+        functions = [value for cls in type(routine).__mro__ for value in vars(cls).values()]
+        for function in (*functions, *vars(routine).values()):
+            if getattr(function, "__module__", None) == "__main__":
+                found.update(getattr(function, "__globals__", {}))
     main = sys.modules["__main__"]
-    for name, value in classes.items():
-        if not hasattr(main, name):
+    for name, value in found.items():
+        own = getattr(value, "__module__", None) == "__main__" and getattr(value, "__qualname__", None) == name
+        if own and not hasattr(main, name):
             setattr(main, name, value)
 
 

@@ -7,11 +7,31 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from pipert2.errors import SharedMemoryFullError
+from pipert2.errors import SharedMemoryFullError, UnsendableDataError
 from pipert2.events.bus import EventResult
 from pipert2.graph.routine import Routine
 from pipert2.graph.spec import PipeSpec
 from pipert2.transport.board import RoutineState
+from pipert2.transport.codec import dumps_plain, loads
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A user's value as a pickle of its own, opened only where it is needed and can be complained about."""
+
+    data: bytes
+
+    @staticmethod
+    def parameters(event: str, params: Any) -> Packed:
+        """The parameters of an event; UnsendableDataError names the event."""
+        try:
+            return Packed(dumps_plain(params))
+        except UnsendableDataError as error:
+            raise UnsendableDataError(f"a parameter of event {event!r}", error.reason) from error
+
+    def open(self) -> Any:
+        """The value; raises whatever unpickling it raises."""
+        return loads(self.data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +97,7 @@ class EventRequest:
     request: int
     name: str
     routines: tuple[int, ...]
-    params: dict[str, Any]
+    params: Any
     wait: float
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Any
 
 from pipert2.errors import UnsendableDataError
-from pipert2.events.bus import EventCall
 from pipert2.runtime.logs import ForwardingHandler
-from pipert2.runtime.messages import EventAnswer, EventRequest, LogRecords
+from pipert2.runtime.messages import EventAnswer, EventRequest, LogRecords, Packed
 from pipert2.transport.codec import dumps_plain
 
 
@@ -30,18 +30,17 @@ class Outbox:
         """Send *message* as soon as may be.
 
         Raises:
-            UnsendableDataError: it cannot be pickled. An answer that cannot be becomes the answer that says so.
+            UnsendableDataError: parameters in it cannot be pickled. An answer that cannot be becomes one that says so.
         """
-        try:
-            data = dumps_plain(message)
-        except UnsendableDataError as error:
-            if isinstance(message, EventAnswer):
+        if isinstance(message, EventAnswer) and message.error is None and message.value is not None:
+            try:
+                message = replace(message, value=Packed(dumps_plain(message.value)))
+            except UnsendableDataError as error:
                 failure = f"what its handler returned ({type(message.value).__name__}) cannot be sent: {error.reason}"
-                data = dumps_plain(EventAnswer(message.number, message.routine, None, (failure, "")))
-            elif isinstance(message, EventCall | EventRequest):
-                raise UnsendableDataError(f"a parameter of event {message.name!r}", error.reason) from error
-            else:
-                raise
+                message = replace(message, value=None, error=(failure, ""))
+        elif isinstance(message, EventRequest):
+            message = replace(message, params=Packed.parameters(message.name, message.params))
+        data = dumps_plain(message)
         self._messages.append(data)
         self.wake.set()
 

@@ -207,12 +207,20 @@ class RoutineLoop:
             self._set_state(RoutineState(self._words[self._row + b.STATE]), "")
             if not self._await_start():
                 break
-            self._session()
+            try:
+                self._session()
+            except BaseException as error:  # the last resort: without it the thread would be gone and nobody told
+                reason, _ = self._failed("the loop", error)
+                self._set_state(RoutineState.FAILED, reason)
+                self._answer_all(self._ending)
             if self._wanted is _End.KILLED:
                 break
         if self._outlet is not None:
             self._outlet.abandon()
+            self._outlet.end()  # nothing will ever come from here
         self._set_state(RoutineState.KILLED, "")
+        for receiver in self._receivers:
+            receiver.wake_sender()  # which may wait for room that nobody will make
         self._answer_all(self._ending)
         self._answer_all(self._inbox)
 
@@ -331,8 +339,10 @@ class RoutineLoop:
                     return self._interrupted()
                 except Exception as error:
                     self._failed("sending", error)
+                    self._pause_after_failure()
+                else:
+                    self._failures = 0
                 data = None
-                self._failures = 0
         finally:
             if stream is not None:
                 self._call_user("main_logic", stream.close)
@@ -354,8 +364,10 @@ class RoutineLoop:
                 continue
             try:
                 message: Message | None = take()
-            except UnreadableDataError as error:
+            except Exception as error:
                 self._failed("receiving", error)
+                if not isinstance(error, UnreadableDataError):
+                    self._pause_after_failure()  # the message is still there, and will be tried again
                 continue
             if message is None:
                 if self._inputs_ended():
@@ -458,7 +470,7 @@ class RoutineLoop:
 
     def _handle(self, command: Command) -> None:
         if command.name == UNLINK_EVENT_NAME:
-            self._answer(command, *self._unlink(**command.params))
+            self._answer(command, *self._unlink(command.params))
             return
         values: list[Any] = []
         for method in self._handlers.get(command.name, ()):
@@ -469,10 +481,11 @@ class RoutineLoop:
                 return
         self._answer(command, values[0] if len(values) == 1 else tuple(values) or None)
 
-    def _unlink(self, unlink_routine_name: str = "") -> tuple[bool, tuple[str, str] | None]:
-        destination = self._pipe.routine(unlink_routine_name)
+    def _unlink(self, params: dict[str, Any]) -> tuple[bool, tuple[str, str] | None]:
+        name = params.get("unlink_routine_name")
+        destination = self._pipe.routine(str(name))
         if destination is None or self._outlet is None or not self._outlet.unlink(destination.index):
-            return False, (f"{self.spec.name!r} is not linked to {unlink_routine_name!r}", "")
+            return False, (f"{self.spec.name!r} is not linked to {name!r} (unlink_routine_name)", "")
         return True, None
 
     def _answer(self, command: Command, value: Any, error: tuple[str, str] | None = None) -> None:
@@ -501,11 +514,16 @@ class RoutineLoop:
 
     def _failed(self, what: str, error: BaseException) -> tuple[str, str]:
         self._words[self._row + b.ERRORS] += 1
-        reason = str(error) if isinstance(error, PipertError) else f"{type(error).__name__}: {error}"
-        self._board.write_error(self.spec.index, f"{what}: {reason}")
         ours = isinstance(error, PipertError)
-        self.logger.error("%s of %s failed: %s", what, self.spec.name, reason, exc_info=None if ours else error)
-        return reason, "".join(traceback.format_exception(error))
+        try:
+            reason = str(error) if ours else f"{type(error).__name__}: {error}"
+            trace = "".join(traceback.format_exception(error))
+            exc_info = None if ours else error
+        except Exception:  # an exception whose own __str__ raises
+            reason, trace, exc_info = f"{type(error).__name__} (which cannot be shown)", "", None
+        self._board.write_error(self.spec.index, f"{what}: {reason}")
+        self.logger.error("%s of %s failed: %s", what, self.spec.name, reason, exc_info=exc_info)
+        return reason, trace
 
     def _pause_after_failure(self) -> None:
         """A source that fails again and again is called less and less often, once a second at last."""

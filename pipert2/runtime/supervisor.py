@@ -8,7 +8,7 @@ import multiprocessing.connection
 import os
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic, monotonic_ns
 from typing import Any
 
@@ -75,6 +75,7 @@ class FlowRecord:
     last_exit: str | None = None
     boot_failure: m.Died | None = None
     hang: str | None = None
+    waiting: list[EventCall] = field(default_factory=list)
 
 
 class Supervisor:
@@ -299,8 +300,8 @@ class Supervisor:
         self.kill()
         if self._thread.is_alive() and not own:
             self.wait(lambda: self.ended, self.settings.kill_timeout + 4 * LADDER_STEP + 2.0)
-        self._wake()
         with self._lock:
+            self._wake()
             self._closed = True
         if self._thread.is_alive() and not own:
             self._thread.join(5.0)
@@ -334,27 +335,31 @@ class Supervisor:
             elif call.name == KILL_EVENT_NAME:
                 self._wanted.difference_update(call.routines)
                 self._killed.update(call.routines)
-            living = flow.handle is not None and flow.ready and not flow.ended
-            if living:
-                assert flow.handle is not None
-                targets = [index for index in call.routines if self._states[index] is not RoutineState.KILLED]
-                for index in set(call.routines) - set(targets):
-                    self._answer_for(call, index)
-                flow.handle.send(EventCall(call.number, call.name, tuple(targets), call.params))
-            elif call.name in (START_EVENT_NAME, STOP_EVENT_NAME, KILL_EVENT_NAME) and not flow.ended:
-                for index in call.routines:  # done when the flow is restarted
+            taken = True
+            if flow.ended:
+                taken = call.name == KILL_EVENT_NAME
+                for index in call.routines if taken else ():
                     self.bus.answer(call.number, index, None, None)
-                living = True
-            elif call.name == KILL_EVENT_NAME:
-                for index in call.routines:
-                    self.bus.answer(call.number, index, None, None)
-                living = True
-            if not living and not call.number:
-                self._logger.warning("event %r reaches nobody: flow %r has no process", call.name, name)
+            elif flow.handle is None or not flow.ready:
+                flow.waiting.append(call)
+            else:
+                self._hand_over(flow, call)
+            if not taken and not call.number:
+                self._logger.warning("event %r reaches nobody: flow %r has no process any more", call.name, name)
             if call.name == KILL_EVENT_NAME and all(index in self._killed for index in flow.routines):
                 self._end_flow(flow)
                 self._wake()
-            return living
+            return taken
+
+    def _hand_over(self, flow: FlowRecord, call: EventCall) -> None:
+        """Send an event to a living flow; answer for its routines that were killed and cannot any more."""
+        assert flow.handle is not None
+        living = tuple(index for index in call.routines if self._states[index] is not RoutineState.KILLED)
+        for index in set(call.routines) - set(living):
+            failure = None if call.name in (KILL_EVENT_NAME, STOP_EVENT_NAME) else ("it was killed", "")
+            self.bus.answer(call.number, index, None, failure)
+        if living:
+            flow.handle.send(replace(call, routines=living))
 
     def _note_start(self, routines: Sequence[int]) -> None:
         """The streams of these routines begin anew. Said before any of them starts, so that none sees an old end."""
@@ -369,12 +374,11 @@ class Supervisor:
                 if self.flows[self.spec.routines[index].flow].ready:
                     self._states[index] = RoutineState.STARTING
 
-    def _answer_for(self, call: EventCall, index: int) -> None:
-        """Answer for a routine that was killed and cannot any more."""
-        failure = None if call.name in (KILL_EVENT_NAME, STOP_EVENT_NAME) else ("it was killed", "")
-        self.bus.answer(call.number, index, None, failure)
-
     # --- the supervisor's thread
+
+    def nudge(self) -> None:
+        """Let all waits look again. Safe in a signal handler: another thread takes the lock of ``changed``."""
+        self._wake()
 
     def _wake(self) -> None:
         with self._lock:
@@ -401,6 +405,7 @@ class Supervisor:
                 ready = multiprocessing.connection.wait(waitable, self._patience())
                 if self._wake_reader in ready:
                     os.read(self._wake_reader, 4096)
+                    self._notify()
                 for item in ready:  # what a process said before what became of it
                     if item in connections:
                         self._read(connections[item])
@@ -430,8 +435,11 @@ class Supervisor:
             return
         try:
             for _ in range(100):
-                message = loads(handle.connection.recv_bytes())
-                self._receive(flow, message)
+                data = handle.connection.recv_bytes()
+                try:
+                    self._receive(flow, loads(data))
+                except Exception:
+                    self._logger.exception("a message of flow %r cannot be dealt with", flow.name)
                 if not handle.connection.poll():
                     return
         except (EOFError, OSError):
@@ -440,7 +448,7 @@ class Supervisor:
     def _receive(self, flow: FlowRecord, message: Any) -> None:
         """A message from a flow; from any thread where flows are inline."""
         if isinstance(message, m.EventAnswer):
-            self.bus.answer(message.number, message.routine, message.value, message.error)
+            self._on_answer(message)
         elif isinstance(message, m.StateChange):
             self._on_state(flow, message)
         elif isinstance(message, m.EventRequest):
@@ -458,6 +466,15 @@ class Supervisor:
         elif isinstance(message, m.Died):
             flow.boot_failure = message
             self._notify()
+
+    def _on_answer(self, answer: m.EventAnswer) -> None:
+        value, error = answer.value, answer.error
+        if isinstance(value, m.Packed):
+            try:
+                value = value.open()
+            except Exception as failure:
+                value, error = None, (f"what its handler returned cannot be read here: {failure!r}", "")
+        self.bus.answer(answer.number, answer.routine, value, error)
 
     def _send(self, flow: FlowRecord, message: Any) -> None:
         with self._lock:
@@ -486,13 +503,16 @@ class Supervisor:
                 for index in flow.routines
                 if index in self._wanted and not self.board.words[self.board.routine(index) + b.FINISHED]
             )
-            if flow.restarts and flow.handle is not None:
-                if wanted:
-                    flow.handle.send(EventCall(0, START_EVENT_NAME, wanted, {}))
-                killed = tuple(index for index in flow.routines if index in self._killed)
-                if killed:
-                    flow.handle.send(EventCall(0, KILL_EVENT_NAME, killed, {}))
-            if flow.exiting and flow.handle is not None:
+            assert flow.handle is not None
+            if flow.restarts and wanted:
+                flow.handle.send(EventCall(0, START_EVENT_NAME, wanted, {}))
+            waiting, flow.waiting = flow.waiting, []
+            for call in waiting:
+                self._hand_over(flow, call)
+            killed = tuple(index for index in flow.routines if index in self._killed)
+            if killed:
+                flow.handle.send(EventCall(0, KILL_EVENT_NAME, killed, {}))
+            if flow.exiting:
                 flow.handle.send(m.Exit(self.settings.kill_timeout))
         self._notify()
 
@@ -546,6 +566,7 @@ class Supervisor:
             self._read(flow)
         if handle.alive:
             return
+        handle.make_sure_it_is_gone()
         flow.last_exit = f"{flow.hang}, {handle.exit_cause}" if flow.hang else handle.exit_cause
         flow.hang = None
         handle.close()
@@ -562,9 +583,16 @@ class Supervisor:
 
     def _on_ended(self, flow: FlowRecord) -> None:
         flow.ended = True
+        words = self.board.words
+        for edge in self.spec.edges:
+            if edge.crosses and edge.source in flow.routines:
+                row = self.board.edge(edge.index)
+                words[row + b.ENDED] = words[row + b.W] + 1
         for index in flow.routines:
             self._states[index] = RoutineState.KILLED
             self.board.words[self.board.routine(index) + b.STATE] = RoutineState.KILLED
+        for bell in self._bells:
+            bell.ring()
         self.bus.fail(flow.routines, f"its flow {flow.name!r} ended ({flow.last_exit})")
 
     def _on_death(self, flow: FlowRecord) -> None:

@@ -12,6 +12,7 @@ import secrets
 import shutil
 import signal
 import tempfile
+import time
 from pathlib import Path
 from types import TracebackType
 
@@ -25,6 +26,7 @@ except ImportError:  # pragma: no cover - Windows: pipes run inline there
     fcntl = None  # type: ignore[assignment]
 
 _SHARED_MEMORY = Path("/dev/shm")
+_UNFINISHED_AFTER = 60.0  # seconds; whoever makes a run's folder takes a millisecond for it
 
 
 def runs_folder() -> Path:
@@ -42,9 +44,12 @@ class Run:
             raise PermissionError(f"{folder} belongs to another user: remove it, or set TMPDIR to a folder of your own")
         self.prefix = f"pr2-{secrets.token_hex(4)}"
         self.folder = folder / self.prefix
-        self.folder.mkdir(mode=0o700)
-        self._lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # It gets the name that others look for once it is locked, else they could take it for dead meanwhile.
+        unfinished = folder / f"new-{self.prefix}"
+        unfinished.mkdir(mode=0o700)
+        self._lock = os.open(unfinished / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_EX)
+        unfinished.rename(self.folder)
         self._closed = False
 
     def add_process(self, pid: int) -> None:
@@ -71,10 +76,15 @@ def clear_leftovers() -> list[str]:
     """Remove what dead runs of this user left (processes, shared memory, folders); returns their prefixes."""
     cleared = []
     try:
-        folders = [folder for folder in runs_folder().iterdir() if folder.name.startswith("pr2-")]
+        folders = [folder for folder in runs_folder().iterdir() if folder.name.startswith(("pr2-", "new-pr2-"))]
     except FileNotFoundError:
         return []
     for folder in folders:
+        if folder.name.startswith("new-"):
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - folder.stat().st_mtime > _UNFINISHED_AFTER:
+                    shutil.rmtree(folder, ignore_errors=True)
+            continue
         try:
             lock = os.open(folder / "lock", os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -84,11 +94,20 @@ def clear_leftovers() -> list[str]:
         except OSError:
             continue  # alive
         else:
-            _clear(folder)
-            cleared.append(folder.name)
+            if _is_same(lock, folder / "lock"):
+                _clear(folder)
+                cleared.append(folder.name)
         finally:
             os.close(lock)
     return cleared
+
+
+def _is_same(lock: int, path: Path) -> bool:
+    """Whether a file that was opened is still the one of that name: another run may have cleared it meanwhile."""
+    try:
+        return os.path.samestat(os.fstat(lock), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _clear(folder: Path) -> None:

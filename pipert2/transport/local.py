@@ -31,6 +31,7 @@ class LocalEdge:
         "_lossless",
         "_messages",
         "_number",
+        "_receiver_state",
         "_row",
         "_sender_bell",
         "_sleeping",
@@ -45,6 +46,7 @@ class LocalEdge:
         self._words = board.words
         self._row = board.edge(spec.index)
         self._sleeping = board.routine(spec.destination) + b.SLEEPING
+        self._receiver_state = board.routine(spec.destination) + b.STATE
         self._bell = bell
         self._sender_bell = sender_bell
         self._waiter = waiter
@@ -71,10 +73,11 @@ class LocalEdge:
         """
         words, row = self._words, self._row
         number = self._number + 1
-        if self._lossless and number - words[row + b.R] > self._capacity:
+        waited = self._lossless and number - words[row + b.R] > self._capacity
+        if waited:
             self._wait_for_room(number)
-        if self._closed:  # unlinked, perhaps while it waited
-            self.discard()
+        if self._closed or (waited and words[self._receiver_state] == b.RoutineState.KILLED):
+            self.discard()  # unlinked, or nobody is left to take it
             return
         self._messages.append((number, message))
         words[row] = self._number = number
@@ -90,7 +93,7 @@ class LocalEdge:
                 if number - words[row + b.R] <= self._capacity:
                     return
                 self._waiter.check()
-                if self._closed:
+                if self._closed or words[self._receiver_state] == b.RoutineState.KILLED:
                     return
                 self._waiter.sleep("room")
         finally:
@@ -127,6 +130,10 @@ class LocalEdge:
         """Whether everything was taken and nothing follows."""
         ended = self._words[self._row + b.ENDED]
         return bool(ended and self._taken >= ended - 1 and self._words[self._row] == ended - 1)
+
+    def wake_sender(self) -> None:
+        """Let a sender that waits for room look again: this receiver is killed."""
+        self._sender_bell.ring()
 
     @property
     def views(self) -> int:

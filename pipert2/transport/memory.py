@@ -8,6 +8,7 @@ data by the very same code.
 from __future__ import annotations
 
 import contextlib
+import errno
 import mmap
 import os
 import platform
@@ -207,9 +208,15 @@ class SharedArena:
             memory.close_fd()
 
     def bell(self, key: str, *, create: bool = False) -> Bell:
+        try:
+            bell = SharedBell(self.name(key), create=create)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            raise SharedMemoryFullError(mmap.PAGESIZE, self.free_bytes()) from error
         if create:
             self._created_bells.append(key)
-        return SharedBell(self.name(key), create=create)
+        return bell
 
     def free_bytes(self) -> int:
         """Bytes of shared memory that can still be had."""

@@ -93,7 +93,7 @@ class Outlet:
         if not self._rings:
             self._deliver(message, self.senders)
         elif self._transforms:
-            self._send_transformed(message)
+            self._send_transformed(message, self.senders)
         else:
             self._send_to(message, self.senders, self._rings)
 
@@ -113,21 +113,27 @@ class Outlet:
                 self._unsent = _Unsent(message, senders)
             raise
         except Exception:
-            for sender in senders:
-                sender.discard()
+            if not self._transforms:
+                for sender in senders:
+                    sender.discard()
             raise
 
-    def _send_transformed(self, message: Message) -> None:
+    def _send_transformed(self, message: Message, senders: Sequence[_Sender]) -> None:
         """Send with transmitters of the user's own: each makes something else of the data."""
         failure: Exception | None = None
-        for sender in self.senders:
-            transmit = sender.spec.transmitter.transmit() if isinstance(sender, RingSender) else None
+        for at, sender in enumerate(senders):
             try:
-                own = message if transmit is None else message._replace(data=transmit(message.data))
-                self._send_to(own, [sender], [sender] if isinstance(sender, RingSender) else [])
+                if isinstance(sender, RingSender):
+                    transmit = sender.spec.transmitter.transmit()
+                    own = message if transmit is None else message._replace(data=transmit(message.data))
+                    self._send_to(own, [sender], [sender])
+                else:
+                    self._deliver(message, [sender])
             except Interrupted:
+                self._unsent = _Unsent(message, senders[at:])  # it is transformed again when it is resumed
                 raise
             except Exception as error:
+                sender.discard()
                 failure = error
         if failure is not None:
             raise failure
@@ -247,7 +253,9 @@ class Outlet:
         unsent, self._unsent = self._unsent, None
         if unsent is None:
             return
-        if unsent.cell or not self._rings:
+        if self._transforms:
+            self._send_transformed(unsent.message, unsent.todo)
+        elif unsent.cell or not self._rings:
             self._deliver(*unsent)
         else:
             self._send_to(unsent.message, unsent.todo, [ring for ring in self._rings if ring in unsent.todo])

@@ -69,6 +69,7 @@ class RingSender:
         "_large",
         "_lossless",
         "_number",
+        "_receiver_state",
         "_row",
         "_seen",
         "_sleeping",
@@ -88,6 +89,7 @@ class RingSender:
         self._waiter = waiter
         self._row = board.edge(spec.index)
         self._sleeping = board.routine(spec.destination) + b.SLEEPING
+        self._receiver_state = board.routine(spec.destination) + b.STATE
         self._cells = ring_cells(spec)
         self._capacity = spec.capacity
         self._lossless = spec.lossless
@@ -106,10 +108,12 @@ class RingSender:
         """
         number = self._number + 1
         words = self._words
+        waited = False
         if self._lossless and (number - self._seen > self._capacity or (size and not self._admits(number, size))):
             self._wait_for_room(number, size)
-        if self._closed:  # unlinked, perhaps while it waited
-            self.discard()
+            waited = True
+        if self._closed or (waited and words[self._receiver_state] == b.RoutineState.KILLED):
+            self.discard()  # unlinked, or nobody is left to take it
             return
         column = self.spec.index
         for segment, slot in slots:
@@ -153,7 +157,7 @@ class RingSender:
                 if self._has_room(number, size):
                     return
                 self._waiter.check()
-                if self._closed:
+                if self._closed or words[self._receiver_state] == b.RoutineState.KILLED:
                     return
                 self._waiter.sleep("room")
         finally:
@@ -239,6 +243,10 @@ class RingReceiver:
         """Whether everything was taken and nothing follows."""
         ended = self._words[self._row + b.ENDED]
         return bool(ended and self._taken >= ended - 1 and self._words[self._row] == ended - 1)
+
+    def wake_sender(self) -> None:
+        """Let a sender that waits for room look again: this receiver is killed."""
+        self._sender_bell.ring()
 
     @property
     def views(self) -> int:
