@@ -13,28 +13,28 @@ from pipert2.transport.memory import Fence
 from pipert2.transport.segment import TAKEN, Segment, Segments
 
 MOST_VIEWS = 8
-"""Views that a routine may hold for each of its inputs; from then on it gets copies."""
+"""Slots that a routine may hold views of, for each of its inputs; from then on it gets copies."""
 MOST_BYTES = 256 * 1024 * 1024
-"""Bytes that these views may look at in all; the first one may be larger."""
+"""Bytes that these slots may have in all; the first one may be larger."""
 
 
 class Use:
     """What this receiver does with one slot: how many claims and views there are, and for which message last."""
 
-    __slots__ = ("count", "hold", "number", "segment", "slot")
+    __slots__ = ("count", "hold", "number", "segment", "slot", "views")
 
     def __init__(self, segment: Segment, slot: int, column: int) -> None:
         self.segment = segment
         self.slot = slot
         self.hold = segment.hold(slot) + column
         self.count = 0
+        self.views = 0
         self.number = 0
 
 
 class _Ref(weakref.ref["np.ndarray[Any, Any]"]):
-    __slots__ = ("length", "use")
+    __slots__ = ("use",)
 
-    length: int
     use: Use
 
 
@@ -51,6 +51,7 @@ class Leases:
         self._column = column
         self._uses: dict[tuple[int, int], Use] = {}
         self._refs: dict[int, _Ref] = {}
+        self._viewed: dict[tuple[int, int], Use] = {}
         self._dead: deque[_Ref] = deque()
         self._lock = threading.Lock()
         self._fence = Fence()
@@ -75,20 +76,23 @@ class Leases:
         if self._dead:
             self._work_off()
 
-    def may_view(self, length: int) -> bool:
-        """Whether another view of *length* bytes may be had, or the receiver must take a copy."""
-        refs = self._refs
-        return not refs or (
-            len(refs) < MOST_VIEWS and sum(ref.length for ref in tuple(refs.values())) + length <= MOST_BYTES
-        )
+    def may_view(self, use: Use) -> bool:
+        """Whether another view may be had of this slot, or the receiver must take a copy."""
+        viewed = self._viewed
+        if use.views or not viewed:
+            return True
+        held = sum(other.segment.slot_size for other in tuple(viewed.values()))
+        return len(viewed) < MOST_VIEWS and held + use.segment.slot_size <= MOST_BYTES
 
     def view(self, use: Use, offset: int, length: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
         """Turn a claim into a read-only array over part of the slot, which stays taken while anything looks at it."""
         root = use.segment.bytes_of(use.slot, offset, length)
         ref = _Ref(root, self._died)
         ref.use = use
-        ref.length = length
-        self._refs[id(ref)] = ref
+        with self._lock:
+            self._refs[id(ref)] = ref
+            use.views += 1
+            self._viewed[(use.segment.number, use.slot)] = use
         return root
 
     def _died(self, ref: weakref.ref[Any]) -> None:
@@ -102,7 +106,11 @@ class Leases:
                 while self._dead:
                     ref = self._dead.popleft()
                     del self._refs[id(ref)]
-                    self._end(ref.use)
+                    use = ref.use
+                    use.views -= 1
+                    if not use.views:
+                        del self._viewed[(use.segment.number, use.slot)]
+                    self._end(use)
             finally:
                 self._lock.release()
 
@@ -113,5 +121,5 @@ class Leases:
 
     @property
     def held(self) -> int:
-        """How many views are alive."""
-        return len(self._refs)
+        """How many slots are looked at."""
+        return len(self._viewed)

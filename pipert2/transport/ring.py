@@ -250,7 +250,7 @@ class RingReceiver:
 
     @property
     def views(self) -> int:
-        """Views into slots that are still alive."""
+        """Slots that views are still alive of."""
         return self._leases.held
 
     def take(self) -> Message | None:
@@ -272,8 +272,8 @@ class RingReceiver:
                 number = oldest
             start = number % self._cells * CELL
             kind, count, attempt, length, origin, born, sent = HEAD.unpack_from(view, start)
-            end = start + HEAD.size + PLACE.size * count + length if kind == DIRECT else start + CELL
-            cell = bytes(view[start : min(end, start + CELL)])
+            end = CELL if count else HEAD.size + length
+            cell = bytes(view[start : start + min(end, CELL)])
             if not self._lossless and self._passed(number):
                 continue
             if not count:
@@ -308,7 +308,7 @@ class RingReceiver:
                 data: Any = cell[offset : offset + length]
             else:
                 if threshold is not None and length >= threshold:
-                    if leases.may_view(length):
+                    if leases.may_view(use):
                         found.append(leases.view(use, offset, length))
                         continue
                     self._words[self._row + b.COPIED] += 1
