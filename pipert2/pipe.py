@@ -339,7 +339,7 @@ class Pipe:
             reason = reason or settled or "stopped"
             failed = settled if settled not in (None, "finished", "killed") else None
             status = self.status()
-            self._end(supervisor)
+            self._end(supervisor, by_force_after=2)
         final = self._last_status or status
         return RunSummary(
             ok=failed is None and reason in ("finished", "timeout"),
@@ -356,10 +356,7 @@ class Pipe:
         spec = supervisor.spec
         sources = [routine for routine in spec.routines if not spec.inputs(routine.index)]
         supervisor.bus.send(DRAIN_EVENT_NAME, sources, {})
-        noted = len(self._signals)
-        supervisor.wait(
-            lambda: supervisor.settled or len(self._signals) > noted, max(1.0, 2 * self._settings.kill_timeout)
-        )
+        supervisor.wait(lambda: supervisor.settled or len(self._signals) > 1, max(1.0, 2 * self._settings.kill_timeout))
 
     def join(self, to_kill: bool = False) -> None:
         """Wait until the pipe has been killed, or all its streams have ended and everything has arrived; then tidy up.
@@ -375,16 +372,17 @@ class Pipe:
         if to_kill:
             self.notify_event(KILL_EVENT_NAME)
         with self._signals_noted():
-            supervisor.wait(lambda: supervisor.ended or self._signals or supervisor.settled == "finished", None)
+            if not to_kill:
+                supervisor.wait(lambda: supervisor.ended or self._signals or supervisor.settled == "finished", None)
             if self._signals:
                 self.logger.info("%s: stopping pipe %r", signal.Signals(self._signals[0]).name, self.name)
-            self._end(supervisor)
+            self._end(supervisor, by_force_after=1 if to_kill else 2)
 
-    def _end(self, supervisor: Supervisor) -> None:
-        """Stop, kill, and leave nothing behind; a further signal ends it by force."""
+    def _end(self, supervisor: Supervisor, by_force_after: int) -> None:
+        """Stop, kill, and leave nothing behind; by force when so many signals have come."""
         supervisor.kill()
-        noted = len(self._signals)
-        if not supervisor.wait(lambda: supervisor.ended or len(self._signals) > noted, None) or not supervisor.ended:
+        supervisor.wait(lambda: supervisor.ended or len(self._signals) >= by_force_after, None)
+        if not supervisor.ended:
             supervisor.force()
         with self._lock:
             if self._supervisor is supervisor:

@@ -17,14 +17,18 @@ import pytest
 from pipert2.transport.leftovers import runs_folder
 
 _SHARED_MEMORY = Path("/dev/shm")
+_OWN = f"pr2-{os.getpid():x}-"
 
 
 def _shared() -> set[str]:
-    return {file.name for file in _SHARED_MEMORY.iterdir() if "pr2-" in file.name} if _SHARED_MEMORY.is_dir() else set()
+    """Shared memory and semaphores of this process's pipes; other processes may have theirs."""
+    return {file.name for file in _SHARED_MEMORY.iterdir() if _OWN in file.name} if _SHARED_MEMORY.is_dir() else set()
 
 
 def _runs() -> set[str]:
-    return {folder.name for folder in runs_folder().iterdir()} if runs_folder().is_dir() else set()
+    return (
+        {folder.name for folder in runs_folder().iterdir() if _OWN in folder.name} if runs_folder().is_dir() else set()
+    )
 
 
 def _processes() -> set[int]:

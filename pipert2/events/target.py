@@ -39,11 +39,11 @@ def resolve(spec: PipeSpec, event: str, targets: Targets | None) -> tuple[Routin
         if flow not in spec.flows:
             raise UnknownFlowError(str(flow), tuple(spec.flows))
         members = [spec.routines[index] for index in spec.flows[flow]]
-        if names is None or (not isinstance(names, str) and len(names) == 0):
+        if names is not None and (isinstance(names, str) or not isinstance(names, Sequence)):
+            raise TypeError(f"the routines of flow {flow!r} are given as a list, [{names!r}], not as {names!r}")
+        if not names:
             found += _handling(spec, event, members, f"flow {flow!r}")
             continue
-        if isinstance(names, str) or not isinstance(names, Sequence):
-            raise TypeError(f"the routines of flow {flow!r} are given as a list, [{names!r}], not as {names!r}")
         by_name = {member.name: member for member in members}
         for name in names:
             if name not in by_name:

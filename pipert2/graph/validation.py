@@ -6,7 +6,6 @@ import inspect
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from pipert2.errors import nearest
 from pipert2.graph.functions import _FunctionRoutine
 from pipert2.graph.handlers import event_handlers
 from pipert2.graph.hints import contradiction
@@ -65,8 +64,7 @@ def _wiring(routines: Sequence[Routine], wires: Sequence[Wire]) -> Iterator[str]
     for wire in wires:
         for end in (wire.source, *wire.destinations):
             if id(end) not in present:
-                hint = nearest(end.name, names)
-                same = hint == end.name
+                same = end.name in names
                 yield (
                     f"a wire from {wire.source.name!r} names the routine {end.name!r}, which is in no flow of this "
                     "pipe: "
@@ -147,7 +145,7 @@ def _lossless_cycles(wires: Sequence[Wire], *, network: QueueNetwork, lossless: 
             name, depth = pending.pop()
             del trail[depth:]
             if name in trail:
-                circle = [*trail[trail.index(name) :], name]
+                circle = [str(step) for step in (*trail[trail.index(name) :], name)]
                 yield (
                     f"lossless wires form a cycle ({' -> '.join(circle)}) that would stop for ever once full: "
                     "make one of them real-time (lossless=False)"

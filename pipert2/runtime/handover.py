@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copyreg
-import enum
 import io
 import multiprocessing
 import pickle
@@ -15,14 +14,14 @@ from contextlib import contextmanager
 from multiprocessing import context as mp_context
 from multiprocessing import reduction, spawn
 from multiprocessing.process import BaseProcess
+from types import FunctionType
 from typing import Any
 
 import cloudpickle
 
-from pipert2.graph.data import Data
 from pipert2.graph.routine import Routine
 
-_DATA_CLASSES = (Data, tuple, enum.Enum, BaseException, dict)
+_LIGHT_BYTES = 64 * 1024
 _PRELOAD = "pipert2.runtime.flow_process"
 
 
@@ -114,35 +113,45 @@ def _multiprocessing_hint(value: Any, reason: str) -> str:
     return f', or make it with multiprocessing.get_context("{default_start_method()}"), as in .Value("i", 0)'
 
 
-def data_classes_of_main() -> dict[str, type]:
-    """The classes of the user's script that its data is likely made of, so that every flow knows them by name."""
+def classes_of_main() -> dict[str, type]:
+    """The classes of the user's script that data may be made of: every flow gets to know them by name.
+
+    Not those of routines, nor what drags a lot along; instances of classes left out travel by value.
+    """
     main = sys.modules.get("__main__")
     return {
         name: value
         for name, value in list(vars(main).items() if main is not None else ())
-        if isinstance(value, type)
-        and value.__module__ == "__main__"
-        and value.__qualname__ == name
-        and (hasattr(value, "__dataclass_fields__") or issubclass(value, _DATA_CLASSES))
-        and _refusal(value) is None
+        if isinstance(value, type) and _is_of_main(name, value) and not issubclass(value, Routine) and _is_light(value)
     }
 
 
-def install_in_main(classes: dict[str, type], routines: Iterable[Routine]) -> None:
-    """Make the script's data classes, and what its routines use of it, known by name in a flow's process.
+def _is_of_main(name: str, value: Any) -> bool:
+    return getattr(value, "__module__", None) == "__main__" and getattr(value, "__qualname__", None) == name
 
-    Pickle looks for them there, and so do pools of processes that a routine makes.
+
+def _is_light(value: Any) -> bool:
+    try:
+        return len(_dumps(value)) <= _LIGHT_BYTES
+    except Exception:
+        return False
+
+
+def install_in_main(classes: dict[str, type], routines: Iterable[Routine]) -> None:
+    """Make the script's classes, and the functions that the flow's routines use, known by name in a flow's process.
+
+    Pickle looks for classes there, and the pools of processes that a routine makes look for functions.
     """
     found: dict[str, Any] = dict(classes)
     for routine in routines:
-        functions = [value for cls in type(routine).__mro__ for value in vars(cls).values()]
-        for function in (*functions, *vars(routine).values()):
-            if getattr(function, "__module__", None) == "__main__":
-                found.update(getattr(function, "__globals__", {}))
+        members = [value for cls in type(routine).__mro__ for value in vars(cls).values()]
+        for member in (*members, *vars(routine).values()):
+            if getattr(member, "__module__", None) == "__main__":
+                used = getattr(member, "__globals__", {})
+                found.update((name, value) for name, value in used.items() if isinstance(value, FunctionType))
     main = sys.modules["__main__"]
     for name, value in found.items():
-        own = getattr(value, "__module__", None) == "__main__" and getattr(value, "__qualname__", None) == name
-        if own and not hasattr(main, name):
+        if _is_of_main(name, value) and not hasattr(main, name):
             setattr(main, name, value)
 
 

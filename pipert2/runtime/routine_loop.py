@@ -228,7 +228,6 @@ class RoutineLoop:
         """Idle: handle events until the routine is to start; False if it is to end for good."""
         self._wanted = None
         while True:
-            self._asked_to_end.clear()
             while self._inbox:
                 command = self._inbox.popleft()
                 if command.name == START_EVENT_NAME:
@@ -247,6 +246,8 @@ class RoutineLoop:
         """From start to stop: setup, the loop, cleanup."""
         words, row = self._words, self._row
         words[row + b.FINISHED] = 0
+        if not self._inbox:
+            self._asked_to_end.clear()
         self._set_state(RoutineState.STARTING, "")
         failure = self._call_user("setup", self.routine.setup)
         if self._starting is not None:
@@ -266,6 +267,7 @@ class RoutineLoop:
         except Interrupted:
             end = self._interrupted()
         self._wanted = end
+        self._asked_to_end.set()  # threads of the routine's own that sleep in wait(), whatever the reason
         self._set_state(RoutineState.STOPPING, "")
         if end is _End.FINISHED:
             self._outlet.end()

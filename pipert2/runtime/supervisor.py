@@ -20,7 +20,7 @@ from pipert2.graph.spec import PipeSpec
 from pipert2.runtime import messages as m
 from pipert2.runtime.flow_handle import InlineFlow, ProcessFlow
 from pipert2.runtime.flow_host import BOARD_KEY, bell_key
-from pipert2.runtime.handover import data_classes_of_main, start_context, untransferable
+from pipert2.runtime.handover import classes_of_main, start_context, untransferable
 from pipert2.runtime.restart import Restart
 from pipert2.transport import board as b
 from pipert2.transport.board import NEVER, Board, RoutineState
@@ -133,7 +133,7 @@ class Supervisor:
         """
         try:
             self._make_memory()
-            self._main_classes = {} if self.settings.inline else data_classes_of_main()
+            self._main_classes = {} if self.settings.inline else classes_of_main()
             for flow in self.flows.values():
                 self._launch(flow)
             self._thread.start()

@@ -16,8 +16,12 @@ PLACE = struct.Struct("<IIQQ")
 COUNT = struct.Struct("<I")
 ROOM = CELL - HEAD.size
 
+HEAD_AND_PLACE = struct.Struct(HEAD.format + PLACE.format[1:])
+
+# the kind, of two bits
 DIRECT = 0
 INDIRECT = 1
+FLAT = 2  # the data was taken apart by codec.flatten
 HERE = 0xFFFFFFFF
 ALIGNMENT = 64
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-import weakref
 from collections import deque
 from typing import Any
 
 import numpy as np
 
 from pipert2.transport.memory import Fence
-from pipert2.transport.segment import TAKEN, Segment, Segments
+from pipert2.transport.segment import TAKEN, Root, Segment, Segments
 
 MOST_VIEWS = 8
 """Slots that a routine may hold views of, for each of its inputs; from then on it gets copies."""
@@ -32,12 +31,6 @@ class Use:
         self.number = 0
 
 
-class _Ref(weakref.ref["np.ndarray[Any, Any]"]):
-    __slots__ = ("use",)
-
-    use: Use
-
-
 class Leases:
     """The slots that one receiver of one edge uses.
 
@@ -50,9 +43,8 @@ class Leases:
         self._segments = segments
         self._column = column
         self._uses: dict[tuple[int, int], Use] = {}
-        self._refs: dict[int, _Ref] = {}
         self._viewed: dict[tuple[int, int], Use] = {}
-        self._dead: deque[_Ref] = deque()
+        self._dead: deque[Use] = deque()
         self._lock = threading.Lock()
         self._fence = Fence()
 
@@ -86,17 +78,16 @@ class Leases:
 
     def view(self, use: Use, offset: int, length: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
         """Turn a claim into a read-only array over part of the slot, which stays taken while anything looks at it."""
-        root = use.segment.bytes_of(use.slot, offset, length)
-        ref = _Ref(root, self._died)
-        ref.use = use
+        array = use.segment.bytes_of(use.slot, offset, length)
         with self._lock:
-            self._refs[id(ref)] = ref
             use.views += 1
             self._viewed[(use.segment.number, use.slot)] = use
-        return root
+        self._segments.watch(array, use.segment, use.slot, offset, use, self._died)
+        return array
 
-    def _died(self, ref: weakref.ref[Any]) -> None:
-        self._dead.append(ref)  # type: ignore[arg-type]
+    def _died(self, root: Root) -> None:
+        self._segments.forget(root)
+        self._dead.append(root.owner)
         self._work_off()
 
     def _work_off(self) -> None:
@@ -104,9 +95,7 @@ class Leases:
         while self._dead and self._lock.acquire(blocking=False):
             try:
                 while self._dead:
-                    ref = self._dead.popleft()
-                    del self._refs[id(ref)]
-                    use = ref.use
+                    use = self._dead.popleft()
                     use.views -= 1
                     if not use.views:
                         del self._viewed[(use.segment.number, use.slot)]

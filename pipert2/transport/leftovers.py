@@ -42,7 +42,7 @@ class Run:
         folder.mkdir(mode=0o700, exist_ok=True)
         if folder.stat().st_uid != os.getuid():
             raise PermissionError(f"{folder} belongs to another user: remove it, or set TMPDIR to a folder of your own")
-        self.prefix = f"pr2-{secrets.token_hex(4)}"
+        self.prefix = f"pr2-{os.getpid():x}-{secrets.token_hex(3)}"
         self.folder = folder / self.prefix
         # It gets the name that others look for once it is locked, else they could take it for dead meanwhile.
         unfinished = folder / f"new-{self.prefix}"

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-import pickle
 from collections.abc import Callable, Collection, Sequence
 from time import monotonic_ns
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipert2.transport.codec import Encoder
+from pipert2.transport.codec import Encoder, order_of
 from pipert2.transport.envelope import (
     COUNT,
     DIRECT,
+    FLAT,
     HEAD,
+    HEAD_AND_PLACE,
     HERE,
     INDIRECT,
     PLACE,
@@ -34,6 +35,7 @@ LOAN_MARGIN = 4096
 _MOST_SLOTS = ROOM // PLACE.size - 1
 
 _Sender = RingSender | LocalEdge
+_Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class _Unsent(NamedTuple):
@@ -99,15 +101,16 @@ class Outlet:
 
     def _send_to(self, message: Message, senders: Sequence[_Sender], rings: Sequence[RingSender]) -> None:
         try:
-            stream, buffers = self._encode(message.data)
-            if not buffers and len(stream) <= ROOM:
+            flat, stream, arrays = self._encode(message.data)
+            kind = FLAT if flat else DIRECT
+            if not arrays and len(stream) <= ROOM:
                 _, origin, born, sent, attempt = message
-                cell = HEAD.pack(DIRECT, 0, attempt, len(stream), origin, born, sent) + stream
+                cell = HEAD.pack(kind, 0, attempt, len(stream), origin, born, sent) + stream
                 self._deliver(message, senders, cell)
-            elif len(buffers) == 1 and len(stream) <= ROOM - PLACE.size and (raw := buffers[0].raw()).nbytes > ROOM:
-                self._deliver(message, senders, *self._place_one(message, rings, stream, raw))
+            elif len(arrays) == 1 and len(stream) <= ROOM - PLACE.size and arrays[0].nbytes > ROOM:
+                self._deliver(message, senders, *self._place_one(message, rings, kind, stream, arrays[0]))
             else:
-                self._deliver(message, senders, *self._place(message, rings, stream, buffers))
+                self._deliver(message, senders, *self._place(message, rings, kind, stream, arrays))
         except Interrupted:
             if self._unsent is None:
                 self._unsent = _Unsent(message, senders)
@@ -161,76 +164,74 @@ class Outlet:
             raise
 
     def _place_one(
-        self, message: Message, rings: Sequence[RingSender], stream: bytes, raw: memoryview
+        self, message: Message, rings: Sequence[RingSender], kind: int, stream: bytes, array: _Array
     ) -> tuple[bytes, Collection[tuple[Segment, int]], int]:
-        """:meth:`_place` for the usual case, one large buffer and a small stream."""
-        length = raw.nbytes
-        found = self._find(raw, rings)
+        """:meth:`_place` for the usual case, one large array and a small stream."""
+        length = array.nbytes
+        found = self._find(array, rings)
         if found is not None:
             segment, number, at = found
             self._loaned.pop((segment.number, number), None)
         else:
             slot = self._pool.acquire(length)
-            # numpy lets go of the GIL while it copies, so that the flow's other routines go on.
-            slot.data[:length] = np.frombuffer(raw, np.uint8)
+            slot.write(0, array)
             segment, number, at = slot.segment, slot.index, 0
         _, origin, born, sent, attempt = message
-        head = HEAD.pack(DIRECT, 1, attempt, len(stream), origin, born, sent)
-        return head + PLACE.pack(segment.number, number, at, length) + stream, ((segment, number),), length
+        head = HEAD_AND_PLACE.pack(
+            kind, 1, attempt, len(stream), origin, born, sent, segment.number, number, at, length
+        )
+        return head + stream, ((segment, number),), length
 
     def _place(
-        self, message: Message, rings: Sequence[RingSender], stream: bytes, buffers: Sequence[pickle.PickleBuffer]
+        self, message: Message, rings: Sequence[RingSender], kind: int, stream: bytes, arrays: Sequence[_Array]
     ) -> tuple[bytes, Collection[tuple[Segment, int]], int]:
-        """Write the buffers where receivers will find them: cell, slots referred to, bytes in slots.
+        """Write the arrays where receivers will find them: cell, slots referred to, bytes in slots.
 
-        A buffer that lies in a slot already (it was loaned, or received and is passed on) stays where it is.
+        An array that lies in a slot already (it was loaned, or received and is passed on) stays where it is.
         """
-        raws = [buffer.raw() for buffer in buffers]
-        table = PLACE.size * len(raws)
-        places: list[tuple[int, int, int, int] | None] = [None] * len(raws)
+        table = PLACE.size * len(arrays)
+        places: list[tuple[int, int, int, int] | None] = [None] * len(arrays)
         slots: set[tuple[Segment, int]] = set()
         slot: Slot | None = None
         offset = size = 0
-        for index, raw in enumerate(raws):
-            found = self._find(raw, rings) if raw.nbytes >= FORWARD_BYTES else None
+        for index, array in enumerate(arrays):
+            found = self._find(array, rings) if array.nbytes >= FORWARD_BYTES else None
             if found is None or (len(slots) >= _MOST_SLOTS and found[:2] not in slots):
                 continue
             segment, number, at = found
             slots.add((segment, number))
-            size += raw.nbytes
-            places[index] = (segment.number, number, at, raw.nbytes)
+            size += array.nbytes
+            places[index] = (segment.number, number, at, array.nbytes)
             slot, offset = self._loaned.pop((segment.number, number), (slot, offset))
         missing = [index for index, place in enumerate(places) if place is None]
-        kind = DIRECT
         tail = b""
-        if table + len(stream) + sum(raws[index].nbytes for index in missing) <= ROOM:
+        if table + len(stream) + sum(arrays[index].nbytes for index in missing) <= ROOM:
             for index in missing:
-                places[index] = (HERE, 0, HEAD.size + table + len(stream) + len(tail), raws[index].nbytes)
-                tail += raws[index]
+                places[index] = (HERE, 0, HEAD.size + table + len(stream) + len(tail), arrays[index].nbytes)
+                tail += arrays[index].tobytes(order_of(arrays[index]))
         else:
-            needed = sum(aligned(raws[index].nbytes) for index in missing)
+            needed = sum(aligned(arrays[index].nbytes) for index in missing)
             if table + len(stream) > ROOM:
-                kind = INDIRECT
+                kind |= INDIRECT
                 needed += aligned(COUNT.size + table + len(stream))
             if slot is None or offset + needed > slot.size:
                 slot, offset = (self._pool.acquire(needed), 0) if needed else (None, 0)
             for index in missing:
                 assert slot is not None
-                length = raws[index].nbytes
-                # numpy lets go of the GIL while it copies, so that the flow's other routines go on.
-                slot.data[offset : offset + length] = np.frombuffer(raws[index], np.uint8)
+                length = arrays[index].nbytes
+                slot.write(offset, arrays[index])
                 places[index] = (slot.segment.number, slot.index, offset, length)
                 offset += aligned(length)
             if slot is not None:
                 slots.add((slot.segment, slot.index))
             size += needed
         packed = b"".join(PLACE.pack(*place) for place in places if place is not None)
-        count = len(raws)
+        count = len(arrays)
         length = len(stream)
-        if kind == INDIRECT:
+        if kind & INDIRECT:
             assert slot is not None
             blob = COUNT.pack(count) + packed + stream
-            slot.data[offset : offset + len(blob)] = np.frombuffer(blob, np.uint8)
+            slot.write(offset, np.frombuffer(blob, np.uint8))
             named = [(slot.segment.number, slot.index, offset, len(blob))]
             named += [(segment.number, number, 0, 0) for segment, number in slots - {(slot.segment, slot.index)}]
             packed = b"".join(PLACE.pack(*place) for place in named)
@@ -238,12 +239,11 @@ class Outlet:
         head = HEAD.pack(kind, count, message.attempt, length, message.origin, message.born, message.sent)
         return head + packed + stream + tail, slots, size
 
-    def _find(self, raw: memoryview, rings: Sequence[RingSender]) -> tuple[Segment, int, int] | None:
-        """Where *raw* lies already, if it lies in a slot that this process holds and that may travel on these edges."""
-        if not self._forwards and not self._pool.has_loans:
+    def _find(self, array: _Array, rings: Sequence[RingSender]) -> tuple[Segment, int, int] | None:
+        """Where *array* lies already, if it lies in a slot that this process holds and may travel on these edges."""
+        if not (self._forwards or self._pool.loans):
             return None
-        address = np.frombuffer(raw, np.uint8).__array_interface__["data"][0]
-        found = self._segments.locate(address, raw.nbytes)
+        found = self._segments.find(array)
         if found is None or not all(self._carries(found[0].owner, ring.spec.index) for ring in rings):
             return None
         return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any
@@ -13,10 +12,11 @@ from pipert2.errors import SharedMemoryFullError
 from pipert2.graph.spec import EdgeSpec
 from pipert2.transport import board as b
 from pipert2.transport.board import Board
+from pipert2.transport.codec import order_of
 from pipert2.transport.lease import MOST_VIEWS
 from pipert2.transport.memory import Fence
 from pipert2.transport.ring import Waiter
-from pipert2.transport.segment import PAGE, TAKEN, WAITING, Segment, Segments
+from pipert2.transport.segment import PAGE, TAKEN, WAITING, Root, Segment, Segments
 
 STEP_BYTES = 4 * 1024 * 1024
 """A pool grows by at least this much at a time, 16 slots at most."""
@@ -35,28 +35,25 @@ def size_class(size: int) -> int:
 class Slot:
     """A slot of one's own pool."""
 
-    __slots__ = ("data", "given", "hold", "index", "loaned", "segment", "size")
+    __slots__ = ("given", "hold", "index", "loaned", "segment", "size", "start")
 
     def __init__(self, segment: Segment, index: int) -> None:
-        start = segment.start(index)
         self.segment = segment
+        self.start = segment.start(index)
         self.index = index
         self.size = segment.slot_size
         self.given = segment.given(index)
         self.hold = segment.hold(index)
-        self.data: np.ndarray[Any, np.dtype[np.uint8]] = np.frombuffer(
-            segment.block.view, np.uint8, segment.slot_size, start
-        )
         self.loaned = False
+
+    def write(self, offset: int, array: np.ndarray[Any, Any]) -> None:
+        """Copy an array into the slot, its memory in its own order."""
+        start = self.start + offset
+        # numpy lets go of the GIL while it copies, so that the flow's other routines go on.
+        np.ndarray(array.shape, array.dtype, self.segment.block.view, start, None, order_of(array))[...] = array
 
     def __repr__(self) -> str:
         return f"<Slot {self.segment.number}:{self.index}, {self.size} bytes>"
-
-
-class _Loan(weakref.ref["np.ndarray[Any, Any]"]):
-    __slots__ = ("slot",)
-
-    slot: Slot
 
 
 class SlotPool:
@@ -89,7 +86,7 @@ class SlotPool:
         self._two_looks = any(edge.source != owner for edge in carriers)
         self._most = 4 + sum(edge.capacity + MOST_VIEWS + 2 for edge in carriers)
         self._slots: dict[int, list[Slot]] = {}
-        self._loans: dict[int, _Loan] = {}
+        self.loans = 0
 
     def adopt(self, numbers: Sequence[int]) -> None:
         """Take over the segments of a process that died."""
@@ -179,20 +176,14 @@ class SlotPool:
     def loan(self, slot: Slot, length: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
         """A writable array over the first *length* bytes; the slot is not reused while anything looks at it."""
         array = np.frombuffer(slot.segment.block.view, np.uint8, length, slot.segment.start(slot.index))
-        ref = _Loan(array, self._loan_ended)
-        ref.slot = slot
-        self._loans[id(ref)] = ref
         slot.loaned = True
+        self.loans += 1
+        self._segments.watch(array, slot.segment, slot.index, 0, slot, self._loan_ended)
         return array
 
-    @property
-    def has_loans(self) -> bool:
-        """Whether an array that was loaned is still alive."""
-        return bool(self._loans)
-
-    def _loan_ended(self, ref: weakref.ref[Any]) -> None:
+    def _loan_ended(self, root: Root) -> None:
         # Called wherever the last view goes, perhaps in another thread than the one that waits for a slot.
-        loan = self._loans.pop(id(ref))
-        loan.slot.loaned = False
-        if loan.slot.segment.words[WAITING]:
+        self._segments.forget(root)
+        root.owner.loaned = False
+        if root.segment.words[WAITING]:
             self._waiter.wake()

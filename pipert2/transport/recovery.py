@@ -58,7 +58,7 @@ def _shown(edge: EdgeSpec, ring: Block, published: int, segments: dict[int, Segm
         start = number % cells * CELL
         kind, count, _, _, _, _, _ = HEAD.unpack_from(ring.view, start)
         places = [PLACE.unpack_from(ring.view, start + HEAD.size + PLACE.size * index) for index in range(count)]
-        if kind == INDIRECT and places and places[0][0] in segments:
+        if kind & INDIRECT and places and places[0][0] in segments:
             segment = segments[places[0][0]]
             blob = segment.start(places[0][1]) + places[0][2]
             total = COUNT.unpack_from(segment.block.view, blob)[0]

@@ -11,8 +11,8 @@ from pipert2.errors import UnreadableDataError
 from pipert2.graph.spec import EdgeSpec
 from pipert2.transport import board as b
 from pipert2.transport.board import NEVER, Board
-from pipert2.transport.codec import loads
-from pipert2.transport.envelope import CELL, COUNT, DIRECT, HEAD, HERE, PLACE, Message
+from pipert2.transport.codec import loads, unflatten
+from pipert2.transport.envelope import CELL, COUNT, FLAT, HEAD, HERE, INDIRECT, PLACE, Message
 from pipert2.transport.lease import Leases, Use
 from pipert2.transport.memory import WEAKLY_ORDERED, Bell, Block, Fence
 from pipert2.transport.segment import Segment, Segments
@@ -278,7 +278,7 @@ class RingReceiver:
                 continue
             if not count:
                 self._took(number)
-                return Message(self._decode(cell[HEAD.size :], ()), origin, born, sent, attempt)
+                return Message(self._decode(kind, cell[HEAD.size :], ()), origin, born, sent, attempt)
             places = [PLACE.unpack_from(cell, HEAD.size + PLACE.size * index) for index in range(count)]
             claim = self._leases.claim
             uses = [None if place[0] == HERE else claim(place[0], place[1], number) for place in places]
@@ -290,11 +290,11 @@ class RingReceiver:
                             self._leases.drop(use)
                     continue
             self._took(number)
-            if kind == DIRECT:
-                at = HEAD.size + PLACE.size * count
-                data = self._decode(cell[at : at + length], self._buffers(cell, places, uses))
+            if kind & INDIRECT:
+                data = self._decode_indirect(kind, places, uses, number, length)
             else:
-                data = self._decode_indirect(places, uses, number, length)
+                at = HEAD.size + PLACE.size * count
+                data = self._decode(kind, cell[at : at + length], self._buffers(cell, places, uses))
             return Message(data, origin, born, sent, attempt)
 
     def _buffers(self, cell: bytes, places: Sequence[_Place], uses: Sequence[Use | None]) -> list[Any]:
@@ -324,7 +324,9 @@ class RingReceiver:
             raise UnreadableDataError(self._source, "there is no memory for a copy of it") from failure
         return found
 
-    def _decode_indirect(self, named: Sequence[_Place], uses: Sequence[Use | None], number: int, length: int) -> Any:
+    def _decode_indirect(
+        self, kind: int, named: Sequence[_Place], uses: Sequence[Use | None], number: int, length: int
+    ) -> Any:
         """The data of a message whose places and stream lie in a slot; *uses* are the claims on all its slots."""
         first = uses[0]
         assert first is not None
@@ -335,7 +337,7 @@ class RingReceiver:
         at = COUNT.size + PLACE.size * count
         try:
             again = [self._leases.claim(place[0], place[1], number) for place in places]
-            return self._decode(blob[at : at + length], self._buffers(b"", places, again))
+            return self._decode(kind, blob[at : at + length], self._buffers(b"", places, again))
         finally:
             for use in uses:
                 if use is not None:
@@ -359,9 +361,9 @@ class RingReceiver:
             if words[row + b.WAKE_AT] <= number:
                 self._sender_bell.ring()
 
-    def _decode(self, stream: Any, buffers: Sequence[Any]) -> Any:
+    def _decode(self, kind: int, stream: Any, buffers: Sequence[Any]) -> Any:
         try:
-            data = loads(stream, buffers=buffers) if buffers else loads(stream)
+            data = unflatten(stream, buffers) if kind & FLAT else loads(stream, buffers=buffers)
             return data if self._receive is None else self._receive(data)
         except Exception as error:
             raise UnreadableDataError(self._source, f"{type(error).__name__}: {error}") from error

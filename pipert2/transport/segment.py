@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import bisect
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -46,7 +46,6 @@ class Segment:
     """A mapped segment. ``given(slot)`` and ``hold(slot)`` are the indices of a slot's rows of words."""
 
     __slots__ = (
-        "address",
         "block",
         "columns",
         "data",
@@ -71,7 +70,6 @@ class Segment:
         self.data: int = words[_DATA]
         self.size = block.size
         self.read_only = block.view.toreadonly()
-        self.address: int = np.frombuffer(block.view, np.uint8).__array_interface__["data"][0]
 
     def given(self, slot: int) -> int:
         return _HEADER_WORDS + slot * self.columns * 2
@@ -88,8 +86,21 @@ class Segment:
         return np.frombuffer(self.read_only, np.uint8, length, self.start(slot) + offset)
 
 
+class Root(weakref.ref["np.ndarray[Any, Any]"]):
+    """Watches an array over part of a slot that views are made of: where they lie, and until when."""
+
+    __slots__ = ("key", "length", "offset", "owner", "segment", "slot")
+
+    key: int
+    segment: Segment
+    slot: int
+    offset: int
+    length: int
+    owner: Any
+
+
 class Segments:
-    """The segments one process has mapped, by number and by address; maps them as they are met.
+    """The segments one process has mapped, and the arrays of this process that lie in them.
 
     Args:
         arena: where they come from.
@@ -100,33 +111,45 @@ class Segments:
         self._arena = arena
         self._owner_bell = owner_bell
         self._known: dict[int, Segment] = {}
-        self._addresses: list[int] = []
-        self._by_address: list[Segment] = []
+        self._roots: dict[int, Root] = {}
 
     def get(self, number: int) -> Segment:
+        """The segment of this number; maps it when it is met first."""
         segment = self._known.get(number)
-        return segment if segment is not None else self._open(number)
+        if segment is None:
+            segment = self._known.setdefault(number, Segment(number, self._arena.open(segment_key(number))))
+        return segment
 
-    def _open(self, number: int) -> Segment:
-        segment = Segment(number, self._arena.open(segment_key(number)))
-        at = bisect.bisect(self._addresses, segment.address)
-        self._by_address.insert(at, segment)
-        self._addresses.insert(at, segment.address)
-        return self._known.setdefault(number, segment)
+    def watch(
+        self,
+        array: np.ndarray[Any, np.dtype[np.uint8]],
+        segment: Segment,
+        slot: int,
+        offset: int,
+        owner: Any,
+        died: Callable[[Any], None],
+    ) -> None:
+        """Remember where an array lies; *died* is called with its :class:`Root` when nothing looks at it any more."""
+        root = Root(array, died)
+        root.key = id(array)
+        root.segment, root.slot, root.offset, root.length, root.owner = segment, slot, offset, array.nbytes, owner
+        self._roots[root.key] = root
 
-    def locate(self, address: int, length: int) -> tuple[Segment, int, int] | None:
-        """Segment, slot and offset of memory at an address, None if it does not lie in one slot."""
-        at = bisect.bisect(self._addresses, address) - 1
-        if at < 0:
+    def forget(self, root: Root) -> None:
+        """Called when an array that was watched is gone."""
+        if self._roots.get(root.key) is root:  # else its number belongs to a newer array already
+            del self._roots[root.key]
+
+    def find(self, array: np.ndarray[Any, Any]) -> tuple[Segment, int, int] | None:
+        """Segment, slot and offset of an array, if its memory lies in a slot as it is."""
+        root = self._roots.get(id(array.base))
+        base = None if root is None else root()
+        if root is None or base is None or base is not array.base or not array.flags.forc:
             return None
-        segment = self._by_address[at]
-        offset = address - segment.address - segment.data
-        if offset < 0:
-            return None
-        slot, within = divmod(offset, segment.slot_size)
-        if slot >= segment.slots or within + length > segment.slot_size:
-            return None
-        return segment, slot, within
+        if array.nbytes == root.length:
+            return root.segment, root.slot, root.offset
+        within: int = array.__array_interface__["data"][0] - base.__array_interface__["data"][0]
+        return root.segment, root.slot, root.offset + within
 
     def give_back(self, segment: Segment, hold: int, number: int, fence: Fence) -> None:
         """Say that message *number*'s slot is no longer used, and wake the owner if it waits for one."""
@@ -134,6 +157,3 @@ class Segments:
         fence()
         if segment.words[WAITING]:
             self._owner_bell(segment.owner).ring()
-
-    def __len__(self) -> int:
-        return len(self._known)
