@@ -15,6 +15,7 @@ from pipert2.errors import (
     UnknownFlowError,
     UnknownNameError,
     UnknownRoutineError,
+    UnknownWireError,
     UnreadableDataError,
     UnsendableDataError,
 )
@@ -82,6 +83,7 @@ __all__ = [
     "UnknownFlowError",
     "UnknownNameError",
     "UnknownRoutineError",
+    "UnknownWireError",
     "UnreadableDataError",
     "UnsendableDataError",
     "Wire",

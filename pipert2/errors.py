@@ -80,6 +80,12 @@ class UnknownRoutineError(UnknownNameError):
     kind = "routine"
 
 
+class UnknownWireError(UnknownRoutineError):
+    """No wire between these two routines."""
+
+    kind = "wire"
+
+
 class UnknownEventError(UnknownNameError):
     """None of the routines that an event was sent to handles it."""
 

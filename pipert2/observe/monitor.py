@@ -105,7 +105,7 @@ class Monitor:
         edge = self._spec.edges[index]
         words, row = self._board.words, self._board.edge(index)
         taken = words[row + b.R]  # before W: what is published meanwhile is queued, not missing
-        sent = words[row + b.W]
+        sent = max(taken, words[row + b.W])  # within a flow it is counted after it can be taken
         dropped = words[row + b.DROPPED]
         passed = 0 if edge.lossless else max(0, sent - taken - edge.capacity)
         since = words[row + b.BLOCKED_SINCE]

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Any, TypeVar
 
-from pipert2.errors import UnknownFlowError, UnknownNameError, UnknownRoutineError
+from pipert2.errors import UnknownFlowError, UnknownNameError, UnknownRoutineError, UnknownWireError
 
 
 class PipeState(str, Enum):
@@ -154,12 +154,12 @@ class PipeStatus:
         """The wire between two routines.
 
         Raises:
-            UnknownRoutineError: there is none.
+            UnknownWireError: there is none.
         """
         for wire in self.wires:
             if (wire.source, wire.destination) == (source, destination):
                 return wire
-        raise UnknownRoutineError(f"{source} -> {destination}", [f"{w.source} -> {w.destination}" for w in self.wires])
+        raise UnknownWireError(f"{source} -> {destination}", [f"{w.source} -> {w.destination}" for w in self.wires])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts, lists, numbers and texts, fit for JSON."""

@@ -11,7 +11,7 @@ _SAMPLE_EVERY_NS = 100_000
 
 
 def bucket_of(nanoseconds: int) -> int:
-    """The bucket of a duration; the last one holds all that is longer than an hour."""
+    """The bucket of a duration; the last one holds all that is longer than half an hour."""
     bits = nanoseconds.bit_length()
     if bits < _LOWEST_BITS:
         return 0

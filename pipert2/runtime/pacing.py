@@ -77,15 +77,24 @@ def usable_rates(
     {0: 100.0}
     """
 
-    def usable(routine: int, above: tuple[int, ...]) -> float | None:
-        own = loads[routine].seconds
-        rate = 1 / own if own else None
-        if routine in above:
-            return None
-        behind = [usable(end, (*above, routine)) for end in outputs.get(routine, ())]
-        if not behind or any(end is None for end in behind):
-            return rate if not behind else (rate if above else None)
-        fastest = max(end for end in behind if end is not None)
-        return fastest if rate is None or not above else min(rate, fastest)
+    known: dict[int, float | None] = {}
 
-    return {source: usable(source, ()) for source in sources}
+    def usable(routine: int, above: frozenset[int]) -> float | None:
+        """The rate that *routine* and what is behind it can take; None if it is not known (yet)."""
+        if routine in above:  # a wire that leads back says nothing new
+            return None
+        if routine not in known:
+            own = loads[routine].seconds
+            ends = outputs.get(routine, ())
+            behind = [rate for end in ends if (rate := usable(end, above | {routine})) is not None]
+            limits = [1 / own] if own else []
+            if behind and len(behind) == len(ends):
+                limits.append(max(behind))
+            known[routine] = min(limits, default=None)
+        return known[routine]
+
+    def usable_behind(source: int) -> float | None:
+        behind = [usable(end, frozenset({source})) for end in outputs.get(source, ())]
+        return None if not behind or None in behind else max(rate for rate in behind if rate is not None)
+
+    return {source: usable_behind(source) for source in sources}

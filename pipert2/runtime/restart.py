@@ -39,4 +39,4 @@ class Restart:
         recent = sum(1 for death in deaths if now - death <= self.window)
         if recent > self.times:
             return None
-        return float(min(5.0, self.backoff * 2 ** max(0, recent - 1)))
+        return float(min(5.0, self.backoff * 2.0 ** max(0, min(60, recent - 1))))

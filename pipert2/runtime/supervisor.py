@@ -598,7 +598,7 @@ class Supervisor:
     def _on_death(self, flow: FlowRecord) -> None:
         now = monotonic()
         flow.deaths.append(now)
-        del flow.deaths[:-100]
+        del flow.deaths[: -(self.settings.restart.times + 1)]  # enough to decide by
         cause = f"its flow {flow.name!r} died ({flow.last_exit})"
         if flow.boot_failure is not None:
             cause += f", {flow.boot_failure.reason}"

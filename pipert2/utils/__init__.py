@@ -1,1 +1,1 @@
-"""Paths that PipeRT 2.3 documented, kept for its users; everything in here is importable from ``pipert2`` itself."""
+"""Paths that PipeRT 2.3 documented, kept for its users. New code imports from ``pipert2`` itself."""
