@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import atexit
 import itertools
 import logging
-import os
 import signal
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from time import monotonic
 from types import TracebackType
@@ -36,6 +33,7 @@ from pipert2.graph.wire import QueueNetwork, Wire
 from pipert2.observe.monitor import Monitor
 from pipert2.observe.snapshot import PipeState, PipeStatus, RunSummary
 from pipert2.runtime.auto_pacing import INTERVAL, AutoPacing
+from pipert2.runtime.ending import end_at_exit, ended, signals_noted
 from pipert2.runtime.handover import check_start_method
 from pipert2.runtime.restart import Restart
 from pipert2.runtime.routine_loop import DRAIN_EVENT_NAME
@@ -43,7 +41,6 @@ from pipert2.runtime.supervisor import TICK, Settings, Supervisor
 from pipert2.transport.board import RoutineState
 
 _numbers = itertools.count()
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Pipe:
@@ -112,7 +109,6 @@ class Pipe:
         self._supervisor: Supervisor | None = None
         self._monitor: Monitor | None = None
         self._last_status: PipeStatus | None = None
-        self._signals: list[int] = []
         self._lock = threading.RLock()
 
     # --- putting it together
@@ -252,7 +248,7 @@ class Pipe:
             supervisor.on_tick(self._monitor.tick, TICK)
             if self._auto_pacing:
                 supervisor.on_tick(AutoPacing(spec, supervisor.board).tick, INTERVAL)
-            _end_at_exit(supervisor)
+            end_at_exit(supervisor)
 
     def _must_be_new(self, what: str) -> None:
         if self._last_status is not None:
@@ -327,19 +323,19 @@ class Pipe:
         assert supervisor is not None
         began = monotonic()
         reason: str | None = None
-        with self._signals_noted():
+        with signals_noted(supervisor.nudge) as signals:
             self.notify_event(START_EVENT_NAME)
-            if not supervisor.wait(lambda: supervisor.settled or self._signals, timeout):
+            if not supervisor.wait(lambda: supervisor.settled or signals, timeout):
                 reason = "timeout"
-                self._drain(supervisor)
+                self._drain(supervisor, signals)
             settled = supervisor.settled
-            if self._signals and settled is None:
-                reason = f"interrupted by {signal.Signals(self._signals[0]).name}"
-                self._drain(supervisor)
+            if signals and settled is None:
+                reason = f"interrupted by {signal.Signals(signals[0]).name}"
+                self._drain(supervisor, signals)
             reason = reason or settled or "stopped"
             failed = settled if settled not in (None, "finished", "killed") else None
             status = self.status()
-            self._end(supervisor, by_force_after=2)
+            self._end(supervisor, signals, by_force_after=2)
         final = self._last_status or status
         return RunSummary(
             ok=failed is None and reason in ("finished", "timeout"),
@@ -351,12 +347,13 @@ class Pipe:
             flows=final.flows,
         )
 
-    def _drain(self, supervisor: Supervisor) -> None:
+    def _drain(self, supervisor: Supervisor, signals: list[int]) -> None:
         """End the sources' streams and let what is on its way arrive, for as long as routines have to clean up."""
         spec = supervisor.spec
         sources = [routine for routine in spec.routines if not spec.inputs(routine.index)]
         supervisor.bus.send(DRAIN_EVENT_NAME, sources, {})
-        supervisor.wait(lambda: supervisor.settled or len(self._signals) > 1, max(1.0, 2 * self._settings.kill_timeout))
+        limit = max(1.0, 2 * self._settings.kill_timeout)
+        supervisor.wait(lambda: supervisor.settled or len(signals) > 1, limit)
 
     def join(self, to_kill: bool = False) -> None:
         """Wait until the pipe has been killed, or all its streams have ended and everything has arrived; then tidy up.
@@ -371,45 +368,25 @@ class Pipe:
             return
         if to_kill:
             self.notify_event(KILL_EVENT_NAME)
-        with self._signals_noted():
+        with signals_noted(supervisor.nudge) as signals:
             if not to_kill:
-                supervisor.wait(lambda: supervisor.ended or self._signals or supervisor.settled == "finished", None)
-            if self._signals:
-                self.logger.info("%s: stopping pipe %r", signal.Signals(self._signals[0]).name, self.name)
-            self._end(supervisor, by_force_after=1 if to_kill else 2)
+                supervisor.wait(lambda: supervisor.ended or signals or supervisor.settled == "finished", None)
+            if signals:
+                self.logger.info("%s: stopping pipe %r", signal.Signals(signals[0]).name, self.name)
+            self._end(supervisor, signals, by_force_after=1 if to_kill else 2)
 
-    def _end(self, supervisor: Supervisor, by_force_after: int) -> None:
+    def _end(self, supervisor: Supervisor, signals: list[int], by_force_after: int) -> None:
         """Stop, kill, and leave nothing behind; by force when so many signals have come."""
         supervisor.kill()
-        supervisor.wait(lambda: supervisor.ended or len(self._signals) >= by_force_after, None)
+        supervisor.wait(lambda: supervisor.ended or len(signals) >= by_force_after, None)
         if not supervisor.ended:
             supervisor.force()
         with self._lock:
             if self._supervisor is supervisor:
                 self._last_status = self.status()
                 self._supervisor = self._monitor = None
-        _living.pop(id(supervisor), None)
         supervisor.close()
-
-    @contextmanager
-    def _signals_noted(self) -> Iterator[None]:
-        """While the main thread waits in here, note SIGINT and SIGTERM instead of dying of them."""
-        self._signals = []
-        supervisor = self._supervisor
-        if threading.current_thread() is not threading.main_thread() or supervisor is None:
-            yield
-            return
-
-        def note(number: int, _frame: object) -> None:
-            self._signals.append(number)
-            supervisor.nudge()
-
-        before = {number: signal.signal(number, note) for number in _SIGNALS}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+        ended(supervisor)
 
     def __enter__(self) -> Pipe:
         return self
@@ -513,20 +490,3 @@ class _Outside:
 
 def _nothing() -> None:
     return None
-
-
-_living: dict[int, Supervisor] = {}
-
-
-def _end_at_exit(supervisor: Supervisor) -> None:
-    """Make sure that the pipe ends when the interpreter does, before multiprocessing waits for its processes."""
-    if not _living:
-        atexit.register(_end_all, os.getpid())
-    _living[id(supervisor)] = supervisor
-
-
-def _end_all(pid: int) -> None:
-    if os.getpid() == pid:
-        for supervisor in list(_living.values()):
-            supervisor.close()
-        _living.clear()
