@@ -71,7 +71,7 @@ class Monitor:
             wires = tuple(self._wire(index, before, now) for index in range(len(self._spec.edges)))
             flows = tuple(self._flow(flow) for flow in self._supervisor.flows.values())
         return PipeStatus(
-            self._spec.name, state, reason, time.time(), self._supervisor.shared_bytes(), routines, wires, flows
+            self._spec.name, state, reason, time.time(), self._supervisor.memory.size, routines, wires, flows
         )
 
     def _routine(self, index: int, before: _Sample, now: _Sample) -> RoutineStatus:

@@ -26,6 +26,7 @@ from pipert2.runtime.messages import (
     Send,
     StateChange,
 )
+from pipert2.runtime.pipe_memory import BOARD_KEY, bell_key
 from pipert2.runtime.routine_loop import Command, RoutineLoop
 from pipert2.transport.board import CLOSED, Board, RoutineState
 from pipert2.transport.local import LocalEdge
@@ -37,14 +38,8 @@ from pipert2.transport.segment import Segments
 
 logger = logging.getLogger(__name__)
 
-BOARD_KEY = "board"
 ANSWER_TIMEOUT = 30.0
 """Seconds to wait for the main process to make a segment; it does nothing that takes long."""
-
-
-def bell_key(routine: int) -> str:
-    """The key of a routine's bell in its arena."""
-    return f"b{routine:x}"
 
 
 class FlowHost:

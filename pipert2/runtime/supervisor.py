@@ -19,17 +19,12 @@ from pipert2.graph.routine import Routine
 from pipert2.graph.spec import PipeSpec
 from pipert2.runtime import messages as m
 from pipert2.runtime.flow_handle import InlineFlow, ProcessFlow
-from pipert2.runtime.flow_host import BOARD_KEY, bell_key
 from pipert2.runtime.handover import classes_of_main, start_context, untransferable
+from pipert2.runtime.pipe_memory import PipeMemory
 from pipert2.runtime.restart import Restart
 from pipert2.transport import board as b
-from pipert2.transport.board import NEVER, Board, RoutineState
+from pipert2.transport.board import RoutineState
 from pipert2.transport.codec import loads
-from pipert2.transport.leftovers import Run, clear_leftovers
-from pipert2.transport.memory import Bell, Block, PrivateArena, SharedArena
-from pipert2.transport.recovery import release_receiver, retract_sender
-from pipert2.transport.ring import ring_key, ring_size
-from pipert2.transport.segment import WAITING, Segment, create_segment
 
 START_TIMEOUT = 60.0
 """Seconds that the processes of all flows may take to come up."""
@@ -86,6 +81,9 @@ class Supervisor:
         routines: the user's objects, by index.
         settings: how to run it.
         logger: the pipe's logger.
+
+    Raises:
+        SharedMemoryFullError: there is no room for the wires.
     """
 
     def __init__(self, spec: PipeSpec, routines: Sequence[Routine], settings: Settings, logger: logging.Logger) -> None:
@@ -100,19 +98,10 @@ class Supervisor:
         self._wanted: set[int] = set()
         self._killed: set[int] = set()
         self._states: dict[int, RoutineState] = dict.fromkeys(range(len(spec.routines)), RoutineState.IDLE)
-        self._segments: dict[int, Segment] = {}
-        self._next_segment = 0
         self._ticks: list[_Tick] = []
-        self._run: Run | None = None
         self._context = None if settings.inline else start_context(settings.start_method)
-        if settings.inline:
-            self.arena: SharedArena | PrivateArena = PrivateArena()
-        else:
-            clear_leftovers()
-            self._run = Run()
-            self.arena = SharedArena(self._run.prefix)
-        self._rings: dict[int, Block] = {}
-        self._bells: list[Bell] = []
+        self.memory = PipeMemory(spec, settings.inline)
+        self.board = self.memory.board
         self._main_classes: dict[str, type] = {}
         self._wake_reader, self._wake_writer = os.pipe()
         os.set_blocking(self._wake_writer, False)
@@ -124,15 +113,13 @@ class Supervisor:
     # --- coming up
 
     def start(self) -> None:
-        """Make the shared memory, start all flows and wait until they are up.
+        """Start all flows and wait until they are up.
 
         Raises:
             PipeBuildError: a routine cannot be handed to a process.
             FlowStartError: a process did not come up.
-            SharedMemoryFullError: there is no room for the rings.
         """
         try:
-            self._make_memory()
             self._main_classes = {} if self.settings.inline else classes_of_main()
             for flow in self.flows.values():
                 self._launch(flow)
@@ -142,28 +129,19 @@ class Supervisor:
             self.close()
             raise
 
-    def _make_memory(self) -> None:
-        routines, edges = len(self.spec.routines), len(self.spec.edges)
-        self.board = Board(self.arena.create(BOARD_KEY, Board.size(routines, edges)), routines)
-        self._bells = [self.arena.bell(bell_key(index), create=True) for index in range(routines)]
-        for edge in self.spec.edges:
-            self.board.words[self.board.edge(edge.index) + b.WAKE_AT] = NEVER
-            if edge.crosses:
-                self._rings[edge.index] = self.arena.create(ring_key(edge.index), ring_size(edge))
-
     def _launch(self, flow: FlowRecord) -> None:
         launch = m.Launch(
             spec=self.spec,
             flow=flow.name,
-            prefix=self._run.prefix if self._run is not None else "",
+            prefix=self.memory.run.prefix if self.memory.run is not None else "",
             routines=tuple(self._routines[index] for index in flow.routines),
-            segments=tuple(number for number, segment in self._segments.items() if segment.owner in flow.routines),
+            segments=self.memory.segments_of(flow.routines),
             logger=self._logger.name,
             level=self._logger.getEffectiveLevel(),
             main_classes=self._main_classes,
         )
         if self._context is None:
-            flow.handle = InlineFlow(launch, self.arena, lambda message: self._receive(flow, message))
+            flow.handle = InlineFlow(launch, self.memory.arena, lambda message: self._receive(flow, message))
         else:
             flow.handle = ProcessFlow(launch, self._context)
         try:
@@ -171,8 +149,8 @@ class Supervisor:
         except Exception as error:
             flow.handle = None
             raise PipeBuildError(untransferable(launch.routines) or [f"flow {flow.name!r}: {error}"]) from error
-        if self._run is not None and flow.handle.pid is not None:
-            self._run.add_process(flow.handle.pid)
+        if self.memory.run is not None and flow.handle.pid is not None:
+            self.memory.run.add_process(flow.handle.pid)
 
     def _await_ready(self) -> None:
         deadline = monotonic() + START_TIMEOUT
@@ -260,35 +238,6 @@ class Supervisor:
         self._wake()
         self.wait(lambda: self.ended, 5.0)
 
-    def make_segment(self, owner: int, slot_size: int, slots: int) -> int:
-        """A new segment for a routine's pool; its number.
-
-        Raises:
-            SharedMemoryFullError: there is not even room for one slot.
-        """
-        with self._lock:
-            number = self._next_segment
-            self._next_segment += 1
-            columns = len(self.spec.edges)
-            sizes = dict.fromkeys((slots, 1))
-            for count in sizes:
-                try:
-                    block = create_segment(
-                        self.arena, number, owner=owner, columns=columns, slot_size=slot_size, slots=count
-                    )
-                except SharedMemoryFullError as error:
-                    full = error
-                else:
-                    self._segments[number] = Segment(number, block)
-                    return number
-            raise full
-
-    def shared_bytes(self) -> int:
-        """Shared memory that the pipe has taken, in bytes."""
-        return sum(segment.size for segment in self._segments.values()) + sum(
-            ring.size for ring in self._rings.values()
-        )
-
     def close(self) -> None:
         """End everything at once and leave nothing behind. Closes twice, also from two threads, without complaint."""
         with self._lock:
@@ -313,10 +262,7 @@ class Supervisor:
             flow.handle = None
             flow.ended = True
         with self._lock:
-            self._segments.clear()
-            self.arena.close()
-            if self._run is not None:
-                self._run.close()
+            self.memory.close()
             os.close(self._wake_reader)
             os.close(self._wake_writer)
         self._all_closed.set()
@@ -364,17 +310,11 @@ class Supervisor:
     def _note_start(self, routines: Sequence[int]) -> None:
         """The streams of these routines begin anew. Said before any of them starts, so that none sees an old end."""
         self._wanted.update(routines)
-        words = self.board.words
-        for index in routines:
-            if self._states[index] in (RoutineState.IDLE, RoutineState.FAILED):
-                words[self.board.routine(index) + b.FINISHED] = 0
-                for edge in self.spec.outputs(index):
-                    if not words[self.board.edge(edge.index) + b.CLOSED]:
-                        words[self.board.edge(edge.index) + b.ENDED] = 0
-                if self.flows[self.spec.routines[index].flow].ready:
-                    self._states[index] = RoutineState.STARTING
-
-    # --- the supervisor's thread
+        idle = [index for index in routines if self._states[index] in (RoutineState.IDLE, RoutineState.FAILED)]
+        self.memory.begin_streams(idle)
+        for index in idle:
+            if self.flows[self.spec.routines[index].flow].ready:
+                self._states[index] = RoutineState.STARTING
 
     def nudge(self) -> None:
         """Let all waits look again. Safe in a signal handler: another thread takes the lock of ``changed``."""
@@ -454,11 +394,7 @@ class Supervisor:
         elif isinstance(message, m.EventRequest):
             self._on_event(flow, message)
         elif isinstance(message, m.SegmentRequest):
-            try:
-                made: int | SharedMemoryFullError = self.make_segment(message.owner, message.slot_size, message.slots)
-            except SharedMemoryFullError as error:
-                made = error
-            self._send(flow, m.SegmentReply(message.request, made))
+            self._send(flow, m.SegmentReply(message.request, self._make_segment(message)))
         elif isinstance(message, m.LogRecords):
             self._log(message)
         elif isinstance(message, m.Ready):
@@ -475,6 +411,12 @@ class Supervisor:
             except Exception as failure:
                 value, error = None, (f"what its handler returned cannot be read here: {failure!r}", "")
         self.bus.answer(answer.number, answer.routine, value, error)
+
+    def _make_segment(self, request: m.SegmentRequest) -> int | SharedMemoryFullError:
+        try:
+            return self.memory.make_segment(request.owner, request.slot_size, request.slots)
+        except SharedMemoryFullError as error:
+            return error
 
     def _send(self, flow: FlowRecord, message: Any) -> None:
         with self._lock:
@@ -574,7 +516,7 @@ class Supervisor:
             flow.handle = None
             was_ready, flow.ready = flow.ready, False
             flow.terminate_at = flow.kill_at = None
-            self._recover(flow)
+            self.memory.recover(flow.routines)
             if flow.exiting or not (was_ready or flow.restarts):
                 self._on_ended(flow)
             else:
@@ -583,16 +525,9 @@ class Supervisor:
 
     def _on_ended(self, flow: FlowRecord) -> None:
         flow.ended = True
-        words = self.board.words
-        for edge in self.spec.edges:
-            if edge.crosses and edge.source in flow.routines:
-                row = self.board.edge(edge.index)
-                words[row + b.ENDED] = words[row + b.W] + 1
         for index in flow.routines:
             self._states[index] = RoutineState.KILLED
-            self.board.words[self.board.routine(index) + b.STATE] = RoutineState.KILLED
-        for bell in self._bells:
-            bell.ring()
+        self.memory.end_streams(flow.routines)
         self.bus.fail(flow.routines, f"its flow {flow.name!r} ended ({flow.last_exit})")
 
     def _on_death(self, flow: FlowRecord) -> None:
@@ -620,30 +555,6 @@ class Supervisor:
             flow.restart_at = now + delay
             self._logger.error("flow %r died (%s); it is restarted in %.1f s", flow.name, flow.last_exit, delay)
         self.bus.fail(flow.routines, cause)
-
-    def _recover(self, flow: FlowRecord) -> None:
-        """Do for a dead process what it cannot do any more: give back what it held. See ``recovery.py``."""
-        words, board = self.board.words, self.board
-        segments = list(self._segments.values())
-        for index in flow.routines:
-            row = board.routine(index)
-            if words[row + b.BUSY_SINCE] and any(edge.destination == index for edge in self.spec.edges):
-                words[row + b.INTERRUPTED] += 1
-            words[row + b.BUSY_SINCE] = words[row + b.SLEEPING] = 0
-        for edge in self.spec.edges:
-            if not edge.crosses:
-                continue
-            if edge.destination in flow.routines:
-                release_receiver(edge, board, segments)
-            if edge.source in flow.routines:
-                words[board.edge(edge.index) + b.WAKE_AT] = NEVER
-                words[board.edge(edge.index) + b.BLOCKED_SINCE] = 0
-                retract_sender(edge, board, self._rings[edge.index], segments)
-        for segment in segments:
-            if segment.owner in flow.routines:
-                segment.words[WAITING] = 0
-        for bell in self._bells:
-            bell.ring()
 
     def _keep_time(self) -> None:
         now = monotonic()

@@ -1,0 +1,150 @@
+"""The memory of a running pipe: board, bells, rings and segments, made and owned by the main process."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Sequence
+
+from pipert2.errors import SharedMemoryFullError
+from pipert2.graph.spec import PipeSpec
+from pipert2.transport import board as b
+from pipert2.transport.board import NEVER, Board, RoutineState
+from pipert2.transport.leftovers import Run, clear_leftovers
+from pipert2.transport.memory import Bell, Block, PrivateArena, SharedArena
+from pipert2.transport.recovery import release_receiver, retract_sender
+from pipert2.transport.ring import ring_key, ring_size
+from pipert2.transport.segment import WAITING, Segment, create_segment
+
+BOARD_KEY = "board"
+
+
+def bell_key(routine: int) -> str:
+    """The key of a routine's bell in its arena."""
+    return f"b{routine:x}"
+
+
+class PipeMemory:
+    """Makes what the flows find by its key, and puts it right when one of them dies. Closes twice without complaint.
+
+    Args:
+        spec: the pipe's description.
+        inline: plain memory of this process instead of shared memory.
+
+    Raises:
+        SharedMemoryFullError: there is no room for board, bells and rings; nothing is left behind.
+    """
+
+    def __init__(self, spec: PipeSpec, inline: bool) -> None:
+        self._spec = spec
+        self._lock = threading.Lock()
+        self._segments: dict[int, Segment] = {}
+        self._rings: dict[int, Block] = {}
+        self._next_segment = 0
+        self.run: Run | None = None
+        if inline:
+            self.arena: SharedArena | PrivateArena = PrivateArena()
+        else:
+            clear_leftovers()
+            self.run = Run()
+            self.arena = SharedArena(self.run.prefix)
+        try:
+            self._make()
+        except BaseException:
+            self.close()
+            raise
+
+    def _make(self) -> None:
+        routines, edges = len(self._spec.routines), len(self._spec.edges)
+        self.board = Board(self.arena.create(BOARD_KEY, Board.size(routines, edges)), routines)
+        self._bells: list[Bell] = [self.arena.bell(bell_key(index), create=True) for index in range(routines)]
+        for edge in self._spec.edges:
+            self.board.words[self.board.edge(edge.index) + b.WAKE_AT] = NEVER
+            if edge.crosses:
+                self._rings[edge.index] = self.arena.create(ring_key(edge.index), ring_size(edge))
+
+    def make_segment(self, owner: int, slot_size: int, slots: int) -> int:
+        """A new segment for a routine's pool, with fewer slots where memory is short; its number.
+
+        Raises:
+            SharedMemoryFullError: there is not even room for one slot.
+        """
+        with self._lock:
+            number = self._next_segment
+            self._next_segment += 1
+        columns = len(self._spec.edges)
+        for count in dict.fromkeys((slots, 1)):
+            try:
+                block = create_segment(
+                    self.arena, number, owner=owner, columns=columns, slot_size=slot_size, slots=count
+                )
+            except SharedMemoryFullError as error:
+                full = error
+            else:
+                self._segments[number] = Segment(number, block)
+                return number
+        raise full
+
+    def segments_of(self, routines: Collection[int]) -> tuple[int, ...]:
+        """The numbers of the segments that belong to these routines' pools."""
+        return tuple(number for number, segment in tuple(self._segments.items()) if segment.owner in routines)
+
+    @property
+    def size(self) -> int:
+        """Bytes that rings and segments take."""
+        segments = sum(segment.size for segment in tuple(self._segments.values()))
+        return segments + sum(ring.size for ring in self._rings.values())
+
+    def ring_all(self) -> None:
+        """Ring every bell: whoever sleeps looks again at what it waits for."""
+        for bell in self._bells:
+            bell.ring()
+
+    def recover(self, routines: Sequence[int]) -> None:
+        """Do for a dead process with these routines what it cannot do any more: give back what it held."""
+        words, board = self.board.words, self.board
+        segments = tuple(self._segments.values())
+        fed = {edge.destination for edge in self._spec.edges}
+        for index in routines:
+            row = board.routine(index)
+            if words[row + b.BUSY_SINCE] and index in fed:
+                words[row + b.INTERRUPTED] += 1
+            words[row + b.BUSY_SINCE] = words[row + b.SLEEPING] = 0
+        for edge in self._spec.edges:
+            if edge.crosses and edge.destination in routines:
+                release_receiver(edge, board, segments)
+            if edge.crosses and edge.source in routines:
+                words[board.edge(edge.index) + b.WAKE_AT] = NEVER
+                words[board.edge(edge.index) + b.BLOCKED_SINCE] = 0
+                retract_sender(edge, board, self._rings[edge.index], segments)
+        for segment in segments:
+            if segment.owner in routines:
+                segment.words[WAITING] = 0
+        self.ring_all()
+
+    def begin_streams(self, routines: Sequence[int]) -> None:
+        """Take back that the streams of these idle routines have ended, before they start again."""
+        words = self.board.words
+        for index in routines:
+            words[self.board.routine(index) + b.FINISHED] = 0
+            for edge in self._spec.outputs(index):
+                if not words[self.board.edge(edge.index) + b.CLOSED]:
+                    words[self.board.edge(edge.index) + b.ENDED] = 0
+
+    def end_streams(self, routines: Sequence[int]) -> None:
+        """Say for routines whose process has ended for good that nothing will come from them, and wake who waits."""
+        words = self.board.words
+        for index in routines:
+            words[self.board.routine(index) + b.STATE] = RoutineState.KILLED
+            for edge in self._spec.outputs(index):
+                if edge.crosses:
+                    row = self.board.edge(edge.index)
+                    words[row + b.ENDED] = words[row + b.W] + 1
+        self.ring_all()
+
+    def close(self) -> None:
+        """Unlink everything."""
+        self._segments.clear()
+        self._rings.clear()
+        self.arena.close()
+        if self.run is not None:
+            self.run.close()
