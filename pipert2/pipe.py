@@ -63,9 +63,15 @@ class Pipe:
         TypeError, ValueError: an argument is not what it should be.
 
     >>> from pipert2 import Pipe, destination, source
-    >>> numbers = source(lambda: iter(()), name="numbers")
-    >>> pipe = Pipe(inline=True)
+    >>> @source
+    ... def numbers():
+    ...     yield from range(3)
+    >>> pipe = Pipe(inline=True, lossless=True)
     >>> pipe.create_flow("all", True, numbers, destination(print))
+    >>> summary = pipe.run()
+    0
+    1
+    2
     """
 
     def __init__(
@@ -143,10 +149,12 @@ class Pipe:
         _check_transmitter(data_transmitter, f"create_flow({flow_name!r}, ..., data_transmitter=...)")
         for routine in routines:
             if not isinstance(routine, Routine):
-                raise TypeError(
-                    f"create_flow({flow_name!r}, ...): {routine!r} is not a routine"
-                    + (", create an instance of the class" if isinstance(routine, type) else "")
-                )
+                hint = ""
+                if isinstance(routine, type):
+                    hint = ", create an instance of the class"
+                elif callable(routine):
+                    hint = ", make it one with @source, @middle or @destination"
+                raise TypeError(f"create_flow({flow_name!r}, ...): {routine!r} is not a routine{hint}")
         if flow_name in self._flows:
             raise PipeBuildError([f"there are two flows {flow_name!r}: give them different names"])
         present = {id(routine): flow for flow, members in self._flows.items() for routine in members}

@@ -106,7 +106,7 @@ class Monitor:
         words, row = self._board.words, self._board.edge(index)
         taken = words[row + b.R]  # before W: what is published meanwhile is queued, not missing
         sent = max(taken, words[row + b.W])  # within a flow it is counted after it can be taken
-        dropped = words[row + b.DROPPED]
+        dropped, discarded = words[row + b.DROPPED], words[row + b.DISCARDED]
         passed = 0 if edge.lossless else max(0, sent - taken - edge.capacity)
         since = words[row + b.BLOCKED_SINCE]
         blocked_ns = words[row + b.BLOCKED_NS] + (time.monotonic_ns() - since if since else 0)
@@ -116,9 +116,9 @@ class Monitor:
             lossless=edge.lossless,
             capacity=edge.capacity,
             transmitter=repr(edge.transmitter),
-            sent=sent,
+            sent=sent + discarded,
             received=now.received[index],
-            dropped=dropped + passed + words[row + b.DISCARDED] + words[row + b.LOST],
+            dropped=dropped + passed + discarded + words[row + b.LOST],
             queued=sent - taken - passed,
             rate=_per_second(now.received[index] - before.received[index], before, now),
             copied=words[row + b.COPIED],

@@ -72,7 +72,8 @@ class WireStatus:
     Attributes:
         source, destination: names of routines.
         lossless, capacity, transmitter: its rule.
-        sent: messages published. received: messages handed to the destination. queued: messages that wait now.
+        sent: messages that the source gave to the wire. received: messages handed to the destination. queued: messages
+            that wait now.
         dropped: messages that will never arrive: passed by newer ones, not sendable, or gone with a process that died.
         rate: messages received per second, of late.
         copied: arrays that arrived as copies because the destination holds too many views.

@@ -59,6 +59,7 @@ class ProcessFlow:
         self._outbox: Outbox | None = None
         self._identity: psutil.Process | None = None
         self._orphaned = False
+        self._pid: int | None = None
         self.started = 0.0
         self._name = launch.flow
 
@@ -71,6 +72,7 @@ class ProcessFlow:
             self._child.close()
             self._child = None
         self.started = time.monotonic()
+        self._pid = self._process.pid
         with contextlib.suppress(psutil.Error):
             self._identity = psutil.Process(self._process.pid)
         self._outbox = Outbox(self.connection, f"pipert2-to-{self._name}")
@@ -87,10 +89,11 @@ class ProcessFlow:
 
     @property
     def pid(self) -> int | None:
-        return self._process.pid if self.alive else None
+        return self._pid
 
     @property
     def alive(self) -> bool:
+        """Asks the fork server. Only for the supervisor's thread: two who ask at once spoil each other's answer."""
         return bool(self.started) and self._process.is_alive()
 
     def terminate(self) -> None:
@@ -124,6 +127,7 @@ class ProcessFlow:
 
     def close(self) -> None:
         """Let go of the process, which has ended."""
+        self._pid = None
         if self.started:
             self._process.join()
         if self._outbox is not None:

@@ -290,7 +290,7 @@ class Supervisor:
                 flow.waiting.append(call)
             else:
                 self._hand_over(flow, call)
-            if not taken and not call.number:
+            if not taken and not call.number and flow.given_up:
                 self._logger.warning("event %r reaches nobody: flow %r has no process any more", call.name, name)
             if call.name == KILL_EVENT_NAME and all(index in self._killed for index in flow.routines):
                 self._end_flow(flow)
