@@ -1,0 +1,228 @@
+"""The documentation's Python blocks run as they stand, and its list of error messages has those that users meet."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipert2 import (
+    DestinationRoutine,
+    MiddleRoutine,
+    Pipe,
+    PipeBuildError,
+    PipertError,
+    QueueNetwork,
+    Routine,
+    SharedMemoryTransmitter,
+    SourceRoutine,
+    Wire,
+    events,
+    source,
+)
+from pipert2.testing import wait_until
+from tests.e2e.blocks import ROOT, Script, check, matches, parameters, scripts_of
+
+DOCS = ROOT / "docs"
+
+
+@pytest.mark.parametrize("script", parameters(*sorted(DOCS.rglob("*.md"))))
+def test_documented_block_runs_and_prints_what_its_page_says(script: Script, tmp_path: Path) -> None:
+    check(script, tmp_path)
+
+
+def test_page_whose_output_is_wrong_is_noticed(tmp_path: Path) -> None:
+    script = scripts_of(DOCS / "index.md")[0]
+    script.prints = [text.replace("'faces': 1", "'faces': 2") for text in script.prints]
+
+    with pytest.raises(AssertionError, match="but its page says"):
+        check(script, tmp_path)
+
+
+# --------------------------------------------------------------------------------------- the list of error messages
+
+LISTED = re.findall(r"^\| `(.+?)` \|", (DOCS / "troubleshooting.md").read_text("utf-8"), re.MULTILINE)
+
+
+class Make(SourceRoutine):
+    def main_logic(self) -> int:
+        return 1
+
+
+class Pass(MiddleRoutine):
+    def main_logic(self, data: Any) -> Any:
+        return data
+
+
+class Take(DestinationRoutine):
+    def main_logic(self, data: Any) -> None: ...
+
+    @events("ZOOM")
+    def zoom(self) -> None: ...
+
+
+class Locked(Make):
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.lock = threading.Lock()
+
+
+class Counts(Take):
+    def main_logic(self, data: str) -> None: ...
+
+
+class Hears(Take):
+    async def main_logic(self, data: Any) -> None: ...
+
+
+class Forgets(Take):
+    def main_logic(self) -> None: ...  # type: ignore[override]
+
+
+class Wants(Make):
+    def main_logic(self, data: Any) -> int:  # type: ignore[override]
+        return 1
+
+
+class Yields(Pass):
+    def main_logic(self, data: Any) -> Any:
+        yield data
+
+
+class OnlyHears(Routine):
+    @events("ZOOM")
+    def zoom(self) -> None: ...
+
+
+def flow(*routines: Any, wired: bool = True, wires: Callable[..., list[Wire]] = lambda *_: []) -> Pipe:
+    pipe = Pipe("p")
+    pipe.create_flow("all", wired, *routines)
+    pipe.link(*wires(*routines))
+    return pipe
+
+
+def built_and_asked(name: Any, targets: Any = None, **params: Any) -> None:
+    with flow(Make("make"), Take("take")) as pipe:
+        pipe.notify_event(name, targets, wait=5.0, **params)
+
+
+def after_the_end() -> None:
+    pipe = flow(Make(), Take())
+    pipe.build()
+    pipe.join(to_kill=True)
+    pipe.notify_event("ZOOM")
+
+
+def twice() -> None:
+    with flow(Make(), Take()) as pipe:
+        pipe.build()
+        pipe.create_flow("more", True)
+
+
+def two_flows(*names: str) -> None:
+    pipe, make = Pipe(), Make("make")
+    for name in names:
+        pipe.create_flow(name, True, make)
+
+
+def two_wires(a: Routine, b: Routine) -> list[Wire]:
+    return [Wire(a, b), Wire(a, b)]
+
+
+def circle(a: Routine, b: Routine, c: Routine, d: Routine) -> list[Wire]:
+    return [Wire(a, b), Wire(b, (c, d), lossless=True), Wire(c, b, lossless=True)]
+
+
+MISTAKES: dict[str, Callable[[], object]] = {
+    "auto_wire left out": lambda: Pipe().create_flow("all", Make(), Take()),  # type: ignore[arg-type]
+    "class as routine": lambda: Pipe().create_flow("all", True, Make),  # type: ignore[arg-type]
+    "function as routine": lambda: Pipe().create_flow("all", True, print),  # type: ignore[arg-type]
+    "two flows of one name": lambda: (pipe := flow(Make(), Take())).create_flow("all", True, Make()) or pipe,
+    "routine in two flows": lambda: two_flows("a", "b"),
+    "routine linked instead of wire": lambda: Pipe().link(Make()),  # type: ignore[arg-type]
+    "class in wire": lambda: Wire(Make(), Take),  # type: ignore[arg-type]
+    "wire to nobody": lambda: Wire(Make(), ()),
+    "class as transmitter": lambda: Wire(Make(), Take(), SharedMemoryTransmitter),  # type: ignore[arg-type]
+    "no capacity": lambda: Wire(Make(), Take(), capacity=0),
+    "no queue": lambda: QueueNetwork(max_queue_sizes=0),
+    "routine of a number": lambda: source(3),  # type: ignore[call-overload]
+    "event without a name": lambda: events(""),
+    "event of a built-in name": lambda: events("start"),
+    "unknown start method": lambda: Pipe(start_method="knife"),
+    "flow after build": twice,
+    "event after the end": after_the_end,
+    "no flows": lambda: Pipe().build(),
+    "no routines": lambda: flow().build(),
+    "two routines of one name": lambda: flow(Make("x"), Take("x")).build(),
+    "not linked": lambda: flow(Make(), Take(), wired=False).build(),
+    "wire to a routine outside": lambda: flow(Make(), Take(), wires=lambda a, _: [Wire(a, Take())]).build(),
+    "wire twice": lambda: flow(Make(), Take(), wired=False, wires=two_wires).build(),
+    "wire to itself": lambda: flow(Make(), Pass(), Take(), wires=lambda _, b, c: [Wire(b, b)]).build(),
+    "wire into a source": lambda: flow(Make(), Make()).build(),
+    "wire out of a destination": lambda: flow(Make(), Take(), Take()).build(),
+    "middle without input": lambda: flow(Pass(), Take()).build(),
+    "middle without output": lambda: flow(Make(), Pass()).build(),
+    "input without main_logic": lambda: flow(Make(), OnlyHears()).build(),
+    "main_logic without data": lambda: flow(Make(), Forgets()).build(),
+    "source with data": lambda: flow(Wants(), Take()).build(),
+    "async main_logic": lambda: flow(Make(), Hears()).build(),
+    "generator in the middle": lambda: flow(Make(), Yields(), Take()).build(),
+    "type hints": lambda: flow(Make(), Counts()).build(),
+    "lossless circle": lambda: flow(Make(), Pass(), Pass(), Take(), wired=False, wires=circle).build(),
+    "lock as attribute": lambda: flow(Locked("a"), Take()).build(),
+    "unknown event": lambda: built_and_asked("ZOM"),
+    "unknown flow": lambda: built_and_asked("ZOOM", {"al": []}),
+    "unknown routine": lambda: built_and_asked("ZOOM", {"all": ["tak"]}),
+    "targets as list": lambda: built_and_asked("ZOOM", ["all"]),
+    "routines as text": lambda: built_and_asked("ZOOM", {"all": "take"}),
+    "lock as parameter": lambda: built_and_asked("ZOOM", lock=threading.Lock()),
+    "event outside a pipe": lambda: Make().notify_event("ZOOM"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_message_of_a_mistake_is_listed_under_troubleshooting(mistake: str) -> None:
+    with pytest.raises((PipertError, TypeError, ValueError, RuntimeError)) as caught:
+        MISTAKES[mistake]()
+
+    error = caught.value
+    for text in error.problems if isinstance(error, PipeBuildError) else (str(error),):
+        assert any(matches(listed, f"{text}\n") for listed in LISTED), text
+
+
+@pytest.mark.expects_errors
+def test_log_lines_of_failing_routines_are_listed_under_troubleshooting(caplog: pytest.LogCaptureFixture) -> None:
+    class Fails(Pass):
+        def setup(self) -> None:
+            if self.name == "c":
+                raise OSError("no camera")
+
+        def main_logic(self, data: Any) -> Any:
+            if self.name == "a":
+                raise ValueError("no number")
+            return threading.Lock()
+
+    @source
+    def numbers() -> Iterator[int]:
+        yield 1
+
+    pipe = Pipe(lossless=True)
+    a, b, c, take = Fails("a"), Fails("b"), Fails("c"), Take("take")
+    pipe.create_flow("one", False, numbers, a, b, c)
+    pipe.create_flow("two", False, take)
+    pipe.link(Wire(numbers, (a, b, c)), Wire(a, take), Wire(b, take), Wire(c, take))
+    with caplog.at_level(logging.ERROR):
+        pipe.build()
+        pipe.notify_event("start", wait=5.0)
+        wait_until(lambda: sum(routine.errors for routine in pipe.status().routines) == 3)
+        pipe.join(to_kill=True)
+
+    lines = [record.getMessage().splitlines()[0] for record in caplog.records]
+    assert len(lines) == 3
+    for line in lines:
+        assert any(matches(listed, f"{line}\n") for listed in LISTED), line

@@ -1,0 +1,190 @@
+"""Ctrl-C and SIGTERM: the first stops cleanly, the second ends by force, whoever waits in whatever call."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+
+import psutil
+import pytest
+
+from pipert2.testing import CollectingDestination, ListSource, wait_until
+
+SCRIPT = """
+import os, sys, time
+from pipert2 import DestinationRoutine, Pipe, SourceRoutine, Wire
+
+class Numbers(SourceRoutine):
+    next = 0
+    def main_logic(self):
+        self.next += 1
+        return self.next
+
+    def cleanup(self):
+        print("numbers cleaned up", flush=True)
+
+class Sink(DestinationRoutine):
+    first = True
+    def main_logic(self, data):
+        if self.first:
+            self.first = False
+            print("ready", flush=True)
+
+    def cleanup(self):
+        print("sink cleans up", flush=True)
+        {cleanup}
+        print("sink cleaned up", flush=True)
+
+numbers, sink = Numbers("numbers"), Sink("sink")
+pipe = Pipe(lossless=True, kill_timeout={kill_timeout}, start_method={method!r})
+pipe.create_flow("in", False, numbers)
+pipe.create_flow("out", False, sink)
+pipe.link(Wire(numbers, (sink,)))
+{wait}
+print("end of the script", flush=True)
+"""
+
+WAITS = {
+    "join": 'pipe.notify_event("start")\npipe.join()',
+    "run": "print(pipe.run().reason)",
+    "with_join": 'with pipe:\n    pipe.notify_event("start")\n    pipe.join()',
+    "with_run": "with pipe:\n    print(pipe.run().reason)",
+}
+HANGS = "while True: time.sleep(1)"
+
+
+def script(wait: str, cleanup: str = "pass", kill_timeout: float = 2.0, method: str | None = None) -> str:
+    return SCRIPT.format(wait=wait, cleanup=cleanup, kill_timeout=kill_timeout, method=method)
+
+
+def start(scripts, code: str) -> subprocess.Popen[str]:
+    """Start a script and wait until data flows."""
+    process = scripts.start(code)
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def tree(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def gone(processes: list[psutil.Process]) -> bool:
+    return not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in processes)
+
+
+SENT = {
+    "SIGINT": lambda process: os.kill(process.pid, signal.SIGINT),
+    "Ctrl-C": lambda process: os.killpg(process.pid, signal.SIGINT),
+    "SIGTERM": lambda process: os.kill(process.pid, signal.SIGTERM),
+}
+
+
+@pytest.mark.parametrize("sent", SENT)
+@pytest.mark.parametrize("wait", WAITS)
+def test_a_first_signal_stops_the_pipe_cleanly_and_the_script_goes_on(scripts, wait, sent):
+    process = start(scripts, script(WAITS[wait]))
+    children = tree(process)
+    SENT[sent](process)
+    out = scripts.finish(process)
+    lines = out.splitlines()
+    assert "numbers cleaned up" in lines
+    assert "sink cleaned up" in lines
+    if "run" in wait:
+        assert f"interrupted by {'SIGTERM' if sent == 'SIGTERM' else 'SIGINT'}" in lines
+    assert lines[-1] == "end of the script"
+    wait_until(lambda: gone(children))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("wait", ["join", "run", "with_join"])
+def test_a_second_signal_ends_a_routine_that_hangs_in_its_cleanup(scripts, wait, number):
+    process = start(scripts, script(WAITS[wait], HANGS, kill_timeout=300.0))
+    children = tree(process)
+    os.killpg(process.pid, signal.SIGINT)
+    while process.stdout.readline() != "sink cleans up\n":
+        pass
+    assert process.poll() is None
+    os.kill(process.pid, number)
+    out = scripts.finish(process)
+    assert "sink cleaned up" not in out
+    assert out.splitlines()[-1] == "end of the script"
+    wait_until(lambda: gone(children))
+
+
+def test_a_signal_when_the_script_does_not_wait_in_the_pipe_is_a_keyboard_interrupt_as_ever(scripts):
+    body = 'with pipe:\n    pipe.notify_event("start")\n    time.sleep(600)'
+    process = start(scripts, script(body))
+    children = tree(process)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert "sink cleaned up" in out
+    assert err.strip().endswith("KeyboardInterrupt")
+    assert process.returncode == -signal.SIGINT
+    wait_until(lambda: gone(children))
+
+
+def test_a_signal_during_the_wait_for_the_end_of_a_with_block_ends_it_by_force(scripts):
+    body = 'with pipe:\n    pipe.notify_event("start")\n    time.sleep(600)'
+    process = start(scripts, script(body, HANGS, kill_timeout=300.0))
+    children = tree(process)
+    os.killpg(process.pid, signal.SIGINT)
+    while process.stdout.readline() != "sink cleans up\n":
+        pass
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate(timeout=30)
+    wait_until(lambda: gone(children))
+
+
+def test_signal_handlers_of_the_script_are_back_after_join(scripts):
+    wait = 'signal.signal(signal.SIGTERM, lambda *_: print("my own", flush=True))\n' + WAITS["join"]
+    after = "\nos.kill(os.getpid(), signal.SIGTERM)\nprint(signal.getsignal(signal.SIGINT).__name__, flush=True)"
+    process = start(scripts, script("import signal\n" + wait + after))
+    os.kill(process.pid, signal.SIGTERM)
+    out = scripts.finish(process)
+    assert out.splitlines()[-3:] == ["my own", "default_int_handler", "end of the script"]
+
+
+def test_sigterm_to_one_flow_ends_that_flow_and_it_is_restarted(scripts):
+    body = """
+pipe.notify_event("start", wait=10)
+pid = pipe.status().flow("out").pid
+os.kill(pid, 15)
+from pipert2.testing import wait_until
+wait_until(lambda: pipe.status().flow("out").restarts == 1 and pipe.status().routine("sink").state == "running")
+print(pipe.status().flow("out").last_exit, flush=True)
+pipe.join(to_kill=True)
+"""
+    process = start(scripts, script(body))
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "killed by signal SIGTERM" in out
+    assert "flow 'out' died (killed by signal SIGTERM)" in err
+
+
+BUILDS = """
+class Slow(DestinationRoutine):
+    def __getstate__(self):
+        print("ready", flush=True)
+        time.sleep(600)
+
+    def main_logic(self, data):
+        pass
+
+slow = Slow("slow")
+pipe.create_flow("slow", False, slow)
+pipe.link(Wire(numbers, (slow,)))
+pipe.build()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_a_signal_while_the_pipe_is_built_ends_the_flows_that_run_already(scripts, chain, number):
+    process = start(scripts, script(BUILDS))
+    children = tree(process)
+    os.killpg(process.pid, number)
+    process.communicate(timeout=30)
+    assert process.returncode == -number
+    wait_until(lambda: gone(children))
+    # SIGTERM ends the script on the spot; what it left is cleared by the next run.
+    assert chain(ListSource([1], "numbers"), CollectingDestination("seen")).run(timeout=20).ok
