@@ -85,8 +85,8 @@ def test_a_long_list_of_known_names_is_cut() -> None:
 
 def test_memory_that_is_missing_is_told_in_units() -> None:
     assert str(errors.SharedMemoryFullError(6_220_800, 1024)) == (
-        "not enough shared memory: 5.9 MiB needed, 1.0 KiB free in /dev/shm. Make it larger (mount -o remount,size=..., "
-        "docker --shm-size=...), send smaller data, or hold fewer arrays in the receiving routines"
+        "not enough shared memory: 5.9 MiB needed, 1.0 KiB free in /dev/shm. Make it larger (mount -o "
+        "remount,size=..., docker --shm-size=...), send smaller data, or hold fewer arrays in the receiving routines"
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import abc
 import enum
 import functools
 import typing
@@ -53,9 +52,6 @@ class Quacks(Protocol):
 
 class Settings(TypedDict):
     factor: int
-
-
-class Shape(abc.ABC): ...
 
 
 def returning(hint: Any) -> Callable[[], Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -190,7 +191,7 @@ def chain(*flows: str) -> PipeSpec:
     members: dict[str, list[Routine]] = {}
     for flow, routine in zip(flows, routines, strict=True):
         members.setdefault(flow, []).append(routine)
-    return spec_of(members, [Wire(one, other) for one, other in zip(routines, routines[1:], strict=False)])
+    return spec_of(members, [Wire(one, other) for one, other in pairwise(routines)])
 
 
 def test_data_can_be_carried_by_all_edges_behind_its_maker() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import AsyncIterator, Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -64,7 +65,7 @@ def found(
 
 
 def chain(*routines: Routine) -> list[Wire]:
-    return [Wire(one, other) for one, other in zip(routines, routines[1:], strict=False)]
+    return [Wire(one, other) for one, other in pairwise(routines)]
 
 
 def linked(*routines: Routine) -> list[str]:
@@ -142,7 +143,8 @@ def test_a_wire_to_a_routine_in_no_flow() -> None:
 def test_a_wire_from_a_routine_in_no_flow() -> None:
     stray, a, b = Camera("stray"), Blur("a"), Show("b")
     assert found({"flow": [a, b]}, chain(stray, a, b)) == [
-        "a wire from 'stray' names the routine 'stray', which is in no flow of this pipe: put it into one with create_flow"
+        "a wire from 'stray' names the routine 'stray', which is in no flow of this pipe: "
+        "put it into one with create_flow"
     ]
 
 

@@ -61,17 +61,17 @@ def test_a_wire_is_found_by_its_ends() -> None:
 
 
 def test_a_mistyped_routine_gets_the_nearest() -> None:
-    with pytest.raises(UnknownRoutineError, match="has no routine 'camra': did you mean 'camera'?"):
+    with pytest.raises(UnknownRoutineError, match=r"has no routine 'camra': did you mean 'camera'\?"):
         STATUS.routine("camra")
 
 
 def test_a_mistyped_flow_gets_the_nearest() -> None:
-    with pytest.raises(UnknownFlowError, match="has no flow 'wrk': did you mean 'work'?"):
+    with pytest.raises(UnknownFlowError, match=r"has no flow 'wrk': did you mean 'work'\?"):
         STATUS.flow("wrk")
 
 
 def test_of_a_wire_that_is_not_there_those_that_are_get_named() -> None:
-    with pytest.raises(UnknownRoutineError, match="'blur -> camera': .* 'camera -> blur'"):
+    with pytest.raises(UnknownRoutineError, match=r"'blur -> camera': .* 'camera -> blur'"):
         STATUS.wire("blur", "camera")
 
 
