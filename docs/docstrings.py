@@ -27,6 +27,19 @@ def readable(text: str) -> str:
     return "".join([*parts, _prose(text[at:])])
 
 
+_ATTRIBUTES = re.compile(r"^Attributes:\n((?:[ \t]+.*\n?)+)", re.MULTILINE)
+_NEXT_NAME = re.compile(r"(?<=[.;]) (?=\w+: )")
+_NAMES = re.compile(r"^( +)(\w+(?:, \w+)+): ((?:.*\n?)(?:^\1 .*\n?)*)", re.MULTILINE)
+
+
+def _attributes(found: re.Match[str]) -> str:
+    """One name to each entry of a list of attributes, as mkdocstrings wants it."""
+    lines = _NEXT_NAME.sub("\n    ", found[1])
+    return "Attributes:\n" + _NAMES.sub(
+        lambda entry: "".join(f"{entry[1]}{name}: {entry[3].rstrip()}\n" for name in entry[2].split(", ")), lines
+    )
+
+
 def _prose(text: str) -> str:
     return _EMPHASIS.sub(r"`\1`", _DOUBLE_TICKS.sub(r"`\1`", _ROLE.sub(r"`\1`", text)))
 
@@ -36,4 +49,4 @@ class Docstrings(griffe.Extension):
 
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
         if obj.docstring is not None:
-            obj.docstring.value = readable(obj.docstring.value)
+            obj.docstring.value = readable(_ATTRIBUTES.sub(_attributes, obj.docstring.value))

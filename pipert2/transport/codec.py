@@ -157,6 +157,8 @@ def flatten(data: Any) -> tuple[Any, list[_Array]] | None:
             dtype = value.dtype
             if dtype.kind not in _PLAIN_KINDS or not dtype.isnative or not value.nbytes:
                 return None
+            if arrays and any(value is other for other in arrays):
+                return None  # pickle sends it once, and it is one again on arrival
             arrays.append(value)
             layouts.append((name, dtype.char, value.shape, order_of(value)))
     rest = dict(fields)

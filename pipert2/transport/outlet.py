@@ -76,6 +76,7 @@ class Outlet:
         self.senders: list[_Sender] = []
         self._rings: list[RingSender] = []
         self._transforms = False
+        self._delivering = False
         self._arrange(senders)
 
     def _arrange(self, senders: Sequence[_Sender]) -> None:
@@ -150,6 +151,7 @@ class Outlet:
         size: int = 0,
     ) -> None:
         done = 0
+        self._delivering = True
         try:
             for sender in senders:
                 if isinstance(sender, RingSender):
@@ -162,6 +164,8 @@ class Outlet:
         except Interrupted:
             self._unsent = _Unsent(message, senders[done:], cell, slots, size)
             raise
+        finally:
+            self._delivering = False
 
     def _place_one(
         self, message: Message, rings: Sequence[RingSender], kind: int, stream: bytes, array: _Array
@@ -273,7 +277,9 @@ class Outlet:
         return self._unsent is not None
 
     def loan(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
-        """An array in a free slot."""
+        """An array in a free slot; plain memory while a message in a slot still waits to be given to somebody."""
+        if self._delivering or self._unsent is not None:
+            return np.empty(shape, dtype)
         length = math.prod(shape) * dtype.itemsize
         margin = aligned(length)
         slot = self._pool.acquire(margin + LOAN_MARGIN)

