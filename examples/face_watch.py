@@ -38,7 +38,7 @@ from live_view import LiveView, make_console, print_table
 from make_video import add_video_stream, make_video, parse_size, positive
 from rich.console import Console
 
-from pipert2 import Pipe, RunSummary, SharedMemoryTransmitter, Wire
+from pipert2 import Pipe, PipertError, RunSummary, SharedMemoryTransmitter, Wire
 
 FINDERS = 2
 
@@ -258,7 +258,14 @@ def main() -> int:
         except CannotBeginError as error:
             print(f"face_watch: {error}", file=sys.stderr)
             return 2
-        return watch(video, options, Path(folder), console)
+        try:
+            return watch(video, options, Path(folder), console)
+        except KeyboardInterrupt:  # while the processes were being started; later on the pipe sees to it
+            print("face_watch: interrupted before the first frame", file=sys.stderr)
+            return 130
+        except PipertError as error:
+            print(f"face_watch: {error}", file=sys.stderr)
+            return 1
 
 
 if __name__ == "__main__":

@@ -104,9 +104,13 @@ class Monitor:
     def _wire(self, index: int, before: _Sample, now: _Sample) -> WireStatus:
         edge = self._spec.edges[index]
         words, row = self._board.words, self._board.edge(index)
-        taken = words[row + b.R]  # before W: what is published meanwhile is queued, not missing
+        for _ in range(10):  # the receiver's words belong together; look again if it took a message meanwhile
+            taken = words[row + b.R]
+            received, dropped, lost = words[row + b.RECEIVED], words[row + b.DROPPED], words[row + b.LOST]
+            if taken == received + dropped + lost:
+                break
+        discarded = words[row + b.DISCARDED]
         sent = max(taken, words[row + b.W])  # within a flow it is counted after it can be taken
-        dropped, discarded = words[row + b.DROPPED], words[row + b.DISCARDED]
         passed = 0 if edge.lossless else max(0, sent - taken - edge.capacity)
         since = words[row + b.BLOCKED_SINCE]
         blocked_ns = words[row + b.BLOCKED_NS] + (time.monotonic_ns() - since if since else 0)
@@ -117,8 +121,8 @@ class Monitor:
             capacity=edge.capacity,
             transmitter=repr(edge.transmitter),
             sent=sent + discarded,
-            received=now.received[index],
-            dropped=dropped + passed + discarded + words[row + b.LOST],
+            received=received,
+            dropped=dropped + passed + discarded + lost,
             queued=sent - taken - passed,
             rate=_per_second(now.received[index] - before.received[index], before, now),
             copied=words[row + b.COPIED],

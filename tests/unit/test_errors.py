@@ -19,6 +19,7 @@ EXAMPLES = [
     errors.UnknownNameError("lft", ["left", "right"]),
     errors.UnknownFlowError("cam", ["cams"]),
     errors.UnknownRoutineError("lft", ("left",), "flow 'cams'"),
+    errors.UnknownWireError("a -> b", ["b -> a"]),
     errors.UnknownEventError("ZOM", ["ZOOM"], "pipe 'x'"),
     errors.FlowStartError("cams", "its process ended"),
     errors.EventHandlerError("left", "ZOOM", "ValueError: no", "Traceback ..."),

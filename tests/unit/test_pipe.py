@@ -130,7 +130,9 @@ def test_a_class_in_place_of_a_routine_gets_the_hint() -> None:
 
 
 def test_a_function_in_place_of_a_routine_is_named() -> None:
-    with pytest.raises(TypeError, match=r"create_flow\('all', ...\): <function show at .*> is not a routine$"):
+    with pytest.raises(
+        TypeError, match=r"<function show at .*> is not a routine, make it one with @source, @middle or"
+    ):
         Pipe().create_flow("all", True, show)  # type: ignore[arg-type]
 
 

@@ -47,7 +47,7 @@ class Shop:
         self.board = Board(PrivateArena().create("board", Board.size(2, 1)), 2)
         self.flow = FlowRecord("f", (0, 1))
         supervisor: Any = SimpleNamespace(
-            spec=self.spec, board=self.board, flows={"f": self.flow}, shared_bytes=lambda: 4096
+            spec=self.spec, board=self.board, flows={"f": self.flow}, memory=SimpleNamespace(size=4096)
         )
         self.monitor = Monitor(supervisor)
 
