@@ -22,6 +22,7 @@ $(STAMP): pyproject.toml
 	@touch $@
 
 demo: $(STAMP)
+	@mkdir -p .demo
 	@$(BIN)/python examples/face_watch.py --output .demo/faces.mp4 --summary .demo/faces.json
 
 test: $(STAMP)
@@ -47,7 +48,7 @@ model:
 	@model/check
 
 docs: $(STAMP)
-	@$(BIN)/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 clean:
 	rm -rf $(VENV) .bench .demo site build *.egg-info

@@ -673,57 +673,50 @@ dead:
 
 /* ---- the supervisor ---- */
 
-/* d is dead as receiver of e.  R stays: what was not taken yet is for the successor. */
+/* The dead process d as receiver.  R stays: what it has not taken is for its successor. */
 inline mend_receiver() {
     do
-    :: s == SLOTS -> s = 0; break
-    :: s < SLOTS && mem[HOLD(e, s)] -> turn!0; mem[HOLD(e, s)] = 0; s++
-    :: s < SLOTS && !mem[HOLD(e, s)] -> s++
-    od;
+    :: e == E -> e = 0; break
+    :: e < E && to(e) != d -> e++
+    :: e < E && to(e) == d ->
+        do
+        :: s == SLOTS -> s = 0; break
+        :: s < SLOTS && mem[HOLD(e, s)] -> turn!0; mem[HOLD(e, s)] = 0; s++
+        :: s < SLOTS && !mem[HOLD(e, s)] -> s++
+        od;
 #ifdef COUNT
-    assert(mem[R(e)] >= received[e] + dropped[e] + lost[e]);
-    lost[e] = mem[R(e)] - received[e] - dropped[e]
+        assert(mem[R(e)] >= received[e] + dropped[e] + lost[e]);
+        lost[e] = mem[R(e)] - received[e] - dropped[e];
 #endif
+        e++
+    od
 }
 
-/* d is dead as sender of e: what it gave with a message that it did not publish counts as given with the last one. */
+/* As sender: what it gave with a message that it did not publish counts as given with the last one that it did. */
 inline mend_sender() {
     do
-    :: s == SLOTS -> s = 0; break
-    :: s < SLOTS && mem[GIVEN(e, s)] > mem[W(e)] -> turn!0; mem[GIVEN(e, s)] = mem[W(e)]; s++
-    :: s < SLOTS && mem[GIVEN(e, s)] <= mem[W(e)] -> s++
+    :: e == E -> e = 0; break
+    :: e < E && from(e) != d -> e++
+    :: e < E && from(e) == d ->
+        do
+        :: s == SLOTS -> s = 0; break
+        :: s < SLOTS && mem[GIVEN(e, s)] > mem[W(e)] -> turn!0; mem[GIVEN(e, s)] = mem[W(e)]; s++
+        :: s < SLOTS && mem[GIVEN(e, s)] <= mem[W(e)] -> s++
+        od;
+        e++
     od
 }
 
 inline mend() {
-    do
-    :: e == E -> e = 0; break
-    :: e < E ->
 #ifdef SENDER_FIRST
-        if
-        :: from(E - 1 - e) == d -> e = E - 1 - e; mend_sender(); e = E - 1 - e
-        :: else
-        fi;
-        if
-        :: to(E - 1 - e) == d -> e = E - 1 - e; mend_receiver(); e = E - 1 - e
-        :: else
-        fi;
-#else
+    mend_sender();
+#endif
 #ifndef NO_MEND_RECEIVER
-        if
-        :: to(e) == d -> mend_receiver()
-        :: else
-        fi;
+    mend_receiver();
 #endif
-#ifndef NO_MEND_SENDER
-        if
-        :: from(e) == d -> mend_sender()
-        :: else
-        fi;
+#if !defined(NO_MEND_SENDER) && !defined(SENDER_FIRST)
+    mend_sender();
 #endif
-#endif
-        e++
-    od;
     turn!0;
 #ifndef NO_RING_MENDED
     bell[0] = true; bell[1] = true; bell[P - 1] = true;

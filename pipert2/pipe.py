@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from time import monotonic
 from types import TracebackType
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
 from pipert2.errors import PipeBuildError, PipeStateError, UnknownRoutineError
 from pipert2.events.bus import EventResult
-from pipert2.events.target import resolve
+from pipert2.events.target import Targets, resolve
 from pipert2.graph.handlers import (
     BUILT_IN_EVENTS,
     KILL_EVENT_NAME,
@@ -266,10 +266,18 @@ class Pipe:
 
     # --- events
 
+    @overload
+    def notify_event(
+        self, event_name: str, specific_flow_routines: Targets | None = None, *, wait: float, **params: Any
+    ) -> dict[str, EventResult]: ...
+    @overload
+    def notify_event(
+        self, event_name: str, specific_flow_routines: Targets | None = None, *, wait: None = None, **params: Any
+    ) -> None: ...
     def notify_event(
         self,
         event_name: str,
-        specific_flow_routines: Mapping[str, Sequence[str]] | None = None,
+        specific_flow_routines: Targets | None = None,
         *,
         wait: float | None = None,
         **params: Any,
@@ -378,7 +386,7 @@ class Pipe:
             self.notify_event(KILL_EVENT_NAME)
         with signals_noted(supervisor.nudge) as signals:
             if not to_kill:
-                supervisor.wait(lambda: supervisor.ended or signals or supervisor.settled == "finished", None)
+                supervisor.wait(lambda: supervisor.ended or signals or supervisor.drained, None)
             if signals:
                 self.logger.info("%s: stopping pipe %r", signal.Signals(signals[0]).name, self.name)
             self._end(supervisor, signals, by_force_after=1 if to_kill else 2)

@@ -104,13 +104,13 @@ class Monitor:
     def _wire(self, index: int, before: _Sample, now: _Sample) -> WireStatus:
         edge = self._spec.edges[index]
         words, row = self._board.words, self._board.edge(index)
-        for _ in range(10):  # the receiver's words belong together; look again if it took a message meanwhile
+        for _ in range(10):  # these words belong together; look again if the receiver took a message meanwhile
             taken = words[row + b.R]
             received, dropped, lost = words[row + b.RECEIVED], words[row + b.DROPPED], words[row + b.LOST]
-            if taken == received + dropped + lost:
+            sent = max(taken, words[row + b.W])  # within a flow it is counted after it can be taken
+            if taken == words[row + b.R] == received + dropped + lost:
                 break
         discarded = words[row + b.DISCARDED]
-        sent = max(taken, words[row + b.W])  # within a flow it is counted after it can be taken
         passed = 0 if edge.lossless else max(0, sent - taken - edge.capacity)
         since = words[row + b.BLOCKED_SINCE]
         blocked_ns = words[row + b.BLOCKED_NS] + (time.monotonic_ns() - since if since else 0)

@@ -67,14 +67,15 @@ class ProcessFlow:
         """Start the process; raises what pickling the launch raises."""
         try:
             start_process(self._process)
-        finally:
+        finally:  # also when Ctrl-C came meanwhile: then the process is there, and has to be ended
             assert self._child is not None
             self._child.close()
             self._child = None
-        self.started = time.monotonic()
-        self._pid = self._process.pid
-        with contextlib.suppress(psutil.Error):
-            self._identity = psutil.Process(self._process.pid)
+            if self._process.pid is not None:
+                self.started = time.monotonic()
+                self._pid = self._process.pid
+                with contextlib.suppress(psutil.Error):
+                    self._identity = psutil.Process(self._process.pid)
         self._outbox = Outbox(self.connection, f"pipert2-to-{self._name}")
 
     def send(self, message: Any) -> None:

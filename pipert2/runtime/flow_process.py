@@ -7,8 +7,10 @@ import logging
 import os
 import signal
 import sys
+import threading
 import traceback
 from multiprocessing.connection import Connection
+from queue import SimpleQueue
 from typing import Any
 
 from pipert2.runtime.flow_host import FlowHost
@@ -35,6 +37,8 @@ def flow_main(parcel: Parcel, connection: Connection, orphanage: Connection | No
         orphanage.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all processes; the main one decides what it means
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     faulthandler.enable()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -50,7 +54,9 @@ def flow_main(parcel: Parcel, connection: Connection, orphanage: Connection | No
         outbox.close(5.0)
         return
     outbox.put(Ready())
-    if not host.ended(_serve(host, connection)):
+    told: SimpleQueue[float] = SimpleQueue()
+    threading.Thread(target=_listen, args=(host, connection, told), name="pipert2-listener", daemon=True).start()
+    if not host.ended(told.get()):
         _flush()
         outbox.close(0.5)
         os._exit(1)
@@ -58,20 +64,21 @@ def flow_main(parcel: Parcel, connection: Connection, orphanage: Connection | No
     _flush()
 
 
-def _serve(host: FlowHost, connection: Connection) -> float:
-    """Hand messages to the host until it is to end; the seconds it may take for that."""
+def _listen(host: FlowHost, connection: Connection, told: SimpleQueue[float]) -> None:
+    """Hand messages to the host, also while it ends; *told* gets the seconds that it may take for that."""
     while True:
         try:
             message: Any = loads(connection.recv_bytes())
         except (EOFError, OSError):
             host.handle(Exit(ORPHAN_GRACE))
-            return ORPHAN_GRACE
+            told.put(ORPHAN_GRACE)
+            return
         except Exception:
-            logging.getLogger(__name__).exception("an event for this flow cannot be read here")
+            logging.getLogger(__name__).exception("a message from the main process cannot be read here")
             continue
         host.handle(message)
         if isinstance(message, Exit):
-            return message.grace
+            told.put(message.grace)
 
 
 def _forward_logs(launch: Launch, outbox: Outbox) -> None:

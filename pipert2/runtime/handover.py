@@ -6,6 +6,7 @@ import copyreg
 import io
 import multiprocessing
 import pickle
+import signal
 import sys
 import threading
 from collections import ChainMap
@@ -203,6 +204,16 @@ def _without_main() -> Iterator[None]:
 
 
 def start_process(process: BaseProcess) -> None:
-    """Start a process that gets everything by value."""
-    with _without_main():
-        process.start()
+    """Start a process that gets everything by value.
+
+    Until it knows what Ctrl-C means to it, the signal waits: neither it nor the fork server is to die of it half-way.
+    """
+    blocked = None
+    if hasattr(signal, "pthread_sigmask"):
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        with _without_main():
+            process.start()
+    finally:
+        if blocked is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)

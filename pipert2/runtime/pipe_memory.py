@@ -130,11 +130,12 @@ class PipeMemory:
                 if not words[self.board.edge(edge.index) + b.CLOSED]:
                     words[self.board.edge(edge.index) + b.ENDED] = 0
 
-    def end_streams(self, routines: Sequence[int]) -> None:
-        """Say for routines whose process has ended for good that nothing will come from them, and wake who waits."""
+    def end_streams(self, routines: Sequence[int], state: RoutineState) -> None:
+        """Say of routines whose process is gone for good that nothing comes from them nor goes to them any more."""
         words = self.board.words
         for index in routines:
-            words[self.board.routine(index) + b.STATE] = RoutineState.KILLED
+            words[self.board.routine(index) + b.STATE] = state
+            words[self.board.routine(index) + b.GONE] = 1
             for edge in self._spec.outputs(index):
                 if edge.crosses:
                     row = self.board.edge(edge.index)

@@ -39,6 +39,7 @@ DRAIN_EVENT_NAME = "pipert2.drain"
 """Ends a source's stream after the message in hand, so that the pipe runs empty."""
 
 _ENDING = (STOP_EVENT_NAME, KILL_EVENT_NAME)
+_LOG_INTERVAL = 1.0  # seconds in which failures of one kind are logged once; all are counted
 _LONGEST_PAUSE = 1.0  # seconds between two calls of a source that keeps failing
 
 
@@ -118,6 +119,7 @@ class RoutineLoop:
         self._ending: list[Command] = []
         self._starting: Command | None = None
         self._failures = 0
+        self._last_failure: tuple[tuple[str, type] | None, float, int] = (None, 0.0, 0)
         self._asked_to_end = threading.Event()
         self._words[self._row + b.SLEEPING] = 0
         self._words[self._row + b.BUSY_SINCE] = 0
@@ -218,6 +220,7 @@ class RoutineLoop:
         if self._outlet is not None:
             self._outlet.abandon()
             self._outlet.end()  # nothing will ever come from here
+        self._words[self._row + b.GONE] = 1
         self._set_state(RoutineState.KILLED, "")
         for receiver in self._receivers:
             receiver.wake_sender()  # which may wait for room that nobody will make
@@ -524,7 +527,14 @@ class RoutineLoop:
         except Exception:  # an exception whose own __str__ raises
             reason, trace, exc_info = f"{type(error).__name__} (which cannot be shown)", "", None
         self._board.write_error(self.spec.index, f"{what}: {reason}")
-        self.logger.error("%s of %s failed: %s", what, self.spec.name, reason, exc_info=exc_info)
+        now = monotonic()
+        kind, logged, muted = self._last_failure
+        if kind == (what, type(error)) and now - logged < _LOG_INTERVAL:
+            self._last_failure = (kind, logged, muted + 1)
+        else:
+            self._last_failure = ((what, type(error)), now, 0)
+            more = f" ({muted} more like the one before)" if muted else ""
+            self.logger.error("%s of %s failed: %s%s", what, self.spec.name, reason, more, exc_info=exc_info)
         return reason, trace
 
     def _pause_after_failure(self) -> None:

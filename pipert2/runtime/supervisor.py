@@ -189,7 +189,6 @@ class Supervisor:
         for flow in self.flows.values():
             if flow.given_up:
                 return f"flow {flow.name!r} died too often ({flow.last_exit}) and was not restarted"
-        words = self.board.words
         live = [index for index in range(len(self.spec.routines)) if index not in self._killed]
         if not live or self.ended:
             return "killed"
@@ -197,14 +196,20 @@ class Supervisor:
             if self._states[index] is RoutineState.FAILED and index in self._wanted:
                 name = self.spec.routines[index].name
                 return f"routine {name!r} failed: {self.board.read_error(index)}"
-        fed = {edge.destination for edge in self.spec.edges} | {edge.source for edge in self.spec.edges}
-        wired = [index for index in live if index in fed]
-        if wired and all(
+        return "finished" if self.drained else None
+
+    @property
+    def drained(self) -> bool:
+        """Whether all streams have ended and everything has arrived, in the flows that are not given up."""
+        words = self.board.words
+        if not self.spec.edges:  # routines that only handle events have no stream that could end
+            return False
+        wired = {end for edge in self.spec.edges for end in (edge.source, edge.destination)} - self._killed
+        wired.difference_update(*(flow.routines for flow in self.flows.values() if flow.given_up))
+        return all(
             words[self.board.routine(index) + b.FINISHED] and self._states[index] is RoutineState.IDLE
             for index in wired
-        ):
-            return "finished"
-        return None
+        )
 
     def wait(self, done: Callable[[], Any], timeout: float | None) -> bool:
         """Wait until *done*, looked at after each change; False when *timeout* seconds were not enough.
@@ -527,7 +532,7 @@ class Supervisor:
         flow.ended = True
         for index in flow.routines:
             self._states[index] = RoutineState.KILLED
-        self.memory.end_streams(flow.routines)
+        self.memory.end_streams(flow.routines, RoutineState.KILLED)
         self.bus.fail(flow.routines, f"its flow {flow.name!r} ended ({flow.last_exit})")
 
     def _on_death(self, flow: FlowRecord) -> None:
@@ -547,6 +552,7 @@ class Supervisor:
             self.board.words[self.board.routine(index) + b.STATE] = state
         if delay is None:
             flow.given_up = flow.ended = True
+            self.memory.end_streams(flow.routines, RoutineState.FAILED)
             self._logger.error(
                 "flow %r died (%s) and stays dead, restart=%d within %g s is used up: mend the cause and run it again",
                 flow.name, flow.last_exit, self.settings.restart.times, self.settings.restart.window,

@@ -31,7 +31,7 @@ class LocalEdge:
         "_lossless",
         "_messages",
         "_number",
-        "_receiver_state",
+        "_receiver_gone",
         "_row",
         "_sender_bell",
         "_sleeping",
@@ -46,7 +46,7 @@ class LocalEdge:
         self._words = board.words
         self._row = board.edge(spec.index)
         self._sleeping = board.routine(spec.destination) + b.SLEEPING
-        self._receiver_state = board.routine(spec.destination) + b.STATE
+        self._receiver_gone = board.routine(spec.destination) + b.GONE
         self._bell = bell
         self._sender_bell = sender_bell
         self._waiter = waiter
@@ -76,7 +76,7 @@ class LocalEdge:
         waited = self._lossless and number - words[row + b.R] > self._capacity
         if waited:
             self._wait_for_room(number)
-        if self._closed or (waited and words[self._receiver_state] == b.RoutineState.KILLED):
+        if self._closed or (waited and words[self._receiver_gone]):
             self.discard()  # unlinked, or nobody is left to take it
             return
         self._messages.append((number, message))
@@ -93,7 +93,7 @@ class LocalEdge:
                 if number - words[row + b.R] <= self._capacity:
                     return
                 self._waiter.check()
-                if self._closed or words[self._receiver_state] == b.RoutineState.KILLED:
+                if self._closed or words[self._receiver_gone]:
                     return
                 self._waiter.sleep("room")
         finally:

@@ -69,7 +69,7 @@ class RingSender:
         "_large",
         "_lossless",
         "_number",
-        "_receiver_state",
+        "_receiver_gone",
         "_row",
         "_seen",
         "_sleeping",
@@ -89,7 +89,7 @@ class RingSender:
         self._waiter = waiter
         self._row = board.edge(spec.index)
         self._sleeping = board.routine(spec.destination) + b.SLEEPING
-        self._receiver_state = board.routine(spec.destination) + b.STATE
+        self._receiver_gone = board.routine(spec.destination) + b.GONE
         self._cells = ring_cells(spec)
         self._capacity = spec.capacity
         self._lossless = spec.lossless
@@ -112,7 +112,7 @@ class RingSender:
         if self._lossless and (number - self._seen > self._capacity or (size and not self._admits(number, size))):
             self._wait_for_room(number, size)
             waited = True
-        if self._closed or (waited and words[self._receiver_state] == b.RoutineState.KILLED):
+        if self._closed or (waited and words[self._receiver_gone]):
             self.discard()  # unlinked, or nobody is left to take it
             return
         column = self.spec.index
@@ -157,7 +157,7 @@ class RingSender:
                 if self._has_room(number, size):
                     return
                 self._waiter.check()
-                if self._closed or words[self._receiver_state] == b.RoutineState.KILLED:
+                if self._closed or words[self._receiver_gone]:
                     return
                 self._waiter.sleep("room")
         finally:

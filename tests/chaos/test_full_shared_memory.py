@@ -29,7 +29,8 @@ class Frames(SourceRoutine):
 def numbers():
     yield from range(1000)
 
-frames, big, small = Frames("frames"), destination(lambda d: None, name="big"), destination(lambda d: None, name="small")
+frames = Frames("frames")
+big, small = (destination(lambda data: None, name=name) for name in ("big", "small"))
 pipe = Pipe(lossless=True)
 for routine in (frames, numbers, big, small):
     pipe.create_flow(routine.name, False, routine)

@@ -115,7 +115,7 @@ def test_forked_flows_are_gone_as_well(scripts):
 def test_flows_that_cannot_even_hear_are_killed_by_the_next_run(scripts):
     process, children = start(scripts, work="import ctypes; ctypes.PyDLL(None).sleep(600)")
     os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
+    process.wait()
     assert alive(children)
     run_something()
     wait_until(lambda: not alive(children), timeout=5.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import Any, NamedTuple
 
 import cloudpickle
@@ -115,7 +115,7 @@ CARGO: dict[str, dict[str, Callable[[], Any]]] = {
         "a frame in a dict": lambda: {"frame": pattern(50_000), "time": 1.5, "boxes": [(1, 2, 3, 4)]},
         "deep": lambda: {"a": [{"b": (pattern(6000), {"c": [pattern(10), "x" * 3000]})}], "d": {1, 2}},
         "one hundred levels": lambda: _levels(100),
-        "nothing in it": lambda: {},
+        "nothing in it": dict,
         "texts": lambda: ["", "text", "text with \u00e9 and \U0001f600" * 500],
         "numbers": lambda: [0, -1, 2**200, 1.5, float("inf"), 1 + 2j, True],
         "a named tuple": lambda: Pair(pattern(7000), "right"),
@@ -224,13 +224,13 @@ class Reader(CollectingDestination):
 
     def main_logic(self, data: Any) -> None:
         group, name = NAMES[self.at]
-        writable = tuple(array.flags.writeable for array in arrays_in(data))
+        writable = tuple(array.flags.writeable for array in arrays_in(data) if array.size)
         found = Found(group, name, difference(data, CARGO[group][name]()), writable, "")
         if self.scribbles:
             for array in arrays_in(data):
-                if array.flags.writeable and array.size:
-                    array.view(np.uint8)[...] = 0 if array.ndim and array.flags.c_contiguous else array.view(np.uint8)
-            super().main_logic(found)
+                if array.flags.writeable:
+                    array[...] = np.zeros_like(array)
+            super().main_logic(astuple(found))
         else:
             self.held.append((data, found))
             if len(self.held) > self.holds:
@@ -242,7 +242,7 @@ class Reader(CollectingDestination):
     def _let_go(self) -> None:
         data, found = self.held.pop(0)
         found.while_held = difference(data, CARGO[found.group][found.name]())
-        super().main_logic(found)
+        super().main_logic(astuple(found))
 
     def cleanup(self) -> None:
         while self.held:
@@ -308,4 +308,5 @@ def journey(request: pytest.FixtureRequest, _by_value: None) -> Journey:
     pipe.create_flow("far", False, *readers[1:])
     pipe.link(Wire(sender, readers, capacity=None if real_time else 8))
     summary = pipe.run(timeout=60.0)
-    return Journey(TRANSMITTERS[transmitter], summary, {reader.name: reader.items() for reader in readers})
+    found = {reader.name: [Found(*item) for item in reader.items()] for reader in readers}
+    return Journey(TRANSMITTERS[transmitter], summary, found)

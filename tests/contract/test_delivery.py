@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ def row(*routines: Any, inline: bool, **options: Any) -> Pipe:
     pipe = Pipe(inline=inline, **options)
     for routine in routines:
         pipe.create_flow(routine.name, False, routine)
-    pipe.link(*(Wire(one, other) for one, other in zip(routines, routines[1:], strict=False)))
+    pipe.link(*(Wire(one, other) for one, other in pairwise(routines)))
     return pipe
 
 
@@ -123,7 +124,7 @@ def test_a_real_time_wire_keeps_the_newest_and_counts_the_rest(inline: bool, apa
         pipe.notify_event("start", {"numbers": ["numbers"]})
         finished(pipe, "numbers")
         # When it is started
-        started(pipe, "seen" if apart else "numbers")
+        pipe.notify_event("start", {seen.flow_name: ["seen"]})
         wire = finished(pipe, "seen").wire("numbers", "seen")
     # Then it gets the newest, and the rest is counted
     assert seen.items() == list(range(200))[-capacity:]

@@ -242,6 +242,44 @@ def test_a_killed_destination_does_not_hold_up_the_others_of_a_lossless_wire():
         wait_until(lambda: pipe.status().routine("second").received > received + 50)
 
 
+class Frames(SourceRoutine):
+    """Needs shared memory for what it sends, and so an answer of the main process."""
+
+    def main_logic(self) -> bytes:
+        return bytes(100_000)
+
+
+def test_a_kill_right_after_the_start_does_not_need_force(chain):
+    for _ in range(20):
+        pipe = chain(Frames("frames"), CollectingDestination("seen"))
+        pipe.notify_event("start")
+        pipe.join(to_kill=True)
+        assert {flow.last_exit for flow in pipe.status().flows} == {"exit code 0"}
+
+
+class AsksInCleanup(Endless):
+    def cleanup(self) -> None:
+        results = self.notify_event("LAST_WORD", {"in-sink": []}, wait=0.5)
+        assert results["sink"].error is not None or results["sink"].value == "bye"
+
+
+class HasALastWord(DestinationRoutine):
+    @events("LAST_WORD")
+    def last_word(self) -> str:
+        return "bye"
+
+    def main_logic(self, data: object) -> None:
+        pass
+
+
+def test_a_cleanup_may_wait_for_the_answer_to_an_event(chain):
+    pipe = chain(AsksInCleanup("numbers"), HasALastWord("sink"))
+    pipe.notify_event("start", wait=5)
+    pipe.join(to_kill=True)
+    assert {flow.last_exit for flow in pipe.status().flows} == {"exit code 0"}
+    assert pipe.status().routine("numbers").errors == 0
+
+
 # ------------------------------------------------------------------------------------------------ with
 
 

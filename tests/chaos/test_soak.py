@@ -1,0 +1,101 @@
+"""Long under load: memory, descriptors, threads and shared memory stay flat in every process, and frames stay whole."""
+
+from __future__ import annotations
+
+import os
+import time
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+from pipert2 import DestinationRoutine, MiddleRoutine, Pipe, SharedMemoryTransmitter, SourceRoutine, Wire, events
+from pipert2.testing import wait_until
+
+SIZES = (100, 2_000, 60_000, 600_000)
+
+
+class Camera(SourceRoutine):
+    """Frames of changing size, every other one lent, with their checksums."""
+
+    number = 0
+
+    def main_logic(self) -> dict[str, Any]:
+        self.number += 1
+        size = SIZES[self.number % len(SIZES)]
+        frame = self.loan(size) if self.number % 2 else np.empty(size, np.uint8)
+        frame[:] = self.number % 251
+        return {"number": self.number, "frame": frame, "checksum": zlib.crc32(frame), "text": "x" * (self.number % 700)}
+
+
+class Passes(MiddleRoutine):
+    def main_logic(self, data: Any) -> Any:
+        return data
+
+
+class Checks(DestinationRoutine):
+    """Raises when a frame is not what was sent."""
+
+    factor = 0
+
+    @events("SET")
+    def set(self, factor: int) -> int:
+        self.factor = factor
+        return factor
+
+    def main_logic(self, data: dict[str, Any]) -> None:
+        if zlib.crc32(data["frame"]) != data["checksum"]:
+            raise ValueError(f"frame {data['number']} is corrupt")
+
+
+def used(pids: list[int]) -> dict[str, float]:
+    processes = [psutil.Process(pid) for pid in pids]
+    return {
+        # Private memory: pages of shared memory are counted once, below.
+        "memory": sum(process.memory_info().rss - process.memory_info().shared for process in processes),
+        "descriptors": sum(process.num_fds() for process in processes),
+        "threads": sum(process.num_threads() for process in processes),
+        "shared memory": sum(file.stat().st_size for file in Path("/dev/shm").iterdir() if "pr2-" in file.name),
+    }
+
+
+def soak(seconds: float) -> None:
+    camera, passes = Camera("camera"), Passes("passes")
+    newest, every, passed = Checks("newest"), Checks("every"), Checks("passed")
+    with Pipe(data_transmitter=SharedMemoryTransmitter()) as pipe:
+        for routine in (camera, passes, newest, every, passed):
+            pipe.create_flow(f"in-{routine.name}", False, routine)
+        pipe.link(
+            Wire(camera, (passes, newest)), Wire(passes, (passed,)), Wire(camera, (every,), lossless=True, capacity=16)
+        )
+        pipe.notify_event("start", wait=10)
+        wait_until(lambda: pipe.status().routine("passed").received > 2_000, 60)
+        pids = [os.getpid(), *(flow.pid for flow in pipe.status().flows if flow.pid is not None)]
+        began, before = time.monotonic(), used(pids)
+        received = pipe.status().routine("every").received
+        while time.monotonic() - began < seconds:
+            time.sleep(0.1)  # the soaking itself
+            results = pipe.notify_event("SET", wait=20, factor=7)
+            assert {result.unwrap() for result in results.values()} == {7}
+        after, status = used(pids), pipe.status()
+    assert sum(routine.errors for routine in status.routines) == 0, status.routines
+    assert [flow.restarts for flow in status.flows] == [0] * 5
+    assert status.routine("every").received > received + 100 * seconds / 10
+    assert status.wire("camera", "every").dropped == 0
+    assert after["descriptors"] <= before["descriptors"]
+    assert after["threads"] <= before["threads"]
+    assert after["shared memory"] <= 1.5 * before["shared memory"]
+    assert after["memory"] <= before["memory"] + 8e6
+
+
+def test_ten_seconds_under_load_leave_everything_flat():
+    soak(10.0)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1200)
+def test_ten_minutes_under_load_leave_everything_flat():
+    soak(600.0)
