@@ -49,7 +49,8 @@ class Parcel:
         self._packed: bytes | None = None
 
     def __reduce__(self) -> Any:
-        return _parcel, (_dumps(self._value),)
+        with _interrupts("SIG_UNBLOCK"):  # what users' objects do when they are pickled may take long
+            return _parcel, (_dumps(self._value),)
 
     def open(self) -> Any:
         """The value; raises whatever unpickling it raises."""
@@ -177,6 +178,19 @@ def start_context(method: str | None) -> Any:
     return context
 
 
+@contextmanager
+def _interrupts(how: str) -> Iterator[None]:
+    """Block or unblock SIGINT in this thread, where the platform can."""
+    if not hasattr(signal, "pthread_sigmask"):  # pragma: no cover - Windows
+        yield
+        return
+    before = signal.pthread_sigmask(getattr(signal, how), {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 _starting = threading.Lock()
 
 
@@ -208,12 +222,5 @@ def start_process(process: BaseProcess) -> None:
 
     Until it knows what Ctrl-C means to it, the signal waits: neither it nor the fork server is to die of it half-way.
     """
-    blocked = None
-    if hasattr(signal, "pthread_sigmask"):
-        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        with _without_main():
-            process.start()
-    finally:
-        if blocked is not None:
-            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    with _interrupts("SIG_BLOCK"), _without_main():
+        process.start()
