@@ -12,6 +12,7 @@ from typing import Any
 
 from pipert2.graph.handlers import events
 from pipert2.graph.routine import DestinationRoutine, EndOfStream, MiddleRoutine, SourceRoutine
+from pipert2.transport.codec import dumps_plain
 
 
 def wait_until(condition: Callable[[], Any], timeout: float = 10.0, what: str = "the condition") -> Any:
@@ -70,7 +71,7 @@ class CollectingDestination(DestinationRoutine):
         self._file = self.path.open("ab", buffering=0)
 
     def main_logic(self, data: Any) -> None:
-        self._file.write(pickle.dumps(data))
+        self._file.write(dumps_plain(data))
 
     def cleanup(self) -> None:
         self._file.close()
