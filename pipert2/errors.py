@@ -129,10 +129,15 @@ class SharedMemoryFullError(PipertError):
         self.limit = limit
 
     def __str__(self) -> str:
-        return (
+        found = (
             f"not enough shared memory: {readable_size(self.needed)} needed, {readable_size(self.free)} free in "
-            f"{self.limit}. Make it larger (mount -o remount,size=..., docker --shm-size=...), send smaller data, or "
-            "hold fewer arrays in the receiving routines"
+            f"{self.limit}. "
+        )
+        if self.limit != "/dev/shm":
+            return found + "Let go of arrays that this routine has loaned, or hold fewer in the receiving routines"
+        return found + (
+            "Make it larger (mount -o remount,size=..., docker --shm-size=...), send smaller data, or hold fewer arrays "
+            "in the receiving routines"
         )
 
 

@@ -44,6 +44,7 @@ class Leases:
         self._column = column
         self._uses: dict[tuple[int, int], Use] = {}
         self._viewed: dict[tuple[int, int], Use] = {}
+        self._bytes = 0  # of the slots in _viewed
         self._dead: deque[Use] = deque()
         self._lock = threading.Lock()
         self._fence = Fence()
@@ -73,15 +74,16 @@ class Leases:
         viewed = self._viewed
         if use.views or not viewed:
             return True
-        held = sum(other.segment.slot_size for other in tuple(viewed.values()))
-        return len(viewed) < MOST_VIEWS and held + use.segment.slot_size <= MOST_BYTES
+        return len(viewed) < MOST_VIEWS and self._bytes + use.segment.slot_size <= MOST_BYTES
 
     def view(self, use: Use, offset: int, length: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
         """Turn a claim into a read-only array over part of the slot, which stays taken while anything looks at it."""
         array = use.segment.bytes_of(use.slot, offset, length)
         with self._lock:
+            if not use.views:
+                self._viewed[(use.segment.number, use.slot)] = use
+                self._bytes += use.segment.slot_size
             use.views += 1
-            self._viewed[(use.segment.number, use.slot)] = use
         self._segments.watch(array, use.segment, use.slot, offset, use, self._died)
         return array
 
@@ -99,6 +101,7 @@ class Leases:
                     use.views -= 1
                     if not use.views:
                         del self._viewed[(use.segment.number, use.slot)]
+                        self._bytes -= use.segment.slot_size
                     self._end(use)
             finally:
                 self._lock.release()

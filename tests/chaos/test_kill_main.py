@@ -47,7 +47,7 @@ pipe.join()
 def start(scripts, **changes: object) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
     settings = {"work": "pass", "cleanup": "pass", "lossless": False, "method": None, **changes}
     process = scripts.start(SCRIPT.format(**settings))
-    assert process.stdout.readline() == "ready\n"
+    assert scripts.read_line(process) == "ready\n"
     children = psutil.Process(process.pid).children(recursive=True)
     assert len(children) >= 3
     return process, children
@@ -134,7 +134,7 @@ def test_a_run_that_lives_is_left_alone_by_others_that_start(scripts):
 
 def test_many_main_processes_can_start_at_once_and_be_killed_at_once(scripts):
     started = [scripts.start(SCRIPT.format(work="pass", cleanup="pass", lossless=True, method=None)) for _ in range(4)]
-    assert [process.stdout.readline() for process in started] == ["ready\n"] * 4
+    assert [scripts.read_line(process) for process in started] == ["ready\n"] * 4
     children = [child for process in started for child in psutil.Process(process.pid).children(recursive=True)]
     for process in started:
         os.kill(process.pid, signal.SIGKILL)

@@ -77,6 +77,15 @@ class Scripts:
         assert not err, err
         return out
 
+    @staticmethod
+    def read_line(process: subprocess.Popen[str]) -> str:
+        """The next line a script prints; nothing behind it is read, so that it is left for ``communicate``."""
+        assert process.stdout is not None
+        line = b""
+        while not line.endswith(b"\n") and (byte := os.read(process.stdout.fileno(), 1)):
+            line += byte
+        return line.decode()
+
     def close(self) -> None:
         for process in self._started:
             if process.poll() is None:

@@ -61,7 +61,7 @@ def script(wait: str, cleanup: str = "pass", kill_timeout: float = 2.0, method: 
 def start(scripts, code: str) -> subprocess.Popen[str]:
     """Start a script and wait until data flows."""
     process = scripts.start(code)
-    assert process.stdout.readline() == "ready\n"
+    assert scripts.read_line(process) == "ready\n"
     return process
 
 
@@ -102,7 +102,7 @@ def test_a_second_signal_ends_a_routine_that_hangs_in_its_cleanup(scripts, wait,
     process = start(scripts, script(WAITS[wait], HANGS, kill_timeout=300.0))
     children = tree(process)
     os.killpg(process.pid, signal.SIGINT)
-    while process.stdout.readline() != "sink cleans up\n":
+    while scripts.read_line(process) != "sink cleans up\n":
         pass
     assert process.poll() is None
     os.kill(process.pid, number)
@@ -129,7 +129,7 @@ def test_a_signal_during_the_wait_for_the_end_of_a_with_block_ends_it_by_force(s
     process = start(scripts, script(body, HANGS, kill_timeout=300.0))
     children = tree(process)
     os.killpg(process.pid, signal.SIGINT)
-    while process.stdout.readline() != "sink cleans up\n":
+    while scripts.read_line(process) != "sink cleans up\n":
         pass
     os.killpg(process.pid, signal.SIGINT)
     process.communicate(timeout=30)

@@ -306,6 +306,22 @@ def test_a_frame_that_came_over_an_edge_in_the_flow_is_passed_on_too(make_rig: A
     assert address(rig.take("c>d")) == address(view)
 
 
+def test_a_frame_that_came_round_the_wires_is_copied(make_rig: Any) -> None:
+    # Given b and c in one process, and c sending a frame that b got: no wire leads from its source to c
+    rig = make_rig("a>b x>c c>d")
+    rig.segments["c"] = rig.segments["b"]
+    rig.connect_sender("c")
+    rig.send("a", frame(1))
+    rig.send("c", rig.take("a>b"))
+    held = rig.take("c>d")
+    # When the source, which cannot know of that, goes on
+    for number in range(2, 50):
+        rig.send("a", frame(number))
+        rig.take("a>b")
+    # Then what d holds is what was sent
+    assert (held == 1).all()
+
+
 # ------------------------------------------------------------------------------------------------ loans
 
 
