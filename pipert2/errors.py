@@ -136,8 +136,8 @@ class SharedMemoryFullError(PipertError):
         if self.limit != "/dev/shm":
             return found + "Let go of arrays that this routine has loaned, or hold fewer in the receiving routines"
         return found + (
-            "Make it larger (mount -o remount,size=..., docker --shm-size=...), send smaller data, or hold fewer arrays "
-            "in the receiving routines"
+            "Make it larger (mount -o remount,size=..., docker --shm-size=...), send smaller data, or hold fewer "
+            "arrays in the receiving routines"
         )
 
 

@@ -43,8 +43,8 @@ def signals_noted(changed: Callable[[], None]) -> Iterator[list[int]]:
 
 def end_at_exit(supervisor: Supervisor) -> None:
     """Make sure that a pipe ends when the program does, also by SIGTERM outside of ``join`` and ``run``."""
-    if not _living:
-        atexit.register(_end_all, os.getpid())
+    atexit.unregister(_end_all)
+    atexit.register(_end_all, os.getpid())  # last, and so before multiprocessing waits for the processes
     _living[id(supervisor)] = supervisor
     in_main = threading.current_thread() is threading.main_thread()
     if in_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
