@@ -33,7 +33,7 @@ from pipert2.graph.wire import QueueNetwork, Wire
 from pipert2.observe.monitor import Monitor
 from pipert2.observe.snapshot import PipeState, PipeStatus, RunSummary
 from pipert2.runtime.auto_pacing import INTERVAL, AutoPacing
-from pipert2.runtime.ending import end_at_exit, ended, signals_noted
+from pipert2.runtime.ending import end, end_at_exit, ended, signals_noted
 from pipert2.runtime.handover import check_start_method
 from pipert2.runtime.restart import Restart
 from pipert2.runtime.routine_loop import DRAIN_EVENT_NAME
@@ -382,8 +382,6 @@ class Pipe:
         supervisor = self._supervisor
         if supervisor is None:
             return
-        if to_kill:
-            self.notify_event(KILL_EVENT_NAME)
         with signals_noted(supervisor.nudge) as signals:
             if not to_kill:
                 supervisor.wait(lambda: supervisor.ended or signals or supervisor.drained, None)
@@ -392,11 +390,8 @@ class Pipe:
             self._end(supervisor, signals, by_force_after=1 if to_kill else 2)
 
     def _end(self, supervisor: Supervisor, signals: list[int], by_force_after: int) -> None:
-        """Stop, kill, and leave nothing behind; by force when so many signals have come."""
-        supervisor.kill()
-        supervisor.wait(lambda: supervisor.ended or len(signals) >= by_force_after, None)
-        if not supervisor.ended:
-            supervisor.force()
+        """End the flows, keep the last status, and leave nothing behind."""
+        end(supervisor, signals, by_force_after)
         with self._lock:
             if self._supervisor is supervisor:
                 self._last_status = self.status()

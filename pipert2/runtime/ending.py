@@ -63,8 +63,19 @@ def _exit_on_signal(number: int, _frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
 
 
+def end(supervisor: Supervisor, signals: list[int], by_force_after: int) -> None:
+    """Kill all flows and wait until they have ended; by force when so many signals have come."""
+    supervisor.kill()
+    supervisor.wait(lambda: supervisor.ended or len(signals) >= by_force_after, None)
+    if not supervisor.ended:
+        supervisor.force()
+
+
 def _end_all(pid: int) -> None:
-    if os.getpid() == pid:  # not in a child that was forked
-        for supervisor in list(_living.values()):
+    if os.getpid() != pid:  # a child that was forked
+        return
+    for supervisor in list(_living.values()):
+        with signals_noted(supervisor.nudge) as signals:
+            end(supervisor, signals, by_force_after=1)
             supervisor.close()
-        _living.clear()
+    _living.clear()
