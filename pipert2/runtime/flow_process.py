@@ -42,7 +42,8 @@ def flow_main(parcel: Parcel, connection: Connection, orphanage: Connection | No
     faulthandler.enable()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(line_buffering=True)  # what a routine prints is not lost when its process is killed
+            # What a routine prints is not lost when its process is killed, and lines of several flows stay whole.
+            stream.reconfigure(line_buffering=True, write_through=False)
     outbox = Outbox(connection, "pipert2-outbox")
     try:
         launch: Launch = parcel.open()
