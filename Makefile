@@ -18,7 +18,7 @@ help:
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[bench,dev,docs,examples]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[bench,dev,docs,examples,rpc]"
 	@touch $@
 
 demo: $(STAMP)

@@ -3,10 +3,14 @@
 Routines in plain Python, wired into a pipe; each flow is a process of its own; frames travel through shared memory.
 """
 
+import typing as _typing
+
 from pipert2.errors import (
+    ControlError,
     EventHandlerError,
     EventTimeoutError,
     FlowStartError,
+    ParameterError,
     PipeBuildError,
     PipertError,
     PipeStateError,
@@ -14,6 +18,7 @@ from pipert2.errors import (
     UnknownEventError,
     UnknownFlowError,
     UnknownNameError,
+    UnknownParameterError,
     UnknownRoutineError,
     UnknownWireError,
     UnreadableDataError,
@@ -23,6 +28,7 @@ from pipert2.events.bus import EventResult
 from pipert2.graph.data import Data, FrameData
 from pipert2.graph.functions import destination, middle, source
 from pipert2.graph.handlers import KILL_EVENT_NAME, START_EVENT_NAME, STOP_EVENT_NAME, events
+from pipert2.graph.parameter import Parameter
 from pipert2.graph.routine import (
     DestinationRoutine,
     EndOfStream,
@@ -36,6 +42,8 @@ from pipert2.graph.wire import QueueNetwork, Wire
 from pipert2.observe.snapshot import (
     FlowStatus,
     Latency,
+    ParameterChange,
+    ParameterStatus,
     PipeState,
     PipeStatus,
     RoutineStatus,
@@ -43,18 +51,46 @@ from pipert2.observe.snapshot import (
     WireStatus,
 )
 from pipert2.pipe import Pipe
+from pipert2.runtime.preview import PreviewFrame
 from pipert2.runtime.restart import Restart
 
+if _typing.TYPE_CHECKING:
+    from pipert2.control.api_wrapper import APIWrapper
+    from pipert2.control.client import PipeClient
+    from pipert2.control.rpc import RPCPipeWrapper
+    from pipert2.document import DocumentError, load_pipe
+
 __version__ = "0.1.0"
+
+_LATER = {
+    "APIWrapper": "pipert2.control.api_wrapper",
+    "DocumentError": "pipert2.document",
+    "PipeClient": "pipert2.control.client",
+    "RPCPipeWrapper": "pipert2.control.rpc",
+    "load_pipe": "pipert2.document",
+}
+"""What is imported when it is first used: servers, clients and documents, which a flow's process has no use for."""
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_LATER[name]), name)
+
 
 __all__ = [
     "KILL_EVENT_NAME",
     "START_EVENT_NAME",
     "STOP_EVENT_NAME",
+    "APIWrapper",
     "BasicTransmitter",
+    "ControlError",
     "Data",
     "DataTransmitter",
     "DestinationRoutine",
+    "DocumentError",
     "EndOfStream",
     "EventHandlerError",
     "EventResult",
@@ -65,13 +101,20 @@ __all__ = [
     "FrameData",
     "Latency",
     "MiddleRoutine",
+    "Parameter",
+    "ParameterChange",
+    "ParameterError",
+    "ParameterStatus",
     "Pipe",
     "PipeBuildError",
+    "PipeClient",
     "PipeState",
     "PipeStateError",
     "PipeStatus",
     "PipertError",
+    "PreviewFrame",
     "QueueNetwork",
+    "RPCPipeWrapper",
     "Restart",
     "Routine",
     "RoutineStatus",
@@ -82,6 +125,7 @@ __all__ = [
     "UnknownEventError",
     "UnknownFlowError",
     "UnknownNameError",
+    "UnknownParameterError",
     "UnknownRoutineError",
     "UnknownWireError",
     "UnreadableDataError",
@@ -90,6 +134,7 @@ __all__ = [
     "WireStatus",
     "destination",
     "events",
+    "load_pipe",
     "middle",
     "source",
 ]

@@ -92,6 +92,25 @@ class UnknownEventError(UnknownNameError):
     kind = "handler for the event"
 
 
+class UnknownParameterError(UnknownNameError):
+    """No parameter of this name."""
+
+    kind = "parameter"
+
+
+class ParameterError(PipertError, ValueError):
+    """A value that a parameter does not take; nothing was changed."""
+
+    def __init__(self, routine: str, parameter: str, value: object, reason: str) -> None:
+        self.routine = routine
+        self.parameter = parameter
+        self.value = value
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"parameter {self.parameter!r} of {self.routine!r} {self.reason}, not {self.value!r:.200}"
+
+
 class FlowStartError(PipertError):
     """The process of a flow did not come up."""
 
@@ -161,3 +180,21 @@ class UnreadableDataError(PipertError):
 
     def __str__(self) -> str:
         return f"a message from {self.source!r} cannot be read here: {self.reason}"
+
+
+class ControlError(PipertError):
+    """What was asked of a running pipe from outside was not done.
+
+    *code* is one of ``unknown_name``, ``bad_argument``, ``bad_state``, ``no_room``, ``handler_failed``, ``failed``,
+    ``unauthorized``, ``forbidden``, ``too_large``, ``unreachable``, ``internal``; *field* the argument that is wrong,
+    *nearest* the known name that looks most like an unknown one.
+    """
+
+    def __init__(self, code: str, message: str, field: str | None = None, nearest: str | None = None) -> None:
+        self.code = code
+        self.message = message
+        self.field = field
+        self.nearest = nearest
+
+    def __str__(self) -> str:
+        return self.message

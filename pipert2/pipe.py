@@ -6,7 +6,7 @@ import itertools
 import logging
 import signal
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from time import monotonic
 from types import TracebackType
@@ -14,7 +14,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from pipert2.errors import PipeBuildError, PipeStateError, UnknownRoutineError
+from pipert2.errors import PipeBuildError, PipeStateError, UnknownFlowError, UnknownRoutineError
 from pipert2.events.bus import EventResult
 from pipert2.events.target import Targets, resolve
 from pipert2.graph.handlers import (
@@ -25,18 +25,23 @@ from pipert2.graph.handlers import (
     UNLINK_EVENT_NAME,
     event_handlers,
 )
+from pipert2.graph.parameter import plain_value
 from pipert2.graph.routine import Routine
-from pipert2.graph.spec import make_spec
+from pipert2.graph.spec import EdgeSpec, make_edges, make_spec
 from pipert2.graph.transmitter import DataTransmitter
 from pipert2.graph.validation import problems
 from pipert2.graph.wire import QueueNetwork, Wire
 from pipert2.observe.monitor import Monitor
-from pipert2.observe.snapshot import PipeState, PipeStatus, RunSummary
+from pipert2.observe.snapshot import ParameterStatus, PipeState, PipeStatus, RunSummary
+from pipert2.runtime import commands
 from pipert2.runtime.auto_pacing import INTERVAL, AutoPacing
 from pipert2.runtime.ending import end, end_at_exit, ended, signals_noted
 from pipert2.runtime.handover import check_start_method
+from pipert2.runtime.histogram import Histogram
+from pipert2.runtime.live_parameters import LiveParameters
+from pipert2.runtime.preview import PreviewFrame, Side
 from pipert2.runtime.restart import Restart
-from pipert2.runtime.routine_loop import DRAIN_EVENT_NAME
+from pipert2.runtime.rewiring import Rewiring
 from pipert2.runtime.supervisor import TICK, Settings, Supervisor
 from pipert2.transport.board import RoutineState
 
@@ -115,6 +120,11 @@ class Pipe:
         self._supervisor: Supervisor | None = None
         self._monitor: Monitor | None = None
         self._last_status: PipeStatus | None = None
+        self.log_listeners: list[Callable[[logging.LogRecord], None]] = []
+        self._structure_version = 0
+        self._last_histograms: dict[str, tuple[Histogram, Histogram]] = {}
+        self._rewiring: Rewiring | None = None
+        self._wiring = threading.RLock()
         self._lock = threading.RLock()
 
     # --- putting it together
@@ -169,28 +179,63 @@ class Pipe:
             routine._ensure_name(taken)
             taken.append(routine.name)
             routine.flow_name = flow_name
-            routine._context = _Outside(self)
+            routine._context = _Outside(self, routine)
         self._flows[flow_name] = list(routines)
         if auto_wire:
             self._wires += [Wire(source, after, data_transmitter) for source, after in pairwise(routines)]
 
-    def link(self, *wires: Wire) -> None:
-        """Add wires.
+    def link(self, *wires: Wire, wait: float = 5.0) -> None:
+        """Add wires, also while the pipe runs: what their sources send after this returns travels on them.
+
+        Args:
+            wires: of a pipe that is built, each leads to a routine that had an input when it was built.
+            wait: seconds that the routines of a running pipe may take to end the message in hand.
 
         Raises:
-            PipeStateError: the pipe is built already.
+            PipeBuildError: a running pipe cannot have such a wire; it is as it was.
+            PipeStateError: the pipe has ended, or a routine did not get ready for the wire in time.
             TypeError: something given is not a wire.
         """
-        self._must_be_new("link")
         for wire in wires:
             if not isinstance(wire, Wire):
                 raise TypeError(f"link takes wires, as in link(Wire(source=a, destinations=(b,))), not {wire!r}")
-        self._wires += wires
+        with self._wiring:
+            supervisor = self._supervisor
+            if supervisor is None or self._rewiring is None:
+                self._must_be_new("link")
+            else:
+                self._rewiring.link(self._new_edges(supervisor, wires), wait)
+            self._wires += wires
+            self._structure_version += 1
 
-    def unlink(self, source: Routine | str, destination: Routine | str) -> None:
+    def _new_edges(self, supervisor: Supervisor, wires: Sequence[Wire]) -> list[EdgeSpec]:
+        rules: dict[str, Any] = {"network": self._network, "lossless": self._lossless}
+        before = problems(self._flows, self._wires, **rules)
+        found = [text for text in problems(self._flows, [*self._wires, *wires], **rules) if text not in before]
+        if found:
+            raise PipeBuildError(found)
+        edges = make_edges(self._flows, wires, data_transmitter=self._data_transmitter, **rules)
+        spec = supervisor.spec
+        for edge in edges:
+            source, end = spec.routines[edge.source].name, spec.routines[edge.destination].name
+            if not spec.inputs(edge.destination):
+                raise PipeBuildError(
+                    [f"{end!r} had no input when the pipe was built, so it cannot get one now: link it before"]
+                )
+            for index in (edge.source, edge.destination):
+                if supervisor.state(index) is RoutineState.KILLED:
+                    raise PipeStateError(f"link {source!r} to {end!r}: {spec.routines[index].name!r} was killed")
+        return edges
+
+    def unlink(self, source: Routine | str, destination: Routine | str, *, wait: float = 5.0) -> None:
         """Take the wire from one routine to another away, also while the pipe runs.
 
         What waits on the wire is still delivered; a routine without any other input ends its stream then.
+
+        Args:
+            source: the routine that sends, or its name.
+            destination: the routine that gets nothing from it any more, or its name.
+            wait: seconds that the source may take to end the message in hand; the wire is taken away in any case.
 
         Raises:
             UnknownRoutineError: there is no such routine, or no wire between the two.
@@ -210,7 +255,7 @@ class Pipe:
         if supervisor is not None:
             spec = supervisor.spec.routine(start)
             assert spec is not None
-            self.notify_event(UNLINK_EVENT_NAME, {spec.flow: [start]}, unlink_routine_name=end)
+            supervisor.bus.call(UNLINK_EVENT_NAME, [spec], {"unlink_routine_name": end}, wait)
 
     def _forget(self, sources: Sequence[str], destination: str | None) -> None:
         """Take wires out of the pipe's description."""
@@ -223,6 +268,7 @@ class Pipe:
                 rule = {"lossless": wire.lossless, "capacity": wire.capacity}
                 wires.append(Wire(wire.source, left, wire.data_transmitter, **rule))  # type: ignore[arg-type]
         self._wires = wires
+        self._structure_version += 1
 
     def build(self) -> None:
         """Check everything, start the flows' processes, and wait until they are ready for events.
@@ -249,13 +295,14 @@ class Pipe:
                 data_transmitter=self._data_transmitter,
             )
             routines = [routine for members in self._flows.values() for routine in members]
-            supervisor = Supervisor(spec, routines, self._settings, self.logger)
+            supervisor = Supervisor(spec, routines, self._settings, self.logger, self.log_listeners)
             supervisor.start()
             self._supervisor = supervisor
+            self._rewiring = Rewiring(supervisor)
             self._monitor = Monitor(supervisor)
             supervisor.on_tick(self._monitor.tick, TICK)
             if self._auto_pacing:
-                supervisor.on_tick(AutoPacing(spec, supervisor.board).tick, INTERVAL)
+                supervisor.on_tick(AutoPacing(lambda: supervisor.spec, supervisor.board).tick, INTERVAL)
             end_at_exit(supervisor)
 
     def _must_be_new(self, what: str) -> None:
@@ -324,6 +371,121 @@ class Pipe:
                 self.build()
             return self._supervisor
 
+    def receivers_of(self, event_name: str, specific_flow_routines: Targets | None = None) -> tuple[str, ...]:
+        """The names of the routines that an event would go to; raises what :meth:`notify_event` raises."""
+        supervisor = self._current(
+            f"event {event_name!r}", over_is_fine=event_name in (STOP_EVENT_NAME, KILL_EVENT_NAME)
+        )
+        if supervisor is None:
+            return ()
+        return tuple(routine.name for routine in resolve(supervisor.spec, event_name, specific_flow_routines))
+
+    # --- parameters, levels, previews of routines
+
+    def parameters(self, routine_name: str) -> tuple[ParameterStatus, ...]:
+        """The parameters of a routine, with limits and history.
+
+        Raises:
+            UnknownRoutineError: there is no such routine.
+        """
+        routine = self.routine(routine_name)
+        supervisor = self._supervisor
+        if supervisor is not None:
+            return supervisor.live_parameters(self._index(supervisor, routine_name)).status()
+        if self._last_status is not None:
+            return self._last_status.routine(routine_name).parameters
+        return LiveParameters(routine).status()
+
+    def set_parameters(self, routine_name: str, values: Mapping[str, Any], *, wait: float = 5.0) -> None:
+        """Set parameters of a routine: all of them between the same two messages, or none if one value is wrong.
+
+        Args:
+            routine_name: the routine.
+            values: new values by parameter.
+            wait: seconds that the routine may take to end the message in hand.
+
+        Raises:
+            UnknownRoutineError, UnknownParameterError: with the nearest name that there is.
+            ParameterError: a value is not allowed.
+            EventTimeoutError: the routine did not get to it in time; it will still set them.
+            PipeStateError: the pipe has ended.
+        """
+        routine, supervisor = self.routine(routine_name), self._supervisor
+        if supervisor is None:
+            self._must_be_new("set_parameters")
+            for name, value in LiveParameters(routine).checked(values).items():
+                setattr(routine, name, value)
+            return
+        index = self._index(supervisor, routine_name)
+        checked = supervisor.live_parameters(index).checked(values)
+        supervisor.ask(commands.PARAMETERS, index, {"values": checked}, wait)
+
+    def _parameter_set(self, routine: Routine, name: str, value: Any) -> bool:
+        """A parameter of the routine's object out here was set; whether the object keeps it by itself."""
+        if self._supervisor is None:
+            return True
+        self.set_parameters(routine.name, {name: plain_value(value)})
+        return False
+
+    def log_level(self, routine_name: str) -> int:
+        """From which level on the log records of a routine are kept; see the :mod:`logging` module."""
+        return self._logger_of(routine_name).getEffectiveLevel()
+
+    def set_log_level(self, routine_name: str, level: int | str) -> None:
+        """Set from which level on the log records of a routine of a running pipe are kept, such as ``"DEBUG"``.
+
+        Raises:
+            UnknownRoutineError: there is no such routine.
+            PipeStateError: the pipe is not built, or has ended.
+            ValueError: there is no such level.
+        """
+        logger = self._logger_of(routine_name)
+        supervisor = self._running("set_log_level")
+        logger.setLevel(level)
+        supervisor.tell(commands.LOG_LEVEL, self._index(supervisor, routine_name), "", {"level": logger.level})
+
+    def _logger_of(self, routine_name: str) -> logging.Logger:
+        return self.logger.getChild(f"{self.routine(routine_name).flow_name}.{routine_name}")
+
+    def preview(
+        self, routine_name: str, side: Side = "output", *, on: bool = True, rate: float = 5.0, size: int = 480
+    ) -> None:
+        """Begin or end to keep small pictures of the frames that a routine gets or returns.
+
+        Args:
+            routine_name: the routine.
+            side: ``"input"`` or ``"output"``.
+            on: begin or end.
+            rate: pictures per second, at most.
+            size: pixels of a picture's longer side, at most.
+
+        Raises:
+            UnknownRoutineError: there is no such routine.
+            PipeStateError: the pipe is not built, or has ended.
+        """
+        if side not in ("input", "output"):
+            raise ValueError(f"preview: a routine's side is 'input' or 'output', not {side!r}")
+        if not 0 < rate <= 100 or not size >= 1:
+            raise ValueError(f"preview: rate and size are above 0, rate at most 100, not {rate!r} and {size!r}")
+        self.routine(routine_name)
+        supervisor = self._running("preview")
+        params = {"side": side, "on": on, "rate": float(rate), "size": int(size)}
+        supervisor.tell(commands.PREVIEW, self._index(supervisor, routine_name), side, params)
+        if not on:
+            supervisor.previews.pop((routine_name, side), None)
+
+    def preview_frame(self, routine_name: str, side: Side = "output") -> PreviewFrame | None:
+        """The newest picture of a routine's frames; None if there is none, or its preview is not on."""
+        self.routine(routine_name)
+        supervisor = self._supervisor
+        return supervisor.previews.get((routine_name, side)) if supervisor is not None else None
+
+    @staticmethod
+    def _index(supervisor: Supervisor, routine_name: str) -> int:
+        spec = supervisor.spec.routine(routine_name)
+        assert spec is not None
+        return spec.index
+
     # --- running and ending
 
     def run(self, timeout: float | None = None) -> RunSummary:
@@ -367,27 +529,58 @@ class Pipe:
         """End the sources' streams and let what is on its way arrive, for as long as routines have to clean up."""
         spec = supervisor.spec
         sources = [routine for routine in spec.routines if not spec.inputs(routine.index)]
-        supervisor.bus.send(DRAIN_EVENT_NAME, sources, {})
+        supervisor.bus.send(commands.DRAIN, sources, {})
         limit = max(1.0, 2 * self._settings.kill_timeout)
         supervisor.wait(lambda: supervisor.settled or len(signals) > 1, limit)
 
-    def join(self, to_kill: bool = False) -> None:
+    def join(self, to_kill: bool = False, timeout: float | None = None) -> bool:
         """Wait until the pipe has been killed, or all its streams have ended and everything has arrived; then tidy up.
 
         SIGINT (Ctrl-C) or SIGTERM while it waits stops the pipe cleanly; the second one ends it by force.
 
         Args:
             to_kill: kill it first.
+            timeout: seconds to wait; the pipe goes on when they are over.
+
+        Returns:
+            Whether the pipe has ended.
         """
         supervisor = self._supervisor
         if supervisor is None:
-            return
+            return True
         with signals_noted(supervisor.nudge) as signals:
             if not to_kill:
-                supervisor.wait(lambda: supervisor.ended or signals or supervisor.drained, None)
+                done = supervisor.wait(lambda: supervisor.ended or signals or supervisor.drained, timeout)
+                if not done:
+                    return False
             if signals:
                 self.logger.info("%s: stopping pipe %r", signal.Signals(signals[0]).name, self.name)
             self._end(supervisor, signals, by_force_after=1 if to_kill else 2)
+        return True
+
+    def restart_flow(self, flow_name: str) -> int:
+        """End a flow's process and start a new one, with its routines in the state they were asked to be in.
+
+        Its routines clean up before; a flow that died too often and was given up is brought back as well. What waits on
+        wires from other flows is kept, what waits on wires within the flow is not, and counted.
+
+        Returns:
+            How often it was restarted before.
+
+        Raises:
+            UnknownFlowError: there is no such flow.
+            PipeStateError: the pipe is inline, not built or has ended, or the flow was killed.
+        """
+        if flow_name not in self._flows:
+            raise UnknownFlowError(flow_name, tuple(self._flows), f"pipe {self.name!r}")
+        return self._running("restart_flow").restart_flow(flow_name)
+
+    def _running(self, what: str) -> Supervisor:
+        supervisor = self._supervisor
+        if supervisor is None:
+            how = "has ended, create a new one" if self._last_status is not None else "is not built yet, build it first"
+            raise PipeStateError(f"{what}: pipe {self.name!r} {how}")
+        return supervisor
 
     def _end(self, supervisor: Supervisor, signals: list[int], by_force_after: int) -> None:
         """End the flows, keep the last status, and leave nothing behind."""
@@ -395,7 +588,8 @@ class Pipe:
         with self._lock:
             if self._supervisor is supervisor:
                 self._last_status = self.status()
-                self._supervisor = self._monitor = None
+                self._last_histograms = self.histograms()
+                self._supervisor = self._monitor = self._rewiring = None
         supervisor.close()
         ended(supervisor)
 
@@ -419,6 +613,11 @@ class Pipe:
             state, reason = self._state(self._supervisor)
             return self._monitor.snapshot(state, reason)
 
+    def histograms(self) -> dict[str, tuple[Histogram, Histogram]]:
+        """By routine, the time in ``main_logic`` and the age of data on arrival, since the pipe was built."""
+        with self._lock:
+            return self._monitor.histograms() if self._monitor is not None else self._last_histograms
+
     def _state(self, supervisor: Supervisor) -> tuple[PipeState, str | None]:
         if supervisor.ended:
             return PipeState.ENDED, None
@@ -430,6 +629,44 @@ class Pipe:
         active = (RoutineState.STARTING, RoutineState.RUNNING, RoutineState.STOPPING)
         running = any(supervisor.state(index) in active for index in range(len(supervisor.spec.routines)))
         return (PipeState.RUNNING if running else PipeState.BUILT), None
+
+    @property
+    def flow_names(self) -> dict[str, str]:
+        """The flow of each routine, by the routine's name, in the order in which they were created."""
+        return {routine.name: flow for flow, members in self._flows.items() for routine in members}
+
+    def routine(self, name: str) -> Routine:
+        """The routine of this name.
+
+        Raises:
+            UnknownRoutineError: there is none.
+        """
+        for members in self._flows.values():
+            for routine in members:
+                if routine.name == name:
+                    return routine
+        raise UnknownRoutineError(name, tuple(self.flow_names), f"pipe {self.name!r}")
+
+    @property
+    def wires(self) -> tuple[Wire, ...]:
+        """The wires as they are now: one for each source and destination, with the rule that holds for it."""
+        edges = make_edges(
+            self._flows,
+            self._wires,
+            network=self._network,
+            lossless=self._lossless,
+            data_transmitter=self._data_transmitter,
+        )
+        pairs = [(wire.source, end) for wire in self._wires for end in wire.destinations]
+        return tuple(
+            Wire(source, end, edge.transmitter, lossless=edge.lossless, capacity=edge.capacity)
+            for (source, end), edge in zip(pairs, edges, strict=True)
+        )
+
+    @property
+    def structure_version(self) -> int:
+        """Grows with each change of the wires."""
+        return self._structure_version
 
     def get_pipe_structure(self) -> dict[str, Any]:
         """The pipe's routines, wires and events.
@@ -474,8 +711,9 @@ def _check_transmitter(transmitter: object, what: str) -> None:
 class _Outside:
     """The context of a routine object in the process where the pipe was put together."""
 
-    def __init__(self, pipe: Pipe) -> None:
+    def __init__(self, pipe: Pipe, routine: Routine) -> None:
         self._pipe = pipe
+        self._routine = routine
 
     @property
     def logger(self) -> logging.Logger:
@@ -494,6 +732,9 @@ class _Outside:
 
     def set_rate(self, rate: float) -> None:
         pass
+
+    def parameter_set(self, name: str, value: Any) -> bool:
+        return self._pipe._parameter_set(self._routine, name, value)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _nothing, ()  # the pipe stays where it is when its routines travel

@@ -15,6 +15,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from pipert2.graph.made_with import MadeWith
+
 
 class EndOfStream(Exception):
     """Raise it in a source's ``main_logic`` to say that there is no more data.
@@ -48,6 +50,8 @@ class RoutineContext(Protocol):
 
     def set_rate(self, rate: float) -> None: ...
 
+    def parameter_set(self, name: str, value: Any) -> bool: ...
+
 
 _counters: defaultdict[str, Iterator[int]] = defaultdict(itertools.count)
 _counters_lock = threading.Lock()
@@ -79,6 +83,7 @@ class Routine(ABC):
     _named: bool
     _rate: float
     _context: RoutineContext | None
+    _made_with: MadeWith | None
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         # Here and not in __init__, so that a subclass that forgets super().__init__() works all the same.
@@ -88,6 +93,7 @@ class Routine(ABC):
         self._named = False
         self._rate = 0.0
         self._context = None
+        self._made_with = MadeWith(args, kwargs)
         return self
 
     def __init__(self, name: str | None = None) -> None:

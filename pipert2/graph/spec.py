@@ -118,16 +118,15 @@ def _feedback(links: Sequence[tuple[int, int]]) -> set[tuple[int, int]]:
     }
 
 
-def make_spec(
-    name: str,
+def make_edges(
     flows: Mapping[str, Sequence[Routine]],
     wires: Sequence[Wire],
     *,
     network: QueueNetwork,
     lossless: bool,
     data_transmitter: DataTransmitter | None,
-) -> PipeSpec:
-    """Number everything. What is described must have been validated before."""
+) -> list[EdgeSpec]:
+    """What wires are made of, numbered from 0, with the rules that hold where a wire says nothing."""
     order = [(flow, routine) for flow, routines in flows.items() for routine in routines]
     index = {id(routine): number for number, (_, routine) in enumerate(order)}
     flow_of = {id(routine): flow for flow, routine in order}
@@ -146,6 +145,22 @@ def make_spec(
                     crosses=flow_of[id(wire.source)] != flow_of[id(end)],
                 )
             )
+    return edges
+
+
+def make_spec(
+    name: str,
+    flows: Mapping[str, Sequence[Routine]],
+    wires: Sequence[Wire],
+    *,
+    network: QueueNetwork,
+    lossless: bool,
+    data_transmitter: DataTransmitter | None,
+) -> PipeSpec:
+    """Number everything. What is described must have been validated before."""
+    order = [(flow, routine) for flow, routines in flows.items() for routine in routines]
+    index = {id(routine): number for number, (_, routine) in enumerate(order)}
+    edges = make_edges(flows, wires, network=network, lossless=lossless, data_transmitter=data_transmitter)
     fed = {edge.destination for edge in edges}
     feeding = {edge.source for edge in edges}
     back = _feedback([(edge.source, edge.destination) for edge in edges])
@@ -162,3 +177,17 @@ def make_spec(
     )
     members = {flow: tuple(index[id(routine)] for routine in routines) for flow, routines in flows.items()}
     return PipeSpec(name, members, routines, tuple(edges), network.timeout)
+
+
+def with_edges(spec: PipeSpec, edges: Sequence[EdgeSpec]) -> PipeSpec:
+    """The pipe with further edges, numbered after those it has; one that leads back to its own source is feedback."""
+    for edge in edges:
+        behind, todo = {edge.destination}, [edge.destination]
+        while todo:
+            for after in spec.outputs(todo.pop()):
+                if after.destination not in behind:
+                    behind.add(after.destination)
+                    todo.append(after.destination)
+        numbered = replace(edge, index=len(spec.edges), feedback=edge.source in behind)
+        spec = replace(spec, edges=(*spec.edges, numbered))
+    return spec

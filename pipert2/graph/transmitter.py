@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from pipert2.graph.made_with import MadeWith
+
 
 class DataTransmitter:
     """How data is handed from one routine to another in another flow.
@@ -13,6 +15,14 @@ class DataTransmitter:
     memory) subclass this and override both methods: what ``transmit()`` returns is applied to the data before it is
     sent, what ``receive()`` returns to what arrives.
     """
+
+    _made_with: MadeWith | None
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        self = super().__new__(cls)
+        # Not by an assignment, so that a subclass may be a frozen dataclass.
+        object.__setattr__(self, "_made_with", MadeWith(args, kwargs))
+        return self
 
     def transmit(self) -> Callable[[Any], Any] | None:
         """The function that turns data into what travels, or None to leave it as it is."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psutil
 
+from pipert2.graph.spec import PipeSpec
 from pipert2.observe.snapshot import FlowStatus, Latency, PipeState, PipeStatus, RoutineStatus, WireStatus
-from pipert2.runtime.histogram import quantile
+from pipert2.runtime.histogram import Histogram, quantile
 from pipert2.runtime.supervisor import FlowRecord, Supervisor
 from pipert2.transport import board as b
 from pipert2.transport.board import RoutineState
@@ -35,7 +36,6 @@ class Monitor:
 
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
-        self._spec = supervisor.spec
         self._board = supervisor.board
         self._lock = threading.Lock()
         self._samples: deque[_Sample] = deque()
@@ -51,33 +51,49 @@ class Monitor:
                 self._samples.popleft()
 
     def _sample(self) -> _Sample:
-        words, board = self._board.words, self._board
-        rows = [board.routine(routine.index) for routine in self._spec.routines]
+        words, board, spec = self._board.words, self._board, self._supervisor.spec
+        rows = [board.routine(routine.index) for routine in spec.routines]
         span = b.HISTOGRAM_BUCKETS
         return _Sample(
             time.monotonic(),
             tuple(words[row + b.SENT] for row in rows),
-            tuple(words[board.edge(edge.index) + b.RECEIVED] for edge in self._spec.edges),
+            tuple(words[board.edge(edge.index) + b.RECEIVED] for edge in spec.edges),
             tuple(tuple(words[row + b.LOGIC + 2 : row + b.LOGIC + 2 + span]) for row in rows),
             tuple(tuple(words[row + b.AGE + 2 : row + b.AGE + 2 + span]) for row in rows),
         )
+
+    def histograms(self) -> dict[str, tuple[Histogram, Histogram]]:
+        """By routine, the time in its logic and the age of its data, since the pipe was built."""
+        words, board = self._board.words, self._board
+        return {
+            routine.name: (
+                self._histogram(words, board.routine(routine.index) + b.LOGIC),
+                self._histogram(words, board.routine(routine.index) + b.AGE),
+            )
+            for routine in self._supervisor.spec.routines
+        }
+
+    @staticmethod
+    def _histogram(words: memoryview, start: int) -> Histogram:
+        return Histogram(tuple(words[start + 2 : start + 2 + b.HISTOGRAM_BUCKETS]), words[start + 1])
 
     def snapshot(self, state: PipeState, reason: str | None) -> PipeStatus:
         """The pipe as it is now."""
         with self._lock:
             now = self._sample()
             before = self._samples[0]
-            routines = tuple(self._routine(index, before, now) for index in range(len(self._spec.routines)))
-            wires = tuple(self._wire(index, before, now) for index in range(len(self._spec.edges)))
+            fresh = len(now.received) - len(before.received)  # wires that came since
+            before = replace(before, received=before.received + (0,) * fresh)
+            spec = self._supervisor.spec
+            routines = tuple(self._routine(spec, index, before, now) for index in range(len(spec.routines)))
+            wires = tuple(self._wire(spec, index, before, now) for index in range(len(now.received)))
             flows = tuple(self._flow(flow) for flow in self._supervisor.flows.values())
-        return PipeStatus(
-            self._spec.name, state, reason, time.time(), self._supervisor.memory.size, routines, wires, flows
-        )
+        return PipeStatus(spec.name, state, reason, time.time(), self._supervisor.memory.size, routines, wires, flows)
 
-    def _routine(self, index: int, before: _Sample, now: _Sample) -> RoutineStatus:
-        spec = self._spec.routines[index]
+    def _routine(self, pipe: PipeSpec, index: int, before: _Sample, now: _Sample) -> RoutineStatus:
+        spec = pipe.routines[index]
         words, row = self._board.words, self._board.routine(index)
-        inputs = [edge.index for edge in self._spec.inputs(index)]
+        inputs = [edge.index for edge in pipe.inputs(index) if edge.index < len(now.received)]
         received = sum(now.received[edge] for edge in inputs)
         fresh = (
             received - sum(before.received[edge] for edge in inputs) if inputs else now.sent[index] - before.sent[index]
@@ -99,10 +115,11 @@ class Monitor:
             skipped=words[row + b.SKIPPED],
             interrupted=words[row + b.INTERRUPTED],
             busy_for=max(0.0, (time.monotonic_ns() - since) / 1e9) if since else 0.0,
+            parameters=self._supervisor.live_parameters(index).status(),
         )
 
-    def _wire(self, index: int, before: _Sample, now: _Sample) -> WireStatus:
-        edge = self._spec.edges[index]
+    def _wire(self, pipe: PipeSpec, index: int, before: _Sample, now: _Sample) -> WireStatus:
+        edge = pipe.edges[index]
         words, row = self._board.words, self._board.edge(index)
         for _ in range(10):  # these words belong together; look again if the receiver took a message meanwhile
             taken = words[row + b.R]
@@ -115,8 +132,8 @@ class Monitor:
         since = words[row + b.BLOCKED_SINCE]
         blocked_ns = words[row + b.BLOCKED_NS] + (time.monotonic_ns() - since if since else 0)
         return WireStatus(
-            source=self._spec.routines[edge.source].name,
-            destination=self._spec.routines[edge.destination].name,
+            source=pipe.routines[edge.source].name,
+            destination=pipe.routines[edge.destination].name,
             lossless=edge.lossless,
             capacity=edge.capacity,
             transmitter=repr(edge.transmitter),
@@ -142,7 +159,7 @@ class Monitor:
         elif flow.ready:
             state = "running"
         else:
-            state = "restarting" if flow.deaths else "starting"
+            state = "restarting" if flow.deaths or flow.restarts or flow.again else "starting"
         return FlowStatus(
             name=flow.name,
             state=state,

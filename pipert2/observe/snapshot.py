@@ -8,6 +8,8 @@ from enum import Enum
 from typing import Any, TypeVar
 
 from pipert2.errors import UnknownFlowError, UnknownNameError, UnknownRoutineError, UnknownWireError
+from pipert2.runtime.live_parameters import ParameterChange as ParameterChange
+from pipert2.runtime.live_parameters import ParameterStatus as ParameterStatus
 
 
 class PipeState(str, Enum):
@@ -46,6 +48,7 @@ class RoutineStatus:
         skipped: ticks of a fixed rate that were missed.
         interrupted: messages in hand when the routine's process died.
         busy_for: seconds that the user's code has been running on the message in hand; 0 when it does not run.
+        parameters: its declared parameters.
     """
 
     name: str
@@ -63,6 +66,7 @@ class RoutineStatus:
     skipped: int
     interrupted: int
     busy_for: float
+    parameters: tuple[ParameterStatus, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,9 +161,9 @@ class PipeStatus:
         Raises:
             UnknownWireError: there is none.
         """
-        for wire in self.wires:
-            if (wire.source, wire.destination) == (source, destination):
-                return wire
+        found = [wire for wire in self.wires if (wire.source, wire.destination) == (source, destination)]
+        for wire in sorted(found, key=lambda wire: wire.unlinked):
+            return wire
         raise UnknownWireError(f"{source} -> {destination}", [f"{w.source} -> {w.destination}" for w in self.wires])
 
     def to_dict(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import monotonic_ns
 
 from pipert2.graph.spec import PipeSpec
@@ -16,10 +17,16 @@ LONGEST_PERIOD = SECOND
 
 
 class AutoPacing:
-    """Sets the ``PACE_NS`` word of each source from the ``main_logic`` times of those behind it."""
+    """Sets the ``PACE_NS`` word of each source from the ``main_logic`` times of those behind it.
 
-    def __init__(self, spec: PipeSpec, board: Board) -> None:
-        self._spec = spec
+    Args:
+        described: gives the pipe's description as it is now.
+        board: where the times are read and the paces are written.
+    """
+
+    def __init__(self, described: Callable[[], PipeSpec], board: Board) -> None:
+        spec = described()
+        self._described = described
         self._board = board
         self._seen: dict[int, tuple[int, int]] = {}
         self._loads = {routine.index: Load(None) for routine in spec.routines}
@@ -28,10 +35,11 @@ class AutoPacing:
     def tick(self) -> None:
         """Look and adjust."""
         words, board = self._board.words, self._board
-        for routine in self._spec.routines:
+        spec = self._described()
+        for routine in spec.routines:
             self._look(routine.index)
         outputs: dict[int, list[int]] = {}
-        for edge in self._spec.edges:
+        for edge in spec.edges:
             if not words[board.edge(edge.index) + b.CLOSED]:
                 outputs.setdefault(edge.source, []).append(edge.destination)
         for source, rate in usable_rates(self._loads, outputs, self._sources).items():

@@ -13,7 +13,9 @@ from pipert2.errors import PipertError, PipeStateError, SharedMemoryFullError
 from pipert2.events.bus import EventCall, EventResult
 from pipert2.events.target import resolve
 from pipert2.graph.handlers import KILL_EVENT_NAME
-from pipert2.graph.spec import EdgeSpec
+from pipert2.graph.spec import EdgeSpec, PipeSpec
+from pipert2.runtime.commands import LEAVE
+from pipert2.runtime.logs import Origin
 from pipert2.runtime.messages import (
     EventAnswer,
     EventReply,
@@ -21,12 +23,14 @@ from pipert2.runtime.messages import (
     Exit,
     Launch,
     Packed,
+    ParameterSet,
     SegmentReply,
     SegmentRequest,
     Send,
     StateChange,
 )
 from pipert2.runtime.pipe_memory import BOARD_KEY, bell_key
+from pipert2.runtime.preview import Encoder, Side, Tap
 from pipert2.runtime.routine_loop import Command, RoutineLoop
 from pipert2.transport.board import CLOSED, Board, RoutineState
 from pipert2.transport.local import LocalEdge
@@ -61,27 +65,40 @@ class FlowHost:
         board = Board(arena.open(BOARD_KEY), len(spec.routines))
         self._segments = Segments(arena, self._bell)
         self._board = board
-        self._carriers = {
-            routine.index: frozenset(edge.index for edge in spec.carriers(routine.index)) for routine in spec.routines
-        }
+        self._carriers = _carriers_of(spec)
         self.loops: dict[int, RoutineLoop] = {}
         for index, routine in zip(spec.flows[launch.flow], launch.routines, strict=True):
-            log = logging.getLogger(f"{launch.logger}.{launch.flow}.{spec.routines[index].name}")
+            name = spec.routines[index].name
+            log = logging.getLogger(f"{launch.logger}.{launch.flow}.{name}")
+            log.filters[:] = [Origin(launch.flow, name)]
             self.loops[index] = RoutineLoop(spec, spec.routines[index], routine, board, self._bell(index), self, log)
-        self._local = {
-            edge.index: LocalEdge(
-                edge, board, self._bell(edge.destination), self._bell(edge.source), self.loops[edge.source]
-            )
-            for index in self.loops
-            for edge in spec.outputs(index)
-            if not edge.crosses
-        }
+        self._local: dict[int, LocalEdge] = {}
+        self._learning = threading.Lock()
+        self._encoder = Encoder(send)
+        self._make_local_edges(spec.edges)
         for index, loop in self.loops.items():
-            loop.connect([self._receiver(edge) for edge in spec.inputs(index)], self._outlet(loop, launch.segments))
+            loop.connect([self.receiver(edge) for edge in spec.inputs(index)], self._outlet(loop, launch.segments))
         for loop in self.loops.values():
             loop.thread.start()
 
-    def _receiver(self, edge: EdgeSpec) -> RingReceiver | LocalEdge:
+    def _make_local_edges(self, edges: Sequence[EdgeSpec]) -> None:
+        for edge in edges:
+            if not edge.crosses and edge.source in self.loops:
+                bells = self._bell(edge.destination), self._bell(edge.source)
+                self._local[edge.index] = LocalEdge(edge, self._board, *bells, self.loops[edge.source])
+
+    def learn(self, spec: PipeSpec) -> None:
+        """Take note of further edges; each loop does its own part of it after that."""
+        with self._learning:
+            fresh = spec.edges[len(self._spec.edges) :]
+            if not fresh:
+                return
+            self._make_local_edges(fresh)
+            self._carriers = _carriers_of(spec)
+            self._spec = spec
+
+    def receiver(self, edge: EdgeSpec) -> RingReceiver | LocalEdge:
+        """The receiving end of an edge."""
         if not edge.crosses:
             return self._local[edge.index]
         ring = self._arena.open(ring_key(edge.index))
@@ -89,7 +106,8 @@ class FlowHost:
         receive = edge.transmitter.receive()
         return RingReceiver(edge, self._board, ring, self._segments, self._bell(edge.source), source, receive)
 
-    def _sender(self, edge: EdgeSpec, loop: RoutineLoop) -> RingSender | LocalEdge:
+    def sender(self, edge: EdgeSpec, loop: RoutineLoop) -> RingSender | LocalEdge:
+        """The sending end of an edge."""
         if not edge.crosses:
             return self._local[edge.index]
         ring = self._arena.open(ring_key(edge.index))
@@ -98,7 +116,7 @@ class FlowHost:
     def _outlet(self, loop: RoutineLoop, segments: Sequence[int]) -> Outlet:
         index, board = loop.spec.index, self._board
         senders = [
-            self._sender(edge, loop)
+            self.sender(edge, loop)
             for edge in self._spec.outputs(index)
             if not board.words[board.edge(edge.index) + CLOSED]  # unlinked before the flow was restarted
         ]
@@ -147,7 +165,7 @@ class FlowHost:
                 pending[0].set()
         elif isinstance(message, Exit):
             for loop in self.loops.values():
-                loop.post(Command(0, KILL_EVENT_NAME, {}))
+                loop.post(Command(0, LEAVE if message.again else KILL_EVENT_NAME, {}))
         else:
             raise PipertError(f"a flow got a message it does not know: {message!r}")
 
@@ -170,12 +188,19 @@ class FlowHost:
         deadline = monotonic() + timeout
         for loop in self.loops.values():
             loop.thread.join(max(0.0, deadline - monotonic()))
+        self._encoder.close()
         return not any(loop.thread.is_alive() for loop in self.loops.values())
 
     # --- what the loops call
 
     def answer(self, number: int, routine: int, value: Any, error: tuple[str, str] | None) -> None:
         self._send(EventAnswer(number, routine, value, error))
+
+    def parameter_set(self, routine: int, name: str, value: Any) -> None:
+        self._send(ParameterSet(routine, name, value))
+
+    def tap(self, routine: str, side: Side, rate: float, size: int) -> Tap:
+        return Tap(self._encoder, routine, side, rate, size)
 
     def state_changed(self, routine: int, state: RoutineState, finished: bool, reason: str) -> None:
         self._send(StateChange(routine, state, finished, reason))
@@ -202,3 +227,8 @@ class FlowHost:
         if results is None:
             raise PipeStateError(f"the main process did not answer to {name!r}")
         return dict(results)
+
+
+def _carriers_of(spec: PipeSpec) -> dict[int, frozenset[int]]:
+    """For each routine the edges that its data can travel on."""
+    return {routine.index: frozenset(edge.index for edge in spec.carriers(routine.index)) for routine in spec.routines}

@@ -15,7 +15,7 @@ from typing import Any
 
 from pipert2.runtime.flow_host import FlowHost
 from pipert2.runtime.handover import Parcel, install_in_main
-from pipert2.runtime.logs import ForwardingHandler, add_pipe_log_level
+from pipert2.runtime.logs import ForwardingHandler, Origin, add_pipe_log_level
 from pipert2.runtime.messages import Died, Exit, Launch, Ready
 from pipert2.runtime.outbox import Outbox
 from pipert2.transport.codec import loads
@@ -85,6 +85,7 @@ def _listen(host: FlowHost, connection: Connection, told: SimpleQueue[float]) ->
 def _forward_logs(launch: Launch, outbox: Outbox) -> None:
     add_pipe_log_level()
     handler = ForwardingHandler(outbox.wake)
+    handler.addFilter(Origin(launch.flow, None))
     outbox.logs = handler
     root = logging.getLogger()
     root.handlers[:] = [handler]

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from pipert2.transport.board import HISTOGRAM_BUCKETS
 
 _LOWEST_BITS = 10  # everything under a microsecond falls into the first buckets
 _SAMPLE_EVERY_NS = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """What was counted: *counts* by bucket, and the *total* of all durations in it, in ns."""
+
+    counts: tuple[int, ...]
+    total: int
 
 
 def bucket_of(nanoseconds: int) -> int:

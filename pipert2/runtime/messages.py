@@ -69,9 +69,10 @@ class SegmentReply:
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """End: stop all routines, clean up within *grace* seconds, leave."""
+    """End: stop all routines, clean up within *grace* seconds, leave; *again*: another process goes on with them."""
 
     grace: float
+    again: bool = False
 
 
 # --- from a flow to the main process
@@ -129,6 +130,15 @@ class StateChange:
     state: RoutineState
     finished: bool
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterSet:
+    """A parameter of a routine has another value."""
+
+    routine: int
+    name: str
+    value: Any
 
 
 @dataclass(frozen=True, slots=True)

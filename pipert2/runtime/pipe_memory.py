@@ -6,9 +6,9 @@ import threading
 from collections.abc import Collection, Sequence
 
 from pipert2.errors import SharedMemoryFullError
-from pipert2.graph.spec import PipeSpec
+from pipert2.graph.spec import EdgeSpec, PipeSpec
 from pipert2.transport import board as b
-from pipert2.transport.board import NEVER, Board, RoutineState
+from pipert2.transport.board import NEVER, SPARE_EDGES, Board, RoutineState
 from pipert2.transport.leftovers import Run, clear_leftovers
 from pipert2.transport.memory import Bell, Block, PrivateArena, SharedArena
 from pipert2.transport.recovery import release_receiver, retract_sender
@@ -55,12 +55,33 @@ class PipeMemory:
 
     def _make(self) -> None:
         routines, edges = len(self._spec.routines), len(self._spec.edges)
-        self.board = Board(self.arena.create(BOARD_KEY, Board.size(routines, edges)), routines)
+        self._columns = edges + SPARE_EDGES
+        self.board = Board(self.arena.create(BOARD_KEY, Board.size(routines, self._columns)), routines)
         self._bells: list[Bell] = [self.arena.bell(bell_key(index), create=True) for index in range(routines)]
         for edge in self._spec.edges:
-            self.board.words[self.board.edge(edge.index) + b.WAKE_AT] = NEVER
-            if edge.crosses:
-                self._rings[edge.index] = self.arena.create(ring_key(edge.index), ring_size(edge))
+            self._make_edge(edge)
+
+    def _make_edge(self, edge: EdgeSpec) -> None:
+        self.board.words[self.board.edge(edge.index) + b.WAKE_AT] = NEVER
+        if edge.crosses:
+            self._rings[edge.index] = self.arena.create(ring_key(edge.index), ring_size(edge))
+
+    @property
+    def spare_edges(self) -> int:
+        """How many more wires can be added."""
+        return self._columns - len(self._spec.edges)
+
+    def add_edges(self, spec: PipeSpec) -> None:
+        """Make what the further edges of *spec* need. They are shut: no sender may use them yet.
+
+        Raises:
+            SharedMemoryFullError: there is no room; the pipe is as it was.
+        """
+        for edge in spec.edges[len(self._spec.edges) :]:
+            self._make_edge(edge)
+            row = self.board.edge(edge.index)
+            self.board.words[row + b.CLOSED] = self.board.words[row + b.ENDED] = 1
+        self._spec = spec
 
     def make_segment(self, owner: int, slot_size: int, slots: int) -> int:
         """A new segment for a routine's pool, with fewer slots where memory is short; its number.
@@ -71,11 +92,10 @@ class PipeMemory:
         with self._lock:
             number = self._next_segment
             self._next_segment += 1
-        columns = len(self._spec.edges)
         for count in dict.fromkeys((slots, 1)):
             try:
                 block = create_segment(
-                    self.arena, number, owner=owner, columns=columns, slot_size=slot_size, slots=count
+                    self.arena, number, owner=owner, columns=self._columns, slot_size=slot_size, slots=count
                 )
             except SharedMemoryFullError as error:
                 full = error
@@ -141,6 +161,13 @@ class PipeMemory:
                     row = self.board.edge(edge.index)
                     words[row + b.ENDED] = words[row + b.W] + 1
         self.ring_all()
+
+    def revive(self, routines: Sequence[int]) -> None:
+        """Take :meth:`end_streams` back: these routines get a process again."""
+        words = self.board.words
+        for index in routines:
+            words[self.board.routine(index) + b.GONE] = 0
+        self.begin_streams(routines)
 
     def close(self) -> None:
         """Unlink everything."""

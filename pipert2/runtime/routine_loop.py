@@ -22,23 +22,24 @@ import numpy as np
 
 from pipert2.errors import PipertError, UnreadableDataError
 from pipert2.graph.handlers import KILL_EVENT_NAME, START_EVENT_NAME, STOP_EVENT_NAME, UNLINK_EVENT_NAME, event_handlers
+from pipert2.graph.parameter import parameters_of, plain_value
 from pipert2.graph.routine import EndOfStream, Routine
-from pipert2.graph.spec import PipeSpec, RoutineSpec
+from pipert2.graph.spec import EdgeSpec, PipeSpec, RoutineSpec
 from pipert2.graph.validation import has_logic
+from pipert2.runtime import commands
 from pipert2.runtime.histogram import Sampler
 from pipert2.runtime.pacing import SECOND, Ticker
+from pipert2.runtime.preview import Side, Tap
 from pipert2.transport import board as b
 from pipert2.transport.board import Board, RoutineState
 from pipert2.transport.envelope import Message, origin_of
 from pipert2.transport.local import LocalEdge
 from pipert2.transport.memory import Bell, Fence
 from pipert2.transport.outlet import Outlet
-from pipert2.transport.ring import Interrupted, RingReceiver
-
-DRAIN_EVENT_NAME = "pipert2.drain"
-"""Ends a source's stream after the message in hand, so that the pipe runs empty."""
+from pipert2.transport.ring import Interrupted, RingReceiver, RingSender
 
 _ENDING = (STOP_EVENT_NAME, KILL_EVENT_NAME)
+_LEADING_TO_AN_END = (*_ENDING, commands.DRAIN, commands.LEAVE)
 _LOG_INTERVAL = 1.0  # seconds in which failures of one kind are logged once; all are counted
 _LONGEST_PAUSE = 1.0  # seconds between two calls of a source that keeps failing
 
@@ -58,6 +59,16 @@ class Host(Protocol):
 
     def state_changed(self, routine: int, state: RoutineState, finished: bool, reason: str) -> None: ...
 
+    def parameter_set(self, routine: int, name: str, value: Any) -> None: ...
+
+    def tap(self, routine: str, side: Side, rate: float, size: int) -> Tap: ...
+
+    def learn(self, spec: PipeSpec) -> None: ...
+
+    def receiver(self, edge: EdgeSpec) -> RingReceiver | LocalEdge: ...
+
+    def sender(self, edge: EdgeSpec, loop: RoutineLoop) -> RingSender | LocalEdge: ...
+
     def notify_event(
         self,
         sender: int | None,
@@ -72,6 +83,7 @@ class _End(Enum):
     STOPPED = "stopped"
     KILLED = "killed"
     FINISHED = "finished"
+    LEFT = "left"
 
 
 class RoutineLoop:
@@ -109,6 +121,16 @@ class RoutineLoop:
         self._host = host
         self._inbox: deque[Command] = deque()
         self._handlers = event_handlers(type(routine))
+        self._parameters = parameters_of(type(routine))
+        self._taps: dict[Side, Tap] = {}
+        self._own: dict[str, Callable[[dict[str, Any]], Any]] = {
+            UNLINK_EVENT_NAME: self._unlink,
+            commands.PARAMETERS: self._set_parameters,
+            commands.LOG_LEVEL: self._set_log_level,
+            commands.PREVIEW: self._preview,
+            commands.LEARN: self._learn,
+            commands.OPEN: self._open,
+        }
         self._receivers: list[RingReceiver | LocalEdge] = []
         self._outlet: Outlet | None = None
         self._turn = 0
@@ -116,6 +138,7 @@ class RoutineLoop:
         self._const_period = 0
         self._sampler = Sampler(self._words, self._row + b.LOGIC, self._row + b.AGE)
         self._wanted: _End | None = None
+        self._due = False  # the loop must look anew at what is wanted of it and at its wires
         self._ending: list[Command] = []
         self._starting: Command | None = None
         self._failures = 0
@@ -136,7 +159,7 @@ class RoutineLoop:
     def post(self, command: Command) -> None:
         """Put something into the inbox, from any thread."""
         self._inbox.append(command)
-        if command.name in (*_ENDING, DRAIN_EVENT_NAME):
+        if command.name in _LEADING_TO_AN_END:
             self._asked_to_end.set()
         self._bell.ring()
 
@@ -164,7 +187,11 @@ class RoutineLoop:
                 if left <= 0:
                     break
                 self._bell.wait(left)
-        return any(command.name in (*_ENDING, DRAIN_EVENT_NAME) for command in tuple(self._inbox))
+        return any(command.name in _LEADING_TO_AN_END for command in tuple(self._inbox))
+
+    def parameter_set(self, name: str, value: Any) -> bool:
+        self._host.parameter_set(self.spec.index, name, plain_value(value))
+        return True
 
     def set_rate(self, rate: float) -> None:
         self._const_period = round(SECOND / rate) if rate > 0 else 0
@@ -215,11 +242,13 @@ class RoutineLoop:
                 reason, _ = self._failed("the loop", error)
                 self._set_state(RoutineState.FAILED, reason)
                 self._answer_all(self._ending)
-            if self._wanted is _End.KILLED:
+            if self._wanted in (_End.KILLED, _End.LEFT):
                 break
-        if self._outlet is not None:
-            self._outlet.abandon()
-            self._outlet.end()  # nothing will ever come from here
+        assert self._outlet is not None
+        self._outlet.abandon()
+        if self._wanted is _End.LEFT:
+            return  # the streams go on, from another process
+        self._outlet.end()  # nothing will ever come from here
         self._words[self._row + b.GONE] = 1
         self._set_state(RoutineState.KILLED, "")
         for receiver in self._receivers:
@@ -236,10 +265,11 @@ class RoutineLoop:
                 if command.name == START_EVENT_NAME:
                     self._starting = command
                     return True
-                if command.name == KILL_EVENT_NAME:
+                if command.name in (KILL_EVENT_NAME, commands.LEAVE):
                     self._ending.append(command)
+                    self._wanted = _End.KILLED if command.name == KILL_EVENT_NAME else _End.LEFT
                     return False
-                if command.name in (STOP_EVENT_NAME, DRAIN_EVENT_NAME):
+                if command.name in (STOP_EVENT_NAME, commands.DRAIN):
                     self._answer(command, None)
                 else:
                     self._handle(command)
@@ -248,6 +278,7 @@ class RoutineLoop:
     def _session(self) -> None:
         """From start to stop: setup, the loop, cleanup."""
         words, row = self._words, self._row
+        self._due = False
         words[row + b.FINISHED] = 0
         if not self._inbox:
             self._asked_to_end.clear()
@@ -297,17 +328,19 @@ class RoutineLoop:
         words, busy, sent = self._words, self._row + b.BUSY_SINCE, self._row + b.SENT
         inbox, sampler, index = self._inbox, self._sampler, self.spec.index
         assert self._outlet is not None
-        send = self._outlet.send
+        send = self._send() or self._outlet.send
         logic: Callable[[], Any] = self.routine.main_logic
         stream: GeneratorType[Any, Any, Any] | None = None
         sequence: int = words[sent]
         pace = self._row + b.PACE_NS
         try:
             while True:
-                if inbox or self._wanted is not None:
+                if inbox or self._due:
+                    self._due = False
                     self._attend()
                     if self._wanted is not None:
                         return self._wanted
+                    send = self._send() or self._outlet.send
                 if (self._const_period or words[pace]) and not self._await_tick():
                     continue
                 began = words[busy] = monotonic_ns()
@@ -355,16 +388,14 @@ class RoutineLoop:
     def _consume(self) -> _End:
         words, busy, sent = self._words, self._row + b.BUSY_SINCE, self._row + b.SENT
         inbox, sampler = self._inbox, self._sampler
-        assert self._outlet is not None
-        send = self._outlet.send if self._outlet.senders else None
-        logic: Callable[[Any], Any] = self.routine.main_logic
-        take = self._receivers[0].take if len(self._receivers) == 1 else self._take_in_turn
+        send, logic, take = self._send(), self._logic(), self._taker()
         while True:
-            if inbox or self._wanted is not None:
+            if inbox or self._due:
+                self._due = False
                 self._attend()
                 if self._wanted is not None:
                     return self._wanted
-                send = self._outlet.send if self._outlet.senders else None
+                send, logic, take = self._send(), self._logic(), self._taker()
             if self._const_period and self._has_data() and not self._await_tick():
                 continue
             try:
@@ -407,6 +438,32 @@ class RoutineLoop:
                     self._failed("sending", error)
             data = None
 
+    def _logic(self) -> Callable[[Any], Any]:
+        """``main_logic``, behind the preview of the input where there is one."""
+        tap, logic = self._taps.get("input"), self.routine.main_logic
+        if tap is None:
+            return logic
+
+        def seen(data: Any) -> Any:
+            tap.see(data)
+            return logic(data)
+
+        return seen
+
+    def _send(self) -> Callable[..., None] | None:
+        """What takes results, behind the preview of the output where there is one; None if nothing does."""
+        assert self._outlet is not None
+        tap, send = self._taps.get("output"), self._outlet.send if self._outlet.senders else None
+        if tap is None:
+            return send
+
+        def seen(data: Any, *about: int) -> None:
+            tap.see(data)
+            if send is not None:
+                send(data, *about)
+
+        return seen
+
     def _inputs_ended(self) -> bool:
         ahead = [receiver for receiver in self._receivers if not receiver.spec.feedback] or self._receivers
         return all(receiver.ended() for receiver in ahead) and not self._has_data()
@@ -417,6 +474,9 @@ class RoutineLoop:
             if self._wanted is not None:
                 return self._wanted
             self._sleep()
+
+    def _taker(self) -> Callable[[], Message | None]:
+        return self._receivers[0].take if len(self._receivers) == 1 else self._take_in_turn
 
     def _take_in_turn(self) -> Message | None:
         receivers = self._receivers
@@ -464,7 +524,9 @@ class RoutineLoop:
             if command.name in _ENDING:
                 self._ending.append(command)
                 self._wanted = _End.KILLED if command.name == KILL_EVENT_NAME else _End.STOPPED
-            elif command.name == DRAIN_EVENT_NAME:
+            elif command.name == commands.LEAVE:
+                self._wanted = _End.LEFT
+            elif command.name == commands.DRAIN:
                 self._answer(command, None)
                 if not self._receivers:  # others are drained by the end of their inputs
                     self._wanted = _End.FINISHED
@@ -472,10 +534,13 @@ class RoutineLoop:
                 self._answer(command, None)
             else:
                 self._handle(command)
+        if self._wanted is not None:
+            self._due = True
 
     def _handle(self, command: Command) -> None:
-        if command.name == UNLINK_EVENT_NAME:
-            self._answer(command, *self._unlink(command.params))
+        own = self._own.get(command.name)
+        if own is not None:
+            self._handle_own(command, own)
             return
         values: list[Any] = []
         for method in self._handlers.get(command.name, ()):
@@ -486,12 +551,56 @@ class RoutineLoop:
                 return
         self._answer(command, values[0] if len(values) == 1 else tuple(values) or None)
 
-    def _unlink(self, params: dict[str, Any]) -> tuple[bool, tuple[str, str] | None]:
+    def _handle_own(self, command: Command, own: Callable[[dict[str, Any]], Any]) -> None:
+        try:
+            value = own(command.params)
+        except Exception as error:
+            self._answer(command, None, (str(error), "" if isinstance(error, PipertError) else traceback.format_exc()))
+        else:
+            self._answer(command, value)
+        self._due = True
+
+    def _unlink(self, params: dict[str, Any]) -> bool:
         name = params.get("unlink_routine_name")
         destination = self._pipe.routine(str(name))
         if destination is None or self._outlet is None or not self._outlet.unlink(destination.index):
-            return False, (f"{self.spec.name!r} is not linked to {name!r} (unlink_routine_name)", "")
-        return True, None
+            raise PipertError(f"{self.spec.name!r} is not linked to {name!r} (unlink_routine_name)")
+        return True
+
+    def _set_parameters(self, params: dict[str, Any]) -> None:
+        values = {name: self._parameters[name].check(self.spec.name, value) for name, value in params["values"].items()}
+        for name, value in values.items():
+            setattr(self.routine, name, value)
+
+    def _set_log_level(self, params: dict[str, Any]) -> None:
+        self.logger.setLevel(params["level"])
+
+    def _preview(self, params: dict[str, Any]) -> None:
+        side = params["side"]
+        if params["on"]:
+            self._taps[side] = self._host.tap(self.spec.name, side, params["rate"], params["size"])
+        else:
+            self._taps.pop(side, None)
+
+    def _learn(self, params: dict[str, Any]) -> None:
+        self._pipe = pipe = params["spec"]
+        self._host.learn(pipe)
+        assert self._outlet is not None
+        self._outlet.watch(pipe.carriers(self.spec.index))
+        known = {receiver.spec.index for receiver in self._receivers}
+        fresh = [edge for edge in pipe.inputs(self.spec.index) if edge.index not in known]
+        self._receivers += [self._host.receiver(edge) for edge in fresh]
+
+    def _open(self, params: dict[str, Any]) -> None:
+        assert self._outlet is not None
+        sender = self._host.sender(self._pipe.edges[params["edge"]], self)
+        if isinstance(sender, LocalEdge):
+            sender.open()
+        if self._words[self._row + b.FINISHED]:
+            sender.end()
+        else:
+            sender.reopen()
+        self._outlet.link(sender)
 
     def _answer(self, command: Command, value: Any, error: tuple[str, str] | None = None) -> None:
         if command.number:

@@ -7,20 +7,24 @@ import logging
 import multiprocessing.connection
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from time import monotonic, monotonic_ns
 from typing import Any
 
-from pipert2.errors import FlowStartError, PipeBuildError, SharedMemoryFullError
+from pipert2.errors import FlowStartError, PipeBuildError, PipeStateError, SharedMemoryFullError
 from pipert2.events.bus import EventBus, EventCall
 from pipert2.graph.handlers import KILL_EVENT_NAME, START_EVENT_NAME, STOP_EVENT_NAME
 from pipert2.graph.routine import Routine
 from pipert2.graph.spec import PipeSpec
+from pipert2.runtime import commands
 from pipert2.runtime import messages as m
 from pipert2.runtime.flow_handle import InlineFlow, ProcessFlow
 from pipert2.runtime.handover import classes_of_main, start_context, untransferable
+from pipert2.runtime.live_parameters import LiveParameters
+from pipert2.runtime.logs import FORWARDED_ATTRIBUTE
 from pipert2.runtime.pipe_memory import PipeMemory
+from pipert2.runtime.preview import PreviewFrame
 from pipert2.runtime.restart import Restart
 from pipert2.transport import board as b
 from pipert2.transport.board import RoutineState
@@ -70,6 +74,7 @@ class FlowRecord:
     last_exit: str | None = None
     boot_failure: m.Died | None = None
     hang: str | None = None
+    again: bool = False
     waiting: list[EventCall] = field(default_factory=list)
 
 
@@ -81,12 +86,20 @@ class Supervisor:
         routines: the user's objects, by index.
         settings: how to run it.
         logger: the pipe's logger.
+        log_listeners: called with each record that a flow's process sends, those that are there at that time.
 
     Raises:
         SharedMemoryFullError: there is no room for the wires.
     """
 
-    def __init__(self, spec: PipeSpec, routines: Sequence[Routine], settings: Settings, logger: logging.Logger) -> None:
+    def __init__(
+        self,
+        spec: PipeSpec,
+        routines: Sequence[Routine],
+        settings: Settings,
+        logger: logging.Logger,
+        log_listeners: Sequence[Callable[[logging.LogRecord], None]] = (),
+    ) -> None:
         self.spec = spec
         self.settings = settings
         self.bus = EventBus(spec, self._deliver)
@@ -97,6 +110,10 @@ class Supervisor:
         self._lock = threading.RLock()
         self._wanted: set[int] = set()
         self._killed: set[int] = set()
+        self._log_listeners = log_listeners
+        self.previews: dict[tuple[str, str], PreviewFrame] = {}
+        self._parameters = [LiveParameters(routine) for routine in self._routines]
+        self._standing: dict[tuple[int, str, str], dict[str, Any]] = {}
         self._states: dict[int, RoutineState] = dict.fromkeys(range(len(spec.routines)), RoutineState.IDLE)
         self._ticks: list[_Tick] = []
         self._context = None if settings.inline else start_context(settings.start_method)
@@ -273,6 +290,69 @@ class Supervisor:
         self._all_closed.set()
         self._notify()
 
+    def restart_flow(self, name: str) -> int:
+        """Replace a flow's process by a new one, also one that was given up; how often that was done before.
+
+        Raises:
+            PipeStateError: the flow has ended, or has no process of its own.
+        """
+        with self._lock:
+            flow = self.flows[name]
+            before = flow.restarts
+            if self.settings.inline:
+                raise PipeStateError(
+                    f"flow {name!r} runs inline, without a process: stop and start its routines instead"
+                )
+            if flow.exiting or (flow.ended and not flow.given_up):
+                raise PipeStateError(f"flow {name!r} was killed: only a new pipe brings it back")
+            if flow.given_up:
+                flow.given_up = flow.ended = False
+                self.memory.revive(flow.routines)
+                for index in flow.routines:
+                    self._set_state(index, RoutineState.IDLE)
+            if flow.handle is None:
+                flow.deaths.clear()
+                flow.restart_at = monotonic()
+            elif flow.ready and not flow.again:
+                flow.again = True
+                self._set_ladder(flow)
+                flow.handle.send(m.Exit(self.settings.kill_timeout, again=True))
+        self._wake()
+        return before
+
+    # --- what outlives a process
+
+    def live_parameters(self, routine: int) -> LiveParameters:
+        """The parameters of a routine."""
+        return self._parameters[routine]
+
+    def ask(self, name: str, routine: int, params: dict[str, Any], wait: float) -> Any:
+        """Send a command of our own to one routine and wait for its answer.
+
+        Raises:
+            EventHandlerError: it failed, or did not answer in time.
+        """
+        spec = self.spec.routines[routine]
+        return self.bus.call(name, [spec], params, wait)[spec.name].unwrap()
+
+    def tell(self, name: str, routine: int, key: str, params: dict[str, Any]) -> None:
+        """Send a command of our own to one routine now, and to each later process that it runs in."""
+        with self._lock:
+            self._standing[(routine, name, key)] = params
+        self.bus.send(name, [self.spec.routines[routine]], params)
+
+    def _tell_standing(self, flow: FlowRecord) -> None:
+        assert flow.handle is not None
+        for (routine, name, _), params in self._standing.items():
+            if flow.restarts and routine in flow.routines:
+                flow.handle.send(EventCall(0, name, (routine,), params))
+
+    def _keep_preview(self, frame: PreviewFrame) -> None:
+        spec = self.spec.routine(frame.routine)
+        key = (spec.index if spec is not None else -1, commands.PREVIEW, frame.side)
+        if self._standing.get(key, {}).get("on"):
+            self.previews[(frame.routine, frame.side)] = frame
+
     # --- events
 
     def _deliver(self, name: str, call: EventCall) -> bool:
@@ -402,6 +482,10 @@ class Supervisor:
             self._send(flow, m.SegmentReply(message.request, self._make_segment(message)))
         elif isinstance(message, m.LogRecords):
             self._log(message)
+        elif isinstance(message, m.ParameterSet):
+            self._parameters[message.routine].changed(message.name, message.value)
+        elif isinstance(message, PreviewFrame):
+            self._keep_preview(message)
         elif isinstance(message, m.Ready):
             self._on_ready(flow)
         elif isinstance(message, m.Died):
@@ -445,6 +529,7 @@ class Supervisor:
     def _on_ready(self, flow: FlowRecord) -> None:
         with self._lock:
             flow.ready = True
+            self._tell_standing(flow)
             wanted = tuple(
                 index
                 for index in flow.routines
@@ -473,14 +558,37 @@ class Supervisor:
                 if isinstance(flow.handle, InlineFlow):
                     flow.ended = True
                     flow.kill_at = None
+            if change.finished and change.state is RoutineState.IDLE:
+                self.go_on([change.routine])
         self._notify()
+
+    def go_on(self, routines: Iterable[int]) -> None:
+        """Start those of *routines* again that finished although an input of theirs has got new life."""
+        words, board = self.board.words, self.board
+        with self._lock:
+            for index in routines:
+                if index not in self._wanted or self._states[index] is not RoutineState.IDLE:
+                    continue
+                open_inputs = [
+                    edge
+                    for edge in self.spec.inputs(index)
+                    if not edge.feedback
+                    and edge.source in self._wanted
+                    and not words[board.edge(edge.index) + b.ENDED]
+                    and not words[board.edge(edge.index) + b.CLOSED]
+                ]
+                if words[board.routine(index) + b.FINISHED] and open_inputs:
+                    self.bus.send(START_EVENT_NAME, [self.spec.routines[index]], {})
 
     def _log(self, message: m.LogRecords) -> None:
         proper = logging.getLogger(self._logger.name) is self._logger
         for record in message.records:
             logger = logging.getLogger(record.name) if proper else self._logger
+            setattr(record, FORWARDED_ATTRIBUTE, True)
             if logger.isEnabledFor(record.levelno):
                 logger.handle(record)
+                for listener in tuple(self._log_listeners):
+                    listener(record)
         if message.dropped:
             self._logger.warning("%d log records were dropped, they came too fast", message.dropped)
 
@@ -500,11 +608,13 @@ class Supervisor:
             flow.ended = True
             self._notify()
             return
-        now = monotonic()
-        flow.terminate_at = now + self.settings.kill_timeout + LADDER_STEP
-        flow.kill_at = flow.terminate_at + LADDER_STEP
+        self._set_ladder(flow)
         if flow.ready:
             flow.handle.send(m.Exit(self.settings.kill_timeout))
+
+    def _set_ladder(self, flow: FlowRecord) -> None:
+        flow.terminate_at = monotonic() + self.settings.kill_timeout + LADDER_STEP
+        flow.kill_at = flow.terminate_at + LADDER_STEP
 
     def _on_exit(self, flow: FlowRecord) -> None:
         handle = flow.handle
@@ -522,7 +632,10 @@ class Supervisor:
             was_ready, flow.ready = flow.ready, False
             flow.terminate_at = flow.kill_at = None
             self.memory.recover(flow.routines)
-            if flow.exiting or not (was_ready or flow.restarts):
+            again, flow.again = flow.again and not flow.exiting, False
+            if again:
+                self._on_left(flow)
+            elif flow.exiting or not (was_ready or flow.restarts):
                 self._on_ended(flow)
             else:
                 self._on_death(flow)
@@ -534,6 +647,18 @@ class Supervisor:
             self._states[index] = RoutineState.KILLED
         self.memory.end_streams(flow.routines, RoutineState.KILLED)
         self.bus.fail(flow.routines, f"its flow {flow.name!r} ended ({flow.last_exit})")
+
+    def _on_left(self, flow: FlowRecord) -> None:
+        """The process ended because another one is to take its place."""
+        for index in flow.routines:
+            self._set_state(index, RoutineState.IDLE)
+        self.bus.fail(flow.routines, f"its flow {flow.name!r} was restarted")
+        flow.restart_at = monotonic()
+
+    def _set_state(self, routine: int, state: RoutineState) -> None:
+        """Say the state of a routine whose process cannot."""
+        self._states[routine] = state
+        self.board.words[self.board.routine(routine) + b.STATE] = state
 
     def _on_death(self, flow: FlowRecord) -> None:
         now = monotonic()
@@ -547,9 +672,7 @@ class Supervisor:
         for index in flow.routines:
             running = index in self._wanted
             self.board.write_error(index, cause)
-            state = RoutineState.FAILED if running and delay is None else RoutineState.IDLE
-            self._states[index] = state
-            self.board.words[self.board.routine(index) + b.STATE] = state
+            self._set_state(index, RoutineState.FAILED if running and delay is None else RoutineState.IDLE)
         if delay is None:
             flow.given_up = flow.ended = True
             self.memory.end_streams(flow.routines, RoutineState.FAILED)

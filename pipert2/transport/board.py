@@ -11,6 +11,8 @@ from enum import IntEnum
 from pipert2.transport.memory import Block
 
 NEVER = (1 << 64) - 1
+SPARE_EDGES = 64
+"""Rows of the board and columns of slots that are made for wires that come while the pipe runs."""
 
 # --- words of an edge; first those that the sender writes, a cache line further those of the receiver
 W = 0  # number of the last message published

@@ -110,8 +110,12 @@ class LocalEdge:
         """Take :meth:`end` back: the source starts again."""
         self._words[self._row + b.ENDED] = 0
 
+    def open(self) -> None:
+        """Take :meth:`close` back: the edge is linked again."""
+        self._closed = False
+
     def close(self) -> None:
-        """Say that no message will ever follow: the edge was unlinked."""
+        """Say that no message will follow: the edge was unlinked."""
         self._closed = True
         self._words[self._row + b.CLOSED] = 1
         self.end()

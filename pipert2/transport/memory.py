@@ -12,6 +12,7 @@ import errno
 import mmap
 import os
 import platform
+import sys
 import threading
 from typing import Any, Protocol
 
@@ -25,6 +26,8 @@ except ImportError:  # pragma: no cover - Windows: pipes run inline there
 WEAKLY_ORDERED = platform.machine().lower() not in ("x86_64", "amd64", "i386", "i686")
 """Whether this processor may reorder two stores, or two loads, so that they need a fence in between."""
 
+# mmap keeps a copy of the descriptor for its resize(), which nobody calls here; from Python 3.13 on it need not.
+_NO_DESCRIPTOR: dict[str, Any] = {"trackfd": False} if sys.version_info >= (3, 13) else {}
 _MAP_FLAGS = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0) if hasattr(mmap, "MAP_SHARED") else 0
 
 
@@ -189,7 +192,7 @@ class SharedArena:
                 os.posix_fallocate(memory.fd, 0, size)
             else:  # pragma: no cover - macOS
                 os.ftruncate(memory.fd, size)
-            mapped = mmap.mmap(memory.fd, size, mmap.MAP_SHARED)
+            mapped = mmap.mmap(memory.fd, size, mmap.MAP_SHARED, **_NO_DESCRIPTOR)
         except OSError as error:
             memory.unlink()
             raise SharedMemoryFullError(size, self.free_bytes()) from error
@@ -203,7 +206,7 @@ class SharedArena:
         memory = posix_ipc.SharedMemory(self.name(key))
         try:
             size = os.fstat(memory.fd).st_size
-            return Block(key, mmap.mmap(memory.fd, size, _MAP_FLAGS), size)
+            return Block(key, mmap.mmap(memory.fd, size, _MAP_FLAGS, **_NO_DESCRIPTOR), size)
         finally:
             memory.close_fd()
 

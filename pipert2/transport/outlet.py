@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pipert2.graph.spec import EdgeSpec
 from pipert2.transport.codec import Encoder, order_of
 from pipert2.transport.envelope import (
     COUNT,
@@ -285,6 +286,15 @@ class Outlet:
         slot = self._pool.acquire(margin + LOAN_MARGIN)
         self._loaned[(slot.segment.number, slot.index)] = (slot, margin)
         return self._pool.loan(slot, length).view(dtype).reshape(shape)
+
+    def watch(self, carriers: Sequence[EdgeSpec]) -> None:
+        """Data may from now on travel on these edges; see :meth:`SlotPool.watch`."""
+        self._pool.watch(carriers)
+
+    def link(self, sender: _Sender) -> None:
+        """Send on a further edge from now on."""
+        if all(sender.spec.index != known.spec.index for known in self.senders):
+            self._arrange([*self.senders, sender])
 
     def unlink(self, destination: int) -> bool:
         """Close the edges to a routine and send to it no more; False if there are none."""

@@ -80,13 +80,18 @@ class SlotPool:
         self._fence = fence
         self._waiter = waiter
         self._grow = grow
-        self._edges = [
-            (edge.index, board.edge(edge.index) + b.W, 0 if edge.lossless else edge.capacity) for edge in carriers
-        ]
-        self._two_looks = any(edge.source != owner for edge in carriers)
-        self._most = 4 + sum(edge.capacity + MOST_VIEWS + 2 for edge in carriers)
+        self._owner = owner
+        self.watch(carriers)
         self._slots: dict[int, list[Slot]] = {}
         self.loans = 0
+
+    def watch(self, carriers: Sequence[EdgeSpec]) -> None:
+        """Look at these edges when a slot is to be free; before anybody can send this pool's slots on a new one."""
+        self._edges = [
+            (edge.index, self._board.edge(edge.index) + b.W, 0 if edge.lossless else edge.capacity) for edge in carriers
+        ]
+        self._two_looks = any(edge.source != self._owner for edge in carriers)
+        self._most = 4 + sum(edge.capacity + MOST_VIEWS + 2 for edge in carriers)
 
     def adopt(self, numbers: Sequence[int]) -> None:
         """Take over the segments of a process that died."""

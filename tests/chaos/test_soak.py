@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 import zlib
@@ -14,6 +15,7 @@ import pytest
 
 from pipert2 import DestinationRoutine, MiddleRoutine, Pipe, SharedMemoryTransmitter, SourceRoutine, Wire, events
 from pipert2.testing import wait_until
+from pipert2.transport.pool import STEP_BYTES
 
 SIZES = (100, 2_000, 60_000, 600_000)
 
@@ -51,12 +53,24 @@ class Checks(DestinationRoutine):
             raise ValueError(f"frame {data['number']} is corrupt")
 
 
+def descriptors(pid: int) -> list[str]:
+    """What a process has open, but for the pipe's shared memory, which is counted by itself.
+
+    Before Python 3.13 each mapped segment keeps a descriptor, and a pool may still grow towards its limit.
+    """
+    found = []
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            found.append(os.readlink(entry))
+    return [target for target in found if not target.startswith("/dev/shm/pr2-")]
+
+
 def used(pids: list[int]) -> dict[str, float]:
     processes = [psutil.Process(pid) for pid in pids]
     return {
         # Private memory: pages of shared memory are counted once, below.
         "memory": sum(process.memory_info().rss - process.memory_info().shared for process in processes),
-        "descriptors": sum(process.num_fds() for process in processes),
+        "descriptors": sum(len(descriptors(pid)) for pid in pids),
         "threads": sum(process.num_threads() for process in processes),
         "shared memory": sum(file.stat().st_size for file in Path("/dev/shm").iterdir() if "pr2-" in file.name),
     }
@@ -85,10 +99,10 @@ def soak(seconds: float) -> None:
     assert [flow.restarts for flow in status.flows] == [0] * 5
     assert status.routine("every").received > received + 100 * seconds / 10
     assert status.wire("camera", "every").dropped == 0
-    assert after["descriptors"] <= before["descriptors"]
-    assert after["threads"] <= before["threads"]
-    assert after["shared memory"] <= 1.5 * before["shared memory"]
-    assert after["memory"] <= before["memory"] + 8e6
+    # A pool grows by a step when more slots are in use at once than ever before, which may be late; at most to a limit.
+    allowed = {"memory": 8e6, "descriptors": 0, "threads": 0, "shared memory": 2.2 * STEP_BYTES}
+    grown = {what: after[what] - before[what] for what in allowed if after[what] > before[what] + allowed[what]}
+    assert not grown, (before, after)
 
 
 def test_ten_seconds_under_load_leave_everything_flat():

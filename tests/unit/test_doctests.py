@@ -10,7 +10,8 @@ import pytest
 
 import pipert2
 
-MODULES = ["pipert2", *(module.name for module in pkgutil.walk_packages(pipert2.__path__, "pipert2."))]
+FOUND = pkgutil.walk_packages(pipert2.__path__, "pipert2.")
+MODULES = ["pipert2", *(module.name for module in FOUND if not module.name.endswith("__main__"))]
 
 
 @pytest.mark.parametrize("name", MODULES)

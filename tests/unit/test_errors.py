@@ -28,6 +28,9 @@ EXAMPLES = [
     errors.SharedMemoryFullError(1, 2, "this pool"),
     errors.UnsendableDataError("data of type generator", "TypeError: no"),
     errors.UnreadableDataError("left", "KeyError: 'x'"),
+    errors.UnknownParameterError("gian", ["gain"], "routine 'camera'"),
+    errors.ParameterError("camera", "gain", 9, "is at most 5"),
+    errors.ControlError("unknown_name", "no such routine", "routine", "camera"),
 ]
 
 

@@ -282,12 +282,11 @@ def test_a_pipe_that_could_not_be_built_can_be_mended() -> None:
     assert pipe.run(timeout=30.0).ok
 
 
-@pytest.mark.parametrize("what", ["create_flow", "link", "build"])
+@pytest.mark.parametrize("what", ["create_flow", "build"])
 def test_a_built_pipe_takes_no_more(what: str) -> None:
     pipe = a_pipe()
     calls = {
         "create_flow": lambda: pipe.create_flow("more", True, Zoom()),
-        "link": lambda: pipe.link(),
         "build": pipe.build,
     }
     with pipe:

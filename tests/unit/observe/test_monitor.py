@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipert2 import PipeState, PipeStatus
-from pipert2.graph.routine import RoutineKind
+from pipert2.graph.routine import Routine, RoutineKind
 from pipert2.graph.spec import EdgeSpec, PipeSpec, RoutineSpec
 from pipert2.graph.transmitter import SharedMemoryTransmitter
 from pipert2.observe.monitor import Monitor
 from pipert2.runtime.histogram import bucket_of
+from pipert2.runtime.live_parameters import LiveParameters
 from pipert2.runtime.supervisor import FlowRecord
 from pipert2.transport import board as b
 from pipert2.transport.board import Board, RoutineState
@@ -47,7 +48,11 @@ class Shop:
         self.board = Board(PrivateArena().create("board", Board.size(2, 1)), 2)
         self.flow = FlowRecord("f", (0, 1))
         supervisor: Any = SimpleNamespace(
-            spec=self.spec, board=self.board, flows={"f": self.flow}, memory=SimpleNamespace(size=4096)
+            spec=self.spec,
+            board=self.board,
+            flows={"f": self.flow},
+            memory=SimpleNamespace(size=4096),
+            live_parameters=lambda index: LiveParameters(Routine.__new__(Routine)),
         )
         self.monitor = Monitor(supervisor)
 

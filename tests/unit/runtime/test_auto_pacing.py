@@ -33,7 +33,7 @@ class Shop:
         )
         self.spec = PipeSpec("shop", {"flow": (0, 1, 2)}, routines, edges, 1.0)
         self.board = Board(PrivateArena().create("board", Board.size(3, 2)), 3)
-        self.pacing = AutoPacing(self.spec, self.board)
+        self.pacing = AutoPacing(lambda: self.spec, self.board)
 
     def worked(self, routine: int, seconds: float, messages: int = 10) -> None:
         row = self.board.routine(routine) + b.LOGIC

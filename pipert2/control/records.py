@@ -1,0 +1,169 @@
+"""What the control service's verbs reply: plain frozen records, fit for JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pipert2.observe.snapshot import ParameterStatus
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerReply:
+    """What one routine made of an event: *value*, or *error* (and its *traceback*) if its handler raised."""
+
+    value: Any = None
+    error: str | None = None
+    traceback: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EventReply:
+    """An event was sent.
+
+    Attributes:
+        event: its name.
+        routines: the routines it went to.
+        results: by routine what its handler made of it; None if they were not waited for.
+        ok: False if a handler that was waited for raised or did not answer in time.
+    """
+
+    event: str
+    routines: tuple[str, ...]
+    results: dict[str, HandlerReply] | None = None
+    ok: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class JoinReply:
+    """Whether the pipe has *ended*; False: the time was over first."""
+
+    ended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WireReply:
+    """A wire that is there now, or is not any more; *changed* is False if that was so before."""
+
+    source: str
+    destination: str
+    linked: bool
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ParametersReply:
+    """The parameters of routines that have any, by routine."""
+
+    routines: dict[str, tuple[ParameterStatus, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class LevelReply:
+    """From which level on a routine's log records are kept, such as ``"INFO"``."""
+
+    routine: str
+    level: str
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewReply:
+    """Whether frames of a routine's *side* (``"input"`` or ``"output"``) are kept for looking at."""
+
+    routine: str
+    side: str
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FlowReply:
+    """A flow is being restarted; *restarts* is how often it was before."""
+
+    flow: str
+    restarts: int
+
+
+@dataclass(frozen=True, slots=True)
+class ArgumentStructure:
+    """An argument of an event's handler. *type* is its hint as it is written, None without one."""
+
+    name: str
+    type: str | None
+    required: bool
+    default: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class EventStructure:
+    """An event that a routine handles."""
+
+    name: str
+    help: str
+    arguments: tuple[ArgumentStructure, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RoutineStructure:
+    """A routine: *kind* is ``"source"``, ``"middle"``, ``"destination"`` or ``"any"``, *type* its class."""
+
+    name: str
+    flow: str
+    kind: str
+    type: str
+    help: str
+    events: tuple[EventStructure, ...]
+    parameters: tuple[ParameterStatus, ...]
+    log_level: str
+
+
+@dataclass(frozen=True, slots=True)
+class WireStructure:
+    """One source to one destination."""
+
+    source: str
+    destination: str
+    lossless: bool
+    capacity: int | None
+    transmitter: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """What a pipe is made of; *version* grows with each change of its wires."""
+
+    name: str
+    version: int
+    flows: tuple[str, ...]
+    routines: tuple[RoutineStructure, ...]
+    wires: tuple[WireStructure, ...]
+    events: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Whether all is well, and if not, each problem in a sentence.
+
+    Attributes:
+        ok: no problem.
+        ready: the pipe is built and its flows are up.
+        state: the pipe's state.
+        problems: what needs somebody now: failed routines, flows that restart, ...
+    """
+
+    ok: bool
+    ready: bool
+    state: str
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """Who is speaking: *api* is the version of the control API, *pid* the pipe's main process."""
+
+    pipert2: str
+    api: int
+    python: str
+    pipe: str
+    pid: int
+    host: str
+    started: float

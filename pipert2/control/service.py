@@ -1,0 +1,324 @@
+"""The control service: every verb once, typed. All faces of a pipe translate to and from this."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import time
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+import pipert2
+from pipert2.control.records import (
+    EventReply,
+    EventStructure,
+    FlowReply,
+    HandlerReply,
+    Health,
+    JoinReply,
+    LevelReply,
+    ParametersReply,
+    PreviewReply,
+    Structure,
+    Version,
+    WireReply,
+)
+from pipert2.control.structure import event_structures, structure_of
+from pipert2.control.verbs import Scope, verb, verbs_of
+from pipert2.errors import ControlError, UnknownRoutineError
+from pipert2.graph.handlers import KILL_EVENT_NAME, START_EVENT_NAME, STOP_EVENT_NAME
+from pipert2.graph.transmitter import BasicTransmitter, SharedMemoryTransmitter
+from pipert2.graph.wire import Wire
+from pipert2.observe.recent_logs import LogPage, LogRecord, RecentLogs
+from pipert2.observe.snapshot import PipeState, PipeStatus
+from pipert2.pipe import Pipe
+from pipert2.runtime.preview import PreviewFrame
+
+API_VERSION = 1
+LONGEST_WAIT = 3600.0
+
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+RoutineName = Annotated[str, Field(min_length=1, max_length=200, description="A routine's name.")]
+FlowName = Annotated[str, Field(min_length=1, max_length=200, description="A flow's name.")]
+Wait = Annotated[
+    float | None,
+    Field(ge=0, le=LONGEST_WAIT, description="Seconds to wait for what the handlers return; none: do not wait."),
+]
+Side = Annotated[Literal["input", "output"], Field(description="What the routine gets, or what it returns.")]
+Level = Annotated[
+    Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], Field(description="The least level that counts.")
+]
+
+
+class ControlService:
+    """Drives one pipe for somebody outside. Safe to use from any thread. Closes twice without complaint.
+
+    Args:
+        pipe: the pipe, built or not.
+    """
+
+    def __init__(self, pipe: Pipe) -> None:
+        self.pipe = pipe
+        self.started = time.time()
+        self._logs = RecentLogs(pipe.logger, pipe.log_listeners)
+
+    def close(self) -> None:
+        """Stop listening to the pipe's log."""
+        self._logs.close()
+
+    def __enter__(self) -> ControlService:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # --- life
+
+    @verb(Scope.CONTROL)
+    def start(self, flow: FlowName | None = None, routine: RoutineName | None = None, wait: Wait = None) -> EventReply:
+        """Start the pipe, a flow or a routine. What runs already goes on."""
+        return self._event(START_EVENT_NAME, flow, routine, {}, wait)
+
+    @verb(Scope.CONTROL)
+    def stop(self, flow: FlowName | None = None, routine: RoutineName | None = None, wait: Wait = None) -> EventReply:
+        """Stop (pause) the pipe, a flow or a routine after the message in hand; it can be started again."""
+        return self._event(STOP_EVENT_NAME, flow, routine, {}, wait)
+
+    @verb(Scope.CONTROL)
+    def kill(self, flow: FlowName | None = None, routine: RoutineName | None = None, wait: Wait = None) -> EventReply:
+        """End the pipe, a flow or a routine for good."""
+        return self._event(KILL_EVENT_NAME, flow, routine, {}, wait)
+
+    @verb(Scope.CONTROL)
+    def join(
+        self,
+        to_kill: Annotated[bool, Field(description="Kill the pipe first.")] = False,
+        timeout: Annotated[float | None, Field(ge=0, le=LONGEST_WAIT, description="Seconds to wait at most.")] = None,
+    ) -> JoinReply:
+        """Wait until the pipe has been killed, or all its streams have ended; then end its processes."""
+        return JoinReply(self.pipe.join(to_kill, timeout))
+
+    @verb(Scope.CONTROL)
+    def restart_flow(self, flow: FlowName) -> FlowReply:
+        """End a flow's process and start it anew, with its routines in the state they were asked to be in."""
+        return FlowReply(flow, self.pipe.restart_flow(flow))
+
+    # --- events
+
+    @verb(Scope.CONTROL)
+    def event(
+        self,
+        name: Annotated[str, Field(min_length=1, max_length=200, description="The event's name.")],
+        flow: FlowName | None = None,
+        routine: RoutineName | None = None,
+        params: Annotated[dict[str, Any] | None, Field(description="The handlers' keyword arguments.")] = None,
+        wait: Wait = None,
+    ) -> EventReply:
+        """Send an event to the pipe, a flow or a routine, and return what the handlers returned if *wait* is given."""
+        return self._event(name, flow, routine, params or {}, wait)
+
+    def _event(
+        self, name: str, flow: str | None, routine: str | None, params: dict[str, Any], wait: float | None
+    ) -> EventReply:
+        targets = self._targets(flow, routine)
+        routines = tuple(self.pipe.receivers_of(name, targets))
+        results = self.pipe.notify_event(name, targets, wait=wait, **params)
+        if results is None:
+            return EventReply(name, routines)
+        replies = {
+            receiver: HandlerReply(result.value)
+            if result.error is None
+            else HandlerReply(None, result.error.reason, result.error.traceback or None)
+            for receiver, result in results.items()
+        }
+        return EventReply(name, routines, replies, all(reply.error is None for reply in replies.values()))
+
+    def _targets(self, flow: str | None, routine: str | None) -> dict[str, list[str]] | None:
+        if routine is None:
+            return None if flow is None else {flow: []}
+        return {flow if flow is not None else self._flow_of(routine): [routine]}
+
+    def _flow_of(self, routine: str) -> str:
+        flows = self.pipe.flow_names
+        if routine not in flows:
+            raise UnknownRoutineError(routine, tuple(flows), f"pipe {self.pipe.name!r}")
+        return flows[routine]
+
+    # --- looking
+
+    @verb(Scope.READ)
+    def status(self) -> PipeStatus:
+        """A snapshot: routines, wires and flows with states, rates, latencies, drops and errors."""
+        return self.pipe.status()
+
+    @verb(Scope.READ)
+    def structure(self) -> Structure:
+        """What the pipe is made of: flows, routines with their events and parameters, wires."""
+        return structure_of(self.pipe)
+
+    @verb(Scope.READ)
+    def events(self, routine: RoutineName | None = None) -> dict[str, tuple[EventStructure, ...]]:
+        """The events that each routine handles, with their arguments."""
+        found = event_structures(self.pipe)
+        if routine is None:
+            return dict(found)
+        self._flow_of(routine)
+        return {routine: found[routine]}
+
+    @verb(Scope.READ)
+    def logs(
+        self,
+        after: Annotated[int, Field(ge=0, description="Only records with a higher number.")] = 0,
+        limit: Annotated[int, Field(ge=1, le=10_000, description="How many at most.")] = 200,
+        level: Level | None = None,
+        flow: FlowName | None = None,
+        routine: RoutineName | None = None,
+        text: Annotated[str | None, Field(max_length=200, description="A part of the message, any case.")] = None,
+    ) -> LogPage:
+        """Recent log records, the newest *limit* of those that fit, or the first ones after *after*."""
+        return self._logs.page(after, limit, level, flow, routine, text)
+
+    def follow_logs(
+        self,
+        after: int | None = None,
+        level: str | None = None,
+        flow: str | None = None,
+        routine: str | None = None,
+        text: str | None = None,
+        patience: float = 1.0,
+    ) -> Iterator[LogRecord | None]:
+        """Log records as they come, None after each *patience* seconds without one; ends when the service is closed.
+
+        Args:
+            after: begin behind this record's number; None: with what comes from now on.
+        """
+        return self._logs.follow(after, level, flow, routine, text, patience)
+
+    @property
+    def recent_logs(self) -> RecentLogs:
+        """The log's records, for faces that follow them in a way of their own."""
+        return self._logs
+
+    @verb(Scope.READ)
+    def version(self) -> Version:
+        """Which pipe this is, and which program it runs in."""
+        return Version(
+            pipert2=pipert2.__version__,
+            api=API_VERSION,
+            python=platform.python_version(),
+            pipe=self.pipe.name,
+            pid=os.getpid(),
+            host=socket.gethostname(),
+            started=self.started,
+        )
+
+    @verb(Scope.READ)
+    def health(self) -> Health:
+        """Whether all is well, and each problem in a sentence."""
+        status = self.pipe.status()
+        problems = [status.reason] if status.reason else []
+        problems += [
+            f"routine {one.name!r} failed: {one.last_error}" for one in status.routines if one.state == "failed"
+        ]
+        for flow in status.flows:
+            if flow.state == "failed":
+                problems.append(f"flow {flow.name!r} died too often ({flow.last_exit}) and was not restarted")
+            elif flow.state == "restarting":
+                problems.append(f"flow {flow.name!r} is being restarted ({flow.last_exit})")
+        problems = list(dict.fromkeys(problems))
+        up = status.state not in (PipeState.NEW, PipeState.ENDED) and all(
+            flow.state == "running" for flow in status.flows
+        )
+        return Health(not problems, up, status.state.value, tuple(problems))
+
+    # --- parameters
+
+    @verb(Scope.READ)
+    def parameters(self, routine: RoutineName | None = None) -> ParametersReply:
+        """The parameters of one or all routines: values, limits, history."""
+        if routine is not None:
+            self._flow_of(routine)
+            return ParametersReply({routine: self.pipe.parameters(routine)})
+        every = {name: self.pipe.parameters(name) for name in self.pipe.flow_names}
+        return ParametersReply({name: parameters for name, parameters in every.items() if parameters})
+
+    @verb(Scope.CONTROL)
+    def set_parameters(
+        self,
+        routine: RoutineName,
+        values: Annotated[dict[str, Any], Field(min_length=1, description="New values by parameter.")],
+        wait: Annotated[float, Field(ge=0, le=LONGEST_WAIT, description="Seconds for the message in hand.")] = 5.0,
+    ) -> ParametersReply:
+        """Set parameters of a routine, all of them between the same two messages, or none if one is wrong."""
+        self._flow_of(routine)
+        self.pipe.set_parameters(routine, values, wait=wait)
+        return ParametersReply({routine: self.pipe.parameters(routine)})
+
+    # --- wiring
+
+    @verb(Scope.CONTROL)
+    def link(
+        self,
+        source: RoutineName,
+        destination: RoutineName,
+        lossless: Annotated[bool | None, Field(description="The delivery rule; none: the pipe's own.")] = None,
+        capacity: Annotated[int | None, Field(ge=1, le=65536, description="Messages that may wait.")] = None,
+        transmitter: Annotated[
+            Literal["basic", "shared_memory"] | None, Field(description="How data is placed; none: the pipe's own.")
+        ] = None,
+    ) -> WireReply:
+        """Add a wire, also while the pipe runs. One that is there already stays as it is."""
+        made = {None: None, "basic": BasicTransmitter(), "shared_memory": SharedMemoryTransmitter()}[transmitter]
+        ends = self.pipe.routine(source), self.pipe.routine(destination)
+        if any((wire.source, wire.destination) == (source, destination) for wire in self.structure().wires):
+            return WireReply(source, destination, linked=True, changed=False)
+        self.pipe.link(Wire(ends[0], ends[1], made, lossless=lossless, capacity=capacity))
+        return WireReply(source, destination, linked=True, changed=True)
+
+    @verb(Scope.CONTROL)
+    def unlink(self, source: RoutineName, destination: RoutineName) -> WireReply:
+        """Take a wire away, also while the pipe runs. What waits on it is still delivered."""
+        self.pipe.unlink(source, destination)
+        return WireReply(source, destination, linked=False, changed=True)
+
+    # --- looking closer
+
+    @verb(Scope.CONTROL)
+    def log_level(self, routine: RoutineName, level: Level) -> LevelReply:
+        """Set from which level on a routine's log records are kept."""
+        self._flow_of(routine)
+        self.pipe.set_log_level(routine, level)
+        return LevelReply(routine, level)
+
+    @verb(Scope.CONTROL)
+    def preview(
+        self,
+        routine: RoutineName,
+        side: Side = "output",
+        on: Annotated[bool, Field(description="Begin or end.")] = True,
+        rate: Annotated[float, Field(gt=0, le=30, description="Frames per second at most.")] = 5.0,
+        size: Annotated[int, Field(ge=16, le=1920, description="Pixels of the longer side at most.")] = 480,
+    ) -> PreviewReply:
+        """Begin or end to keep small pictures of the frames that a routine gets or returns."""
+        self._flow_of(routine)
+        self.pipe.preview(routine, side, on=on, rate=rate, size=size)
+        return PreviewReply(routine, side, on)
+
+    @verb(Scope.READ)
+    def frame(self, routine: RoutineName, side: Side = "output") -> PreviewFrame:
+        """The newest picture of a routine's frames; its preview must be on."""
+        self._flow_of(routine)
+        found = self.pipe.preview_frame(routine, side)
+        if found is None:
+            raise ControlError("bad_state", f"there is no picture of the {side} of {routine!r}: is its preview on?")
+        return found
+
+
+VERBS = verbs_of(ControlService)
+"""All verbs, by name."""

@@ -1,0 +1,130 @@
+"""Verbs: the methods of the control service, with what the faces need to know about each."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
+from pydantic_core import to_jsonable_python
+
+from pipert2.control.problems import control_error
+from pipert2.errors import ControlError
+
+
+class Scope(str, Enum):
+    """What a caller must be allowed to do: look, or change something. ``CONTROL`` includes ``READ``."""
+
+    READ = "read"
+    CONTROL = "control"
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """A verb.
+
+    Attributes:
+        name: the service's method.
+        scope: what its caller must be allowed to do.
+        request: a model of its arguments.
+        reply: its reply's type.
+        help: the first line of its documentation.
+    """
+
+    name: str
+    scope: Scope
+    request: type[BaseModel]
+    reply: Any
+    help: str
+    _method: Callable[..., Any]
+
+    def call(self, service: Any, arguments: Mapping[str, Any]) -> Any:
+        """Check the arguments and do it.
+
+        Args:
+            service: the control service.
+            arguments: by name, of JSON's types; texts are read as numbers or true/false where these are meant.
+
+        Raises:
+            ControlError: whatever goes wrong.
+        """
+        checked = self.check(arguments)
+        try:
+            return self._method(service, **checked)
+        except Exception as error:
+            raise control_error(error) from error
+
+    def check(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments as the method takes them.
+
+        Raises:
+            ControlError: ``bad_argument``; *field* names the first one that is wrong, the message all of them.
+        """
+        try:
+            model = self.request.model_validate(dict(arguments))
+        except ValidationError as error:
+            raise bad_argument(error, self.name) from None
+        return {name: getattr(model, name) for name in type(model).model_fields}
+
+
+def bad_argument(error: ValidationError, what: str) -> ControlError:
+    """The error for arguments that do not fit: says of each what is wrong with it."""
+    wrong = [(".".join(str(part) for part in one["loc"]), one["msg"]) for one in error.errors(include_input=False)]
+    text = "; ".join(f"{field}: {message}" if field else message for field, message in wrong[:10])
+    return ControlError("bad_argument", f"{what}: {text}", field=wrong[0][0] or None)
+
+
+_Function = typing.TypeVar("_Function", bound=Callable[..., Any])
+
+
+def verb(scope: Scope) -> Callable[[_Function], _Function]:
+    """Mark a method of the service as a verb."""
+
+    def mark(function: _Function) -> _Function:
+        function.__verb_scope__ = scope  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
+def verbs_of(service: type) -> dict[str, Verb]:
+    """The verbs of a service's class, by name, in the order in which they stand there."""
+    return {
+        name: _make(name, function)
+        for name, function in vars(service).items()
+        if getattr(function, "__verb_scope__", None) is not None
+    }
+
+
+def _make(name: str, function: Callable[..., Any]) -> Verb:
+    hints = typing.get_type_hints(function, include_extras=True)
+    fields: dict[str, Any] = {}
+    for parameter in list(inspect.signature(function).parameters.values())[1:]:
+        default = ... if parameter.default is inspect.Parameter.empty else parameter.default
+        fields[parameter.name] = (hints[parameter.name], default)
+    title = "".join(part.capitalize() for part in name.split("_"))
+    request = create_model(f"{title}Request", __config__=ConfigDict(extra="forbid", regex_engine="python-re"), **fields)
+    help_text = (inspect.getdoc(function) or "").split("\n", 1)[0]
+    scope: Scope = function.__verb_scope__  # type: ignore[attr-defined]
+    return Verb(name, scope, request, hints["return"], help_text, function)
+
+
+def plain(value: Any) -> Any:
+    """A reply as JSON's types; what a user's handler returned and is none of them becomes its ``repr``."""
+    return to_jsonable_python(value, fallback=_fallback, inf_nan_mode="null", bytes_mode="base64")
+
+
+def _fallback(value: Any) -> Any:
+    item = getattr(value, "item", None)
+    if callable(item) and getattr(value, "ndim", None) == 0:  # a numpy scalar
+        return item()
+    return repr(value)[:10_000]
+
+
+def reply_schema(reply: Any) -> TypeAdapter[Any]:
+    """The type adapter of a reply's type."""
+    return TypeAdapter(reply)

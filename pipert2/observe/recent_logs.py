@@ -1,0 +1,202 @@
+"""The last log records of a pipe, kept for those who ask or follow."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from time import monotonic
+from typing import Any
+
+from pipert2.runtime.logs import FLOW_ATTRIBUTE, FORWARDED_ATTRIBUTE, ROUTINE_ATTRIBUTE
+
+MOST_RECORDS = 10_000
+_MOST_TEXT = 20_000
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {
+    "message",
+    "asctime",
+    FLOW_ATTRIBUTE,
+    ROUTINE_ATTRIBUTE,
+    FORWARDED_ATTRIBUTE,
+}
+_formatter = logging.Formatter()
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """A log record.
+
+    Attributes:
+        number: counts the records of this pipe from 1; pass it as ``after`` to get what follows.
+        time: seconds since the epoch.
+        level: such as ``"INFO"``. logger: the logger's name.
+        flow, routine: where it comes from; None: the main process, or code that is no routine's.
+        message: its text. traceback: of the exception it is about. extra: further fields that were given to it.
+    """
+
+    number: int
+    time: float
+    level: str
+    logger: str
+    flow: str | None
+    routine: str | None
+    message: str
+    traceback: str | None
+    extra: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class LogPage:
+    """Log records, oldest first.
+
+    Attributes:
+        records: the records.
+        last: the number of the newest record looked at: the ``after`` of the next page.
+        missed: records after ``after`` that were gone already when they were asked for.
+    """
+
+    records: tuple[LogRecord, ...]
+    last: int
+    missed: int
+
+
+class RecentLogs(logging.Handler):
+    """Keeps the newest 10,000 records. Closes twice without complaint.
+
+    Args:
+        logger: the pipe's logger; this is a handler of it until it is closed.
+        listeners: gets a function that is called with each record that a flow's process sends.
+    """
+
+    def __init__(self, logger: logging.Logger, listeners: list[Callable[[logging.LogRecord], None]]) -> None:
+        super().__init__()
+        self._logger = logger
+        self._listeners = listeners
+        self._records: deque[LogRecord] = deque(maxlen=MOST_RECORDS)
+        self._number = 0
+        self._closed = False
+        self.changed = threading.Condition()
+        logger.addHandler(self)
+        listeners.append(self._keep)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a record of this process; those of flows come through the listener."""
+        if not hasattr(record, FORWARDED_ATTRIBUTE):
+            self._keep(record)
+
+    def _keep(self, record: logging.LogRecord) -> None:
+        try:
+            message = record.getMessage()
+        except Exception as error:  # a format that does not fit its arguments
+            message = f"{record.msg} ({error})"
+        trace = record.exc_text
+        if trace is None and record.exc_info and record.exc_info[0] is not None:
+            trace = _formatter.formatException(record.exc_info)
+        extra = {name: value for name, value in vars(record).items() if name not in _STANDARD}
+        with self.changed:
+            self._number += 1
+            self._records.append(
+                LogRecord(
+                    number=self._number,
+                    time=record.created,
+                    level=record.levelname,
+                    logger=record.name,
+                    flow=getattr(record, FLOW_ATTRIBUTE, None),
+                    routine=getattr(record, ROUTINE_ATTRIBUTE, None),
+                    message=message[:_MOST_TEXT],
+                    traceback=trace[-_MOST_TEXT:] if trace else None,
+                    extra=extra,
+                )
+            )
+            self.changed.notify_all()
+
+    @property
+    def last(self) -> int:
+        """The number of the newest record."""
+        return self._number
+
+    def page(
+        self,
+        after: int = 0,
+        limit: int = 200,
+        level: str | None = None,
+        flow: str | None = None,
+        routine: str | None = None,
+        text: str | None = None,
+    ) -> LogPage:
+        """The first *limit* records behind number *after* that fit; with ``after=0`` the newest *limit* of them.
+
+        Args:
+            level: this level and above. flow, routine: those of these only. text: part of the message, any case.
+        """
+        with self.changed:
+            records, newest = tuple(self._records), self._number
+        first = records[0].number if records else newest + 1
+        missed = max(0, first - after - 1) if after else 0
+        fits = _filter(level, flow, routine, text)
+        if not after:
+            found = list(islice((record for record in reversed(records) if fits(record)), limit))[::-1]
+            return LogPage(tuple(found), newest, 0)
+        behind = (record for record in records[max(0, after + 1 - first) :] if fits(record))
+        found = list(islice(behind, limit))
+        return LogPage(tuple(found), found[-1].number if len(found) == limit else max(newest, after), missed)
+
+    def follow(
+        self,
+        after: int | None = None,
+        level: str | None = None,
+        flow: str | None = None,
+        routine: str | None = None,
+        text: str | None = None,
+        patience: float = 1.0,
+    ) -> Iterator[LogRecord | None]:
+        """Records as they come; None after each *patience* seconds without one. Ends when this is closed."""
+        fits = _filter(level, flow, routine, text)
+        seen = self._number if after is None else after
+        while not self._closed:
+            deadline = monotonic() + patience
+            with self.changed:
+                while self._number <= seen and not self._closed and (left := deadline - monotonic()) > 0:
+                    self.changed.wait(left)
+                first = self._records[0].number if self._records else 0
+                fresh = list(islice(self._records, max(0, seen + 1 - first), None)) if self._number > seen else []
+                seen = max(seen, self._number)
+            found = [record for record in fresh if fits(record)]
+            yield from found
+            if not found:
+                yield None
+
+    def close(self) -> None:
+        """Stop listening; who follows is let go."""
+        self._logger.removeHandler(self)
+        if self._keep in self._listeners:
+            self._listeners.remove(self._keep)
+        with self.changed:
+            self._closed = True
+            self.changed.notify_all()
+        super().close()
+
+
+def _filter(level: str | None, flow: str | None, routine: str | None, text: str | None) -> Callable[[LogRecord], bool]:
+    least = logging.getLevelName(level) if level is not None else 0
+    part = text.lower() if text else None
+
+    def fits(record: LogRecord) -> bool:
+        if flow is not None and record.flow != flow:
+            return False
+        if routine is not None and record.routine != routine:
+            return False
+        if least and _number(record.level) < least:
+            return False
+        return part is None or part in record.message.lower()
+
+    return fits
+
+
+def _number(level: str) -> int:
+    value: Any = logging.getLevelName(level)
+    return value if isinstance(value, int) else 0

@@ -1,0 +1,174 @@
+"""Previews: small pictures of the frames that a routine gets or returns, for people to look at."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image
+
+from pipert2.graph.data import FrameData
+
+Side = Literal["input", "output"]
+_Picture = np.ndarray[Any, np.dtype[Any]]
+
+_QUALITY = 75
+_FEWEST_PIXELS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewFrame:
+    """A picture of what a routine got or returned.
+
+    Attributes:
+        routine, side: which; *side* is ``"input"`` or ``"output"``.
+        number: counts the pictures of this preview from 1.
+        time: when the routine had the data (seconds since the epoch).
+        width, height: of the picture. original: the shape of the frame it was made of. dtype: of its elements.
+        jpeg: the picture.
+    """
+
+    routine: str
+    side: str
+    number: int
+    time: float
+    width: int
+    height: int
+    original: tuple[int, ...]
+    dtype: str
+    jpeg: bytes
+
+
+class Tap:
+    """Looks at the data that passes, keeps to a rate, and hands what it takes to an encoder."""
+
+    def __init__(self, encoder: Encoder, routine: str, side: Side, rate: float, size: int) -> None:
+        self._encoder = encoder
+        self._key = (routine, side)
+        self._period = 1.0 / rate
+        self._size = size
+        self._due = 0.0
+        self._number = 0
+
+    def see(self, data: Any) -> None:
+        """Take a picture, if it is time and the data has one. Never raises, never waits."""
+        now = time.monotonic()
+        if now < self._due:
+            return
+        self._due = now + self._period
+        try:
+            frame = frame_of(data)
+            if frame is None:
+                return
+            small = shrunk(frame, self._size)
+        except Exception:  # a get_frame() of the user's that fails must not harm the routine
+            return
+        self._number += 1
+        routine, side = self._key
+        height, width = small.shape[:2]
+        shape = tuple(int(length) for length in frame.shape)
+        blank = PreviewFrame(routine, side, self._number, time.time(), width, height, shape, str(frame.dtype), b"")
+        self._encoder.put(self._key, blank, small)
+
+
+class Encoder:
+    """Makes JPEG pictures in a thread of its own, the newest of each tap; it ends when nothing has come for long.
+
+    Args:
+        send: gets each finished picture.
+    """
+
+    def __init__(self, send: Callable[[PreviewFrame], None]) -> None:
+        self._send = send
+        self._waiting: dict[tuple[str, str], tuple[PreviewFrame, _Picture]] = {}
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def put(self, key: tuple[str, str], blank: PreviewFrame, picture: _Picture) -> None:
+        """Encode *picture* as soon as may be, in place of an older one of the same tap that still waits."""
+        with self._changed:
+            if self._closed:
+                return
+            self._waiting[key] = (blank, picture)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="pipert2-preview", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                if not self._waiting and not self._closed:
+                    self._changed.wait(2.0)
+                if not self._waiting or self._closed:
+                    self._thread = None
+                    return
+                key = next(iter(self._waiting))
+                blank, picture = self._waiting.pop(key)
+            self._send(dataclasses.replace(blank, jpeg=jpeg(picture)))
+
+    def close(self) -> None:
+        """End the thread. Closes twice without complaint."""
+        with self._changed:
+            self._closed = True
+            thread = self._thread
+            self._changed.notify()
+        if thread is not None:
+            thread.join(2.0)
+
+
+def frame_of(data: Any) -> _Picture | None:
+    """The frame in a message: that of :class:`FrameData`, the data itself, or the first image-shaped value in it."""
+    if isinstance(data, FrameData):
+        return np.asarray(data.get_frame())
+    if is_picture(data):
+        return data  # type: ignore[no-any-return]
+    values: Any = ()
+    if isinstance(data, Mapping):
+        values = data.values()
+    elif isinstance(data, tuple | list):
+        values = data[:8]
+    elif dataclasses.is_dataclass(data):
+        values = [getattr(data, field.name, None) for field in dataclasses.fields(data)]
+    return next((value for value in values if is_picture(value)), None)
+
+
+def is_picture(value: Any) -> bool:
+    """Whether *value* is shaped as an image: height x width, or that x 1, 3 or 4; of numbers."""
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in "biuf" or min(value.shape, default=0) < 1:
+        return False
+    flat = value.ndim == 2 or (value.ndim == 3 and value.shape[2] in (1, 3, 4))
+    return flat and min(value.shape[:2]) >= _FEWEST_PIXELS
+
+
+def shrunk(frame: _Picture, size: int) -> _Picture:
+    """A copy of *frame* with at most *size* pixels on its longer side, as 8-bit grey or RGB.
+
+    Every n-th pixel is taken: what matters in the routine's thread is that it takes microseconds. Numbers other than
+    8-bit are stretched from their least to their greatest.
+    """
+    step = max(1, -(-max(frame.shape[:2]) // size))
+    small = frame[::step, ::step]
+    if small.ndim == 3:
+        small = small[:, :, 0] if small.shape[2] == 1 else small[:, :, :3]
+    if small.dtype == np.uint8:
+        return np.array(small, order="C")
+    if small.dtype == bool:
+        return small.astype(np.uint8) * 255
+    values = np.nan_to_num(small.astype(np.float64), posinf=0.0, neginf=0.0)
+    low, high = float(values.min()), float(values.max())
+    return ((values - low) * (255.0 / (high - low) if high > low else 0.0)).astype(np.uint8)
+
+
+def jpeg(picture: _Picture) -> bytes:
+    """*picture*, 8-bit grey or RGB, as a JPEG file."""
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "JPEG", quality=_QUALITY)
+    return file.getvalue()
