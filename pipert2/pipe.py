@@ -304,6 +304,10 @@ class Pipe:
             if self._auto_pacing:
                 supervisor.on_tick(AutoPacing(lambda: supervisor.spec, supervisor.board).tick, INTERVAL)
             end_at_exit(supervisor)
+            for handler in self.logger.handlers:
+                watch = getattr(handler, "pipert2_watch", None)  # one that shows the pipe, not only its log
+                if watch is not None:
+                    watch(self)
 
     def _must_be_new(self, what: str) -> None:
         if self._last_status is not None:
