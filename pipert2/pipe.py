@@ -252,10 +252,10 @@ class Pipe:
             )
         self._forget([start], end)
         supervisor = self._supervisor
-        if supervisor is not None:
+        if supervisor is not None and self._rewiring is not None:
             spec = supervisor.spec.routine(start)
             assert spec is not None
-            supervisor.bus.call(UNLINK_EVENT_NAME, [spec], {"unlink_routine_name": end}, wait)
+            self._rewiring.unlink(spec.index, self._index(supervisor, end), wait)
 
     def _forget(self, sources: Sequence[str], destination: str | None) -> None:
         """Take wires out of the pipe's description."""
@@ -475,8 +475,6 @@ class Pipe:
         supervisor = self._running("preview")
         params = {"side": side, "on": on, "rate": float(rate), "size": int(size)}
         supervisor.tell(commands.PREVIEW, self._index(supervisor, routine_name), side, params)
-        if not on:
-            supervisor.previews.pop((routine_name, side), None)
 
     def preview_frame(self, routine_name: str, side: Side = "output") -> PreviewFrame | None:
         """The newest picture of a routine's frames; None if there is none, or its preview is not on."""

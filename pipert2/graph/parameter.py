@@ -8,6 +8,8 @@ from enum import Enum
 from inspect import isclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
+import numpy as np
+
 from pipert2.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -62,8 +64,13 @@ class Parameter(Generic[_T]):
         self.type: Any = type if type is not None else default.__class__
         if not isclass(self.type) or not issubclass(self.type, (*_PLAIN, Enum)):
             raise TypeError(f"Parameter(type=...): bool, int, float, str or an Enum class, not {self.type!r}")
-        if (minimum is not None or maximum is not None) and not self._is_number:
-            raise TypeError(f"Parameter(minimum=..., maximum=...): only numbers have limits, not {self.type.__name__}")
+        for what, limit in (("minimum", minimum), ("maximum", maximum)):
+            if limit is None:
+                continue
+            if not self._is_number:
+                raise TypeError(f"Parameter({what}=...): only numbers have limits, not {self.type.__name__}")
+            if isinstance(limit, bool) or not isinstance(limit, int | float) or not abs(limit) < math.inf:
+                raise TypeError(f"Parameter({what}=...) is a finite number, not {limit!r}")
         if minimum is not None and maximum is not None and minimum > maximum:
             raise ValueError(f"Parameter(minimum={minimum!r}, maximum={maximum!r}): there is no value in between")
         self.minimum = minimum
@@ -121,28 +128,38 @@ class Parameter(Generic[_T]):
             names = ", ".join(repr(plain_value(choice)) for choice in self.choices)
             raise ParameterError(routine, self.name, value, f"takes one of {names}")
         if self.minimum is not None and checked < self.minimum:
-            raise ParameterError(routine, self.name, value, f"is at least {self.minimum:g}{self._unit()}")
+            raise ParameterError(routine, self.name, value, f"is at least {self.minimum}{self._unit()}")
         if self.maximum is not None and checked > self.maximum:
-            raise ParameterError(routine, self.name, value, f"is at most {self.maximum:g}{self._unit()}")
+            raise ParameterError(routine, self.name, value, f"is at most {self.maximum}{self._unit()}")
         return checked  # type: ignore[no-any-return]
 
     def _converted(self, value: Any) -> Any:
         """*value* as this parameter's type; None if it is none of it."""
+        if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
+            value = value.item()
         if issubclass(self.type, Enum):
-            for member in self.type:
-                if value is member or value == member.name or (value == member.value and value is not None):
-                    return member
-            return None
-        if isinstance(value, bool):
-            return value if self.type is bool else None
-        if self.type is float and isinstance(value, int | float) and math.isfinite(value):
-            return float(value)
+            return self._member(value)
+        if self.type is bool or isinstance(value, bool):
+            return value if self.type is bool and isinstance(value, bool) else None
+        if self.type is float:
+            try:
+                return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+            except OverflowError:
+                return None
         if self.type is int and isinstance(value, float) and value.is_integer():
             return int(value)
-        item = getattr(value, "item", None)  # a numpy scalar
-        if callable(item) and getattr(value, "ndim", None) == 0:
-            return self._converted(item())
-        return value if isinstance(value, self.type) and value == value else None
+        return value if isinstance(value, self.type) else None
+
+    def _member(self, value: Any) -> Any:
+        """The member that *value* is, or is the value of, or else the name of."""
+        if isinstance(value, self.type):
+            return value
+        if not isinstance(value, _PLAIN):
+            return None
+        for member in self.type:
+            if type(member.value) is type(value) and member.value == value:
+                return member
+        return self.type.__members__.get(value) if isinstance(value, str) else None
 
     def _kind(self) -> str:
         if self.choices is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pipert2.graph.handlers import BUILT_IN_EVENTS, event_handlers
@@ -179,13 +179,17 @@ def make_spec(
     return PipeSpec(name, members, routines, tuple(edges), network.timeout)
 
 
-def with_edges(spec: PipeSpec, edges: Sequence[EdgeSpec]) -> PipeSpec:
-    """The pipe with further edges, numbered after those it has; one that leads back to its own source is feedback."""
+def with_edges(spec: PipeSpec, edges: Sequence[EdgeSpec], gone: Collection[int] = ()) -> PipeSpec:
+    """The pipe with further edges, numbered after those it has; one that leads back to its own source is feedback.
+
+    Args:
+        gone: numbers of edges that were taken away, which lead nowhere.
+    """
     for edge in edges:
         behind, todo = {edge.destination}, [edge.destination]
         while todo:
             for after in spec.outputs(todo.pop()):
-                if after.destination not in behind:
+                if after.destination not in behind and after.index not in gone:
                     behind.add(after.destination)
                     todo.append(after.destination)
         numbered = replace(edge, index=len(spec.edges), feedback=edge.source in behind)

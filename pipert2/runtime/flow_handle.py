@@ -176,4 +176,5 @@ class InlineFlow:
     def close(self) -> None:
         if self._host is not None:
             self._host.handle(Exit(0.0))
+            self._host.close()
         self._host = None

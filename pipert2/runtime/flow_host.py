@@ -188,8 +188,11 @@ class FlowHost:
         deadline = monotonic() + timeout
         for loop in self.loops.values():
             loop.thread.join(max(0.0, deadline - monotonic()))
-        self._encoder.close()
         return not any(loop.thread.is_alive() for loop in self.loops.values())
+
+    def close(self) -> None:
+        """Let go of what is left when the routines have ended."""
+        self._encoder.close()
 
     # --- what the loops call
 

@@ -57,7 +57,9 @@ def flow_main(parcel: Parcel, connection: Connection, orphanage: Connection | No
     outbox.put(Ready())
     told: SimpleQueue[float] = SimpleQueue()
     threading.Thread(target=_listen, args=(host, connection, told), name="pipert2-listener", daemon=True).start()
-    if not host.ended(told.get()):
+    done = host.ended(told.get())
+    host.close()
+    if not done:
         _flush()
         outbox.close(0.5)
         os._exit(1)

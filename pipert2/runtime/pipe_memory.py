@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Sequence
 
-from pipert2.errors import SharedMemoryFullError
+from pipert2.errors import PipeStateError, SharedMemoryFullError
 from pipert2.graph.spec import EdgeSpec, PipeSpec
 from pipert2.transport import board as b
 from pipert2.transport.board import NEVER, SPARE_EDGES, Board, RoutineState
@@ -40,6 +40,7 @@ class PipeMemory:
         self._segments: dict[int, Segment] = {}
         self._rings: dict[int, Block] = {}
         self._next_segment = 0
+        self._closed = False
         self.run: Run | None = None
         if inline:
             self.arena: SharedArena | PrivateArena = PrivateArena()
@@ -77,11 +78,29 @@ class PipeMemory:
         Raises:
             SharedMemoryFullError: there is no room; the pipe is as it was.
         """
-        for edge in spec.edges[len(self._spec.edges) :]:
-            self._make_edge(edge)
-            row = self.board.edge(edge.index)
-            self.board.words[row + b.CLOSED] = self.board.words[row + b.ENDED] = 1
-        self._spec = spec
+        fresh = spec.edges[len(self._spec.edges) :]
+        with self._lock:
+            if self._closed:
+                raise PipeStateError(f"pipe {spec.name!r} has ended")
+            try:
+                for edge in fresh:
+                    self._make_edge(edge)
+                    row = self.board.edge(edge.index)
+                    self.board.words[row + b.CLOSED] = self.board.words[row + b.ENDED] = 1
+            except BaseException:
+                for edge in fresh:
+                    if self._rings.pop(edge.index, None) is not None:
+                        self.arena.discard(ring_key(edge.index))
+                raise
+            self._spec = spec
+
+    def shut(self, numbers: Collection[int]) -> None:
+        """Close edges whose source has no process that could."""
+        words = self.board.words
+        for number in numbers:
+            row = self.board.edge(number)
+            words[row + b.CLOSED] = 1
+            words[row + b.ENDED] = words[row + b.W] + 1
 
     def make_segment(self, owner: int, slot_size: int, slots: int) -> int:
         """A new segment for a routine's pool, with fewer slots where memory is short; its number.
@@ -90,6 +109,8 @@ class PipeMemory:
             SharedMemoryFullError: there is not even room for one slot.
         """
         with self._lock:
+            if self._closed:
+                raise SharedMemoryFullError(slot_size * slots, 0, "the pipe, which has ended")
             number = self._next_segment
             self._next_segment += 1
         for count in dict.fromkeys((slots, 1)):
@@ -171,8 +192,10 @@ class PipeMemory:
 
     def close(self) -> None:
         """Unlink everything."""
-        self._segments.clear()
-        self._rings.clear()
-        self.arena.close()
+        with self._lock:
+            self._closed = True
+            self._segments.clear()
+            self._rings.clear()
+            self.arena.close()
         if self.run is not None:
             self.run.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -14,6 +15,8 @@ import numpy as np
 from PIL import Image
 
 from pipert2.graph.data import FrameData
+
+logger = logging.getLogger(__name__)
 
 Side = Literal["input", "output"]
 _Picture = np.ndarray[Any, np.dtype[Any]]
@@ -67,7 +70,7 @@ class Tap:
             if frame is None:
                 return
             small = shrunk(frame, self._size)
-        except Exception:  # a get_frame() of the user's that fails must not harm the routine
+        except BaseException:  # a get_frame() of the user's that fails must not harm the routine
             return
         self._number += 1
         routine, side = self._key
@@ -112,7 +115,12 @@ class Encoder:
                     return
                 key = next(iter(self._waiting))
                 blank, picture = self._waiting.pop(key)
-            self._send(dataclasses.replace(blank, jpeg=jpeg(picture)))
+            try:
+                encoded = jpeg(picture)
+            except Exception:  # a shape that JPEG does not have
+                logger.debug("a preview of %s cannot be encoded", blank.routine, exc_info=True)
+                continue
+            self._send(dataclasses.replace(blank, jpeg=encoded))
 
     def close(self) -> None:
         """End the thread. Closes twice without complaint."""
@@ -127,7 +135,8 @@ class Encoder:
 def frame_of(data: Any) -> _Picture | None:
     """The frame in a message: that of :class:`FrameData`, the data itself, or the first image-shaped value in it."""
     if isinstance(data, FrameData):
-        return np.asarray(data.get_frame())
+        frame = np.asarray(data.get_frame())
+        return frame if is_picture(frame) else None
     if is_picture(data):
         return data  # type: ignore[no-any-return]
     values: Any = ()
@@ -162,9 +171,12 @@ def shrunk(frame: _Picture, size: int) -> _Picture:
         return np.array(small, order="C")
     if small.dtype == bool:
         return small.astype(np.uint8) * 255
-    values = np.nan_to_num(small.astype(np.float64), posinf=0.0, neginf=0.0)
-    low, high = float(values.min()), float(values.max())
-    return ((values - low) * (255.0 / (high - low) if high > low else 0.0)).astype(np.uint8)
+    with np.errstate(all="ignore"):
+        values = (
+            np.nan_to_num(small.astype(np.float64), posinf=0.0, neginf=0.0) / 2.0
+        )  # so that no difference overflows
+        low, high = float(values.min()), float(values.max())
+        return ((values - low) / (high - low) * 255.0 if high > low else values * 0.0).astype(np.uint8)
 
 
 def jpeg(picture: _Picture) -> bytes:

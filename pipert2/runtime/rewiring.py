@@ -1,8 +1,11 @@
-"""Further wires for a running pipe, in two steps: everybody learns of them, then the sources open them.
+"""Wires that come and go while the pipe runs.
 
 Data that a routine made may travel on a wire far behind it, when those in between pass it on. Before the first of it
 does, the pool that the data lies in must watch the new wire, or it would use a slot again that somebody still reads.
-So no source opens a wire before all flows have said that they know it.
+So a wire comes in two steps: all flows learn of it and say so, and only then does its source open it.
+
+Whether a wire is open is told by the word ``CLOSED`` of its edge, which a new process of the source goes by. While the
+source has no process, or has not yet handled what it was sent, ``Supervisor.shut`` tells which edges are to be closed.
 """
 
 from __future__ import annotations
@@ -11,16 +14,17 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pipert2.errors import PipeStateError
+from pipert2.errors import EventTimeoutError, PipeBuildError, PipeStateError, UnsendableDataError
 from pipert2.graph.spec import EdgeSpec, with_edges
 from pipert2.runtime import commands
 from pipert2.runtime.supervisor import Supervisor
 from pipert2.transport import board as b
 from pipert2.transport.board import RoutineState
+from pipert2.transport.codec import dumps_plain
 
 
 class Rewiring:
-    """Adds wires to one running pipe, one request at a time."""
+    """Adds wires to one running pipe and takes them away, one request at a time."""
 
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
@@ -30,39 +34,95 @@ class Rewiring:
         """Add edges; their numbers are given here. When this returns, their sources send on them.
 
         Args:
+            edges: what to add.
             wait: seconds that routines may take to end the message in hand.
 
         Raises:
             PipeStateError: there is no room on the board, or a routine did not answer; no edge was opened then.
+            PipeBuildError: a data transmitter does not work.
             SharedMemoryFullError: there is no memory for their rings.
         """
+        for edge in edges:
+            self._try_transmitter(edge)
         with self._lock:
             numbers = self._make(edges)
             self._let_all_learn(wait)
-            self._open(numbers, wait)
+            opened: list[int] = []
+            try:
+                for number in numbers:
+                    opened.append(number)
+                    self._open(number, wait)
+            except PipeStateError:
+                self._shut(opened)
+                raise
+            for number in numbers:
+                self._supervisor.go_on([self._supervisor.spec.edges[number].destination])
+
+    def unlink(self, source: int, destination: int, wait: float) -> None:
+        """Close the edges from one routine to another; returns when nothing more is sent on them, or *wait* is over."""
+        supervisor = self._supervisor
+        words, board = supervisor.board.words, supervisor.board
+        with self._lock:
+            numbers = [
+                edge.index
+                for edge in supervisor.spec.outputs(source)
+                if edge.destination == destination and not words[board.edge(edge.index) + b.CLOSED]
+            ]
+            spec = supervisor.spec.routines[source]
+            supervisor.shut.update(numbers)
+            results = supervisor.bus.call(commands.SHUT, [spec], {"edges": numbers}, wait)
+            if results[spec.name].error is not None and supervisor.flows[spec.flow].ended:
+                supervisor.memory.shut(numbers)
+
+    @staticmethod
+    def _try_transmitter(edge: EdgeSpec) -> None:
+        """What would keep each later process of the two flows from coming up is found here."""
+        try:
+            dumps_plain(edge.transmitter)
+            edge.transmitter.transmit()
+            edge.transmitter.receive()
+        except UnsendableDataError as error:
+            raise PipeBuildError(
+                [f"the data transmitter {edge.transmitter!r} of the new wire: {error.reason}"]
+            ) from error
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise PipeBuildError([f"the data transmitter {edge.transmitter!r} of the new wire: {reason}"]) from error
 
     def _make(self, edges: Sequence[EdgeSpec]) -> list[int]:
         """Make what the edges need, or find those that were taken away and come back; their numbers."""
         supervisor = self._supervisor
-        twins = [self._shut_twin(edge) for edge in edges]
-        fresh = [edge for edge, twin in zip(edges, twins, strict=True) if twin is None]
+        gone = self._gone()
+        numbers: list[int | None] = []
+        fresh: list[EdgeSpec] = []
+        spec = supervisor.spec
+        for edge in edges:
+            described = with_edges(spec, [edge], gone)
+            twin = self._shut_twin(described.edges[-1], gone)
+            numbers.append(twin)
+            if twin is None:
+                fresh.append(edge)
+                spec = described
         if len(fresh) > supervisor.memory.spare_edges:
             raise PipeStateError(
-                f"pipe {supervisor.spec.name!r} has got {b.SPARE_EDGES} further wires since it was built, there is no "
-                "room for more: build it anew with the wires it needs"
+                f"pipe {spec.name!r} has got {b.SPARE_EDGES} further wires since it was built, there is no room for "
+                "more: build it anew with the wires it needs"
             )
         first = len(supervisor.spec.edges)
-        spec = with_edges(supervisor.spec, fresh)
         supervisor.memory.add_edges(spec)
         supervisor.spec = spec  # a flow that is started from now on knows them
-        numbers = iter(range(first, len(spec.edges)))
-        return [twin if twin is not None else next(numbers) for twin in twins]
+        new = iter(range(first, len(spec.edges)))
+        return [number if number is not None else next(new) for number in numbers]
 
-    def _shut_twin(self, edge: EdgeSpec) -> int | None:
+    def _gone(self) -> set[int]:
         words, board = self._supervisor.board.words, self._supervisor.board
+        edges = self._supervisor.spec.edges
+        return {edge.index for edge in edges if words[board.edge(edge.index) + b.CLOSED]} | self._supervisor.shut
+
+    def _shut_twin(self, edge: EdgeSpec, gone: set[int]) -> int | None:
         for known in self._supervisor.spec.edges:
-            same = replace(known, index=edge.index, feedback=edge.feedback) == edge
-            if same and repr(known.transmitter) == repr(edge.transmitter) and words[board.edge(known.index) + b.CLOSED]:
+            same = replace(known, index=edge.index) == edge and repr(known.transmitter) == repr(edge.transmitter)
+            if same and known.index in gone:
                 return known.index
         return None
 
@@ -70,31 +130,53 @@ class Rewiring:
         supervisor = self._supervisor
         routines = supervisor.spec.routines
         results = supervisor.bus.call(commands.LEARN, routines, {"spec": supervisor.spec}, wait)
-        late = [
-            spec.name
-            for spec in routines
-            if results[spec.name].error is not None
-            and supervisor.state(spec.index) is not RoutineState.KILLED
-            and not supervisor.flows[spec.flow].ended
-        ]
-        if late:
-            names = ", ".join(repr(name) for name in late)
-            raise PipeStateError(f"no wire was added: {names} did not end the message in hand within {wait:g} s")
+        for spec in routines:
+            error = results[spec.name].error
+            if error is None or self._is_gone(spec.index):
+                continue
+            if isinstance(error, EventTimeoutError):
+                reason = f"did not end the message in hand within {wait:g} s"
+            elif self._has_died(spec.index):
+                continue  # its next process begins with the new description
+            else:
+                reason = error.reason
+            raise PipeStateError(f"no wire was added: {spec.name!r} {reason}")
 
-    def _open(self, numbers: Sequence[int], wait: float) -> None:
+    def _open(self, number: int, wait: float) -> None:
         supervisor = self._supervisor
-        words, board = supervisor.board.words, supervisor.board
-        for number in numbers:
-            # The sender's word, but an edge that is shut has none. If its flow dies now, the next process sees this.
-            words[board.edge(number) + b.CLOSED] = 0
-            edge = supervisor.spec.edges[number]
-            supervisor.ask(commands.OPEN, edge.source, {"edge": number}, wait)
-            supervisor.go_on(self._behind(edge))
+        words, row = supervisor.board.words, supervisor.board.edge(number)
+        source = supervisor.spec.routines[supervisor.spec.edges[number].source]
+        supervisor.shut.discard(number)
+        # The sender's word, but an edge that is shut has none. If its flow dies now, the next process sees this.
+        words[row + b.CLOSED] = 0
+        error = supervisor.bus.call(commands.OPEN, [source], {"edge": number}, wait)[source.name].error
+        if error is None:
+            return
+        if isinstance(error, EventTimeoutError):
+            raise PipeStateError(
+                f"no wire was added: {source.name!r} did not end the message in hand within {wait:g} s"
+            )
+        if self._is_gone(source.index):
+            raise PipeStateError(f"no wire was added: {source.name!r} was killed")
+        if not self._has_died(source.index):
+            raise PipeStateError(f"no wire was added: {source.name!r}: {error.reason}")
 
-    def _behind(self, edge: EdgeSpec) -> list[int]:
-        found = [edge.destination]
-        for index in found:
-            found += [
-                after.destination for after in self._supervisor.spec.outputs(index) if after.destination not in found
-            ]
-        return found
+    def _shut(self, numbers: Sequence[int]) -> None:
+        """Take back what was opened; a source that has not answered yet finds this behind what it was sent before."""
+        supervisor = self._supervisor
+        supervisor.shut.update(numbers)
+        for number in numbers:
+            source = supervisor.spec.routines[supervisor.spec.edges[number].source]
+            if supervisor.flows[source.flow].ended:
+                supervisor.memory.shut([number])
+            else:
+                supervisor.bus.send(commands.SHUT, [source], {"edges": [number]})
+
+    def _is_gone(self, routine: int) -> bool:
+        supervisor = self._supervisor
+        ended = supervisor.flows[supervisor.spec.routines[routine].flow].ended
+        return ended or supervisor.state(routine) is RoutineState.KILLED
+
+    def _has_died(self, routine: int) -> bool:
+        flow = self._supervisor.flows[self._supervisor.spec.routines[routine].flow]
+        return not flow.ready or flow.restarts > 0

@@ -130,6 +130,7 @@ class RoutineLoop:
             commands.PREVIEW: self._preview,
             commands.LEARN: self._learn,
             commands.OPEN: self._open,
+            commands.SHUT: self._shut,
         }
         self._receivers: list[RingReceiver | LocalEdge] = []
         self._outlet: Outlet | None = None
@@ -190,6 +191,13 @@ class RoutineLoop:
         return any(command.name in _LEADING_TO_AN_END for command in tuple(self._inbox))
 
     def parameter_set(self, name: str, value: Any) -> bool:
+        running = self._words[self._row + b.STATE] == RoutineState.RUNNING
+        if running and threading.current_thread() is not self.thread:
+            # Between two messages, as from anywhere else; but the routine may be waiting for this very thread.
+            done = threading.Event()
+            self.post(Command(0, commands.PARAMETERS, {"values": {name: plain_value(value)}, "done": done}))
+            done.wait(_LONGEST_PAUSE)
+            return False
         self._host.parameter_set(self.spec.index, name, plain_value(value))
         return True
 
@@ -341,7 +349,7 @@ class RoutineLoop:
                     if self._wanted is not None:
                         return self._wanted
                     send = self._send() or self._outlet.send
-                if (self._const_period or words[pace]) and not self._await_tick():
+                if (self._const_period or words[pace]) and not (self._await_tick() and not self._due):
                     continue
                 began = words[busy] = monotonic_ns()
                 try:
@@ -388,7 +396,9 @@ class RoutineLoop:
     def _consume(self) -> _End:
         words, busy, sent = self._words, self._row + b.BUSY_SINCE, self._row + b.SENT
         inbox, sampler = self._inbox, self._sampler
+        assert self._outlet is not None
         send, logic, take = self._send(), self._logic(), self._taker()
+        counted = 1 if self._outlet.senders else 0  # a preview alone is no wire
         while True:
             if inbox or self._due:
                 self._due = False
@@ -396,7 +406,8 @@ class RoutineLoop:
                 if self._wanted is not None:
                     return self._wanted
                 send, logic, take = self._send(), self._logic(), self._taker()
-            if self._const_period and self._has_data() and not self._await_tick():
+                counted = 1 if self._outlet.senders else 0
+            if self._const_period and self._has_data() and not (self._await_tick() and not self._due):
                 continue
             try:
                 message: Message | None = take()
@@ -429,7 +440,7 @@ class RoutineLoop:
             if data is None:
                 continue
             if send is not None:
-                words[sent] += 1
+                words[sent] += counted
                 try:
                     send(data, origin, born, attempt)
                 except Interrupted:
@@ -571,6 +582,8 @@ class RoutineLoop:
         values = {name: self._parameters[name].check(self.spec.name, value) for name, value in params["values"].items()}
         for name, value in values.items():
             setattr(self.routine, name, value)
+        if "done" in params:
+            params["done"].set()
 
     def _set_log_level(self, params: dict[str, Any]) -> None:
         self.logger.setLevel(params["level"])
@@ -591,8 +604,13 @@ class RoutineLoop:
         fresh = [edge for edge in pipe.inputs(self.spec.index) if edge.index not in known]
         self._receivers += [self._host.receiver(edge) for edge in fresh]
 
+    def _shut(self, params: dict[str, Any]) -> None:
+        assert self._outlet is not None
+        self._outlet.shut(params["edges"])
+
     def _open(self, params: dict[str, Any]) -> None:
         assert self._outlet is not None
+        self._words[self._board.edge(params["edge"]) + b.CLOSED] = 0
         sender = self._host.sender(self._pipe.edges[params["edge"]], self)
         if isinstance(sender, LocalEdge):
             sender.open()

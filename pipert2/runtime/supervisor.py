@@ -111,6 +111,7 @@ class Supervisor:
         self._wanted: set[int] = set()
         self._killed: set[int] = set()
         self._log_listeners = log_listeners
+        self.shut: set[int] = set()  # edges that were taken away, whether their source knows it yet or not
         self.previews: dict[tuple[str, str], PreviewFrame] = {}
         self._parameters = [LiveParameters(routine) for routine in self._routines]
         self._standing: dict[tuple[int, str, str], dict[str, Any]] = {}
@@ -310,6 +311,7 @@ class Supervisor:
                 self.memory.revive(flow.routines)
                 for index in flow.routines:
                     self._set_state(index, RoutineState.IDLE)
+                self.go_on(flow.routines)
             if flow.handle is None:
                 flow.deaths.clear()
                 flow.restart_at = monotonic()
@@ -339,6 +341,8 @@ class Supervisor:
         """Send a command of our own to one routine now, and to each later process that it runs in."""
         with self._lock:
             self._standing[(routine, name, key)] = params
+            if name == commands.PREVIEW and not params["on"]:
+                self.previews.pop((self.spec.routines[routine].name, key), None)
         self.bus.send(name, [self.spec.routines[routine]], params)
 
     def _tell_standing(self, flow: FlowRecord) -> None:
@@ -350,8 +354,9 @@ class Supervisor:
     def _keep_preview(self, frame: PreviewFrame) -> None:
         spec = self.spec.routine(frame.routine)
         key = (spec.index if spec is not None else -1, commands.PREVIEW, frame.side)
-        if self._standing.get(key, {}).get("on"):
-            self.previews[(frame.routine, frame.side)] = frame
+        with self._lock:
+            if self._standing.get(key, {}).get("on"):
+                self.previews[(frame.routine, frame.side)] = frame
 
     # --- events
 
@@ -563,21 +568,23 @@ class Supervisor:
         self._notify()
 
     def go_on(self, routines: Iterable[int]) -> None:
-        """Start those of *routines* again that finished although an input of theirs has got new life."""
+        """Start those of *routines*, and of all behind them, that finished although an input of theirs lives again."""
         words, board = self.board.words, self.board
         with self._lock:
-            for index in routines:
+            todo = list(routines)
+            for index in todo:
+                behind = [edge for edge in self.spec.outputs(index) if not words[board.edge(edge.index) + b.CLOSED]]
+                todo += [edge.destination for edge in behind if edge.destination not in todo]
                 if index not in self._wanted or self._states[index] is not RoutineState.IDLE:
                     continue
-                open_inputs = [
-                    edge
-                    for edge in self.spec.inputs(index)
-                    if not edge.feedback
+                alive = any(
+                    not edge.feedback
                     and edge.source in self._wanted
                     and not words[board.edge(edge.index) + b.ENDED]
                     and not words[board.edge(edge.index) + b.CLOSED]
-                ]
-                if words[board.routine(index) + b.FINISHED] and open_inputs:
+                    for edge in self.spec.inputs(index)
+                )
+                if words[board.routine(index) + b.FINISHED] and alive:
                     self.bus.send(START_EVENT_NAME, [self.spec.routines[index]], {})
 
     def _log(self, message: m.LogRecords) -> None:
@@ -605,7 +612,8 @@ class Supervisor:
         flow.exiting = True
         flow.restart_at = None
         if flow.handle is None:
-            flow.ended = True
+            flow.last_exit = flow.last_exit or "it had no process"
+            self._on_ended(flow)
             self._notify()
             return
         self._set_ladder(flow)
@@ -632,6 +640,7 @@ class Supervisor:
             was_ready, flow.ready = flow.ready, False
             flow.terminate_at = flow.kill_at = None
             self.memory.recover(flow.routines)
+            self.memory.shut([number for number in self.shut if self.spec.edges[number].source in flow.routines])
             again, flow.again = flow.again and not flow.exiting, False
             if again:
                 self._on_left(flow)

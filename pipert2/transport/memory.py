@@ -88,6 +88,8 @@ class Arena(Protocol):
 
     def open(self, key: str) -> Block: ...
 
+    def discard(self, key: str) -> None: ...
+
     def bell(self, key: str, *, create: bool = False) -> Bell: ...
 
     def free_bytes(self) -> int: ...
@@ -143,11 +145,17 @@ class PrivateArena:
         self._bells: dict[str, ThreadBell] = {}
 
     def create(self, key: str, size: int) -> Block:
-        block = self._blocks[key] = Block(key, bytearray(size), size)
+        try:
+            block = self._blocks[key] = Block(key, bytearray(size), size)
+        except MemoryError as error:
+            raise SharedMemoryFullError(size, 0, "this process's memory") from error
         return block
 
     def open(self, key: str) -> Block:
         return self._blocks[key]
+
+    def discard(self, key: str) -> None:
+        self._blocks.pop(key, None)
 
     def bell(self, key: str, *, create: bool = False) -> Bell:
         if create:
@@ -228,6 +236,13 @@ class SharedArena:
         except OSError:  # pragma: no cover - macOS has no such file system
             return 1 << 62
         return stat.f_bavail * stat.f_frsize
+
+    def discard(self, key: str) -> None:
+        """Unlink one block that this arena created."""
+        for block in [block for block in self._created if block.key == key]:
+            self._created.remove(block)
+            block.close()
+            unlink_memory(self.name(key))
 
     def close(self) -> None:
         """Unlink everything this arena created."""

@@ -298,7 +298,11 @@ class Outlet:
 
     def unlink(self, destination: int) -> bool:
         """Close the edges to a routine and send to it no more; False if there are none."""
-        gone = [sender for sender in self.senders if sender.spec.destination == destination]
+        return self.shut([sender.spec.index for sender in self.senders if sender.spec.destination == destination])
+
+    def shut(self, numbers: Collection[int]) -> bool:
+        """Close these edges and send on them no more; False if none of them was open."""
+        gone = [sender for sender in self.senders if sender.spec.index in numbers]
         for sender in gone:
             sender.close()
         self._arrange([sender for sender in self.senders if sender not in gone])
