@@ -14,7 +14,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from pipert2.errors import PipeBuildError, PipeStateError, UnknownFlowError, UnknownRoutineError
+from pipert2.errors import PipeBuildError, PipeStateError, UnknownFlowError, UnknownRoutineError, UnknownWireError
 from pipert2.events.bus import EventResult
 from pipert2.events.target import Targets, resolve
 from pipert2.graph.handlers import (
@@ -122,6 +122,7 @@ class Pipe:
         self._last_status: PipeStatus | None = None
         self.log_listeners: list[Callable[[logging.LogRecord], None]] = []
         self._structure_version = 0
+        self._levels_set: set[logging.Logger] = set()
         self._last_histograms: dict[str, tuple[Histogram, Histogram]] = {}
         self._rewiring: Rewiring | None = None
         self._wiring = threading.RLock()
@@ -238,7 +239,7 @@ class Pipe:
             wait: seconds that the source may take to end the message in hand; the wire is taken away in any case.
 
         Raises:
-            UnknownRoutineError: there is no such routine, or no wire between the two.
+            UnknownRoutineError, UnknownWireError: there is no such routine, or no wire between the two.
         """
         start, end = (item.name if isinstance(item, Routine) else item for item in (source, destination))
         known = [routine.name for members in self._flows.values() for routine in members]
@@ -247,9 +248,7 @@ class Pipe:
                 raise UnknownRoutineError(name, known, f"pipe {self.name!r}")
         pairs = [(wire.source.name, to.name) for wire in self._wires for to in wire.destinations]
         if (start, end) not in pairs:
-            raise UnknownRoutineError(
-                end, [to for frm, to in pairs if frm == start], f"routine {start!r}, as a destination,"
-            )
+            raise UnknownWireError(f"{start} -> {end}", [f"{a} -> {b}" for a, b in pairs], f"pipe {self.name!r}")
         self._forget([start], end)
         supervisor = self._supervisor
         if supervisor is not None and self._rewiring is not None:
@@ -446,6 +445,7 @@ class Pipe:
         logger = self._logger_of(routine_name)
         supervisor = self._running("set_log_level")
         logger.setLevel(level)
+        self._levels_set.add(logger)
         supervisor.tell(commands.LOG_LEVEL, self._index(supervisor, routine_name), "", {"level": logger.level})
 
     def _logger_of(self, routine_name: str) -> logging.Logger:
@@ -593,6 +593,8 @@ class Pipe:
                 self._last_histograms = self.histograms()
                 self._supervisor = self._monitor = self._rewiring = None
         supervisor.close()
+        for logger in self._levels_set:  # a later pipe of this name begins as the first one did
+            logger.setLevel(logging.NOTSET)
         ended(supervisor)
 
     def __enter__(self) -> Pipe:

@@ -64,7 +64,7 @@ class ControlService:
     def __init__(self, pipe: Pipe) -> None:
         self.pipe = pipe
         self.started = time.time()
-        self._logs = RecentLogs(pipe.logger, pipe.log_listeners)
+        self._logs = RecentLogs(pipe.logger, pipe.log_listeners, lambda: pipe.flow_names)
 
     def close(self) -> None:
         """Stop listening to the pipe's log."""
@@ -127,6 +127,8 @@ class ControlService:
         self, name: str, flow: str | None, routine: str | None, params: dict[str, Any], wait: float | None
     ) -> EventReply:
         targets = self._targets(flow, routine)
+        if name in (STOP_EVENT_NAME, KILL_EVENT_NAME) and self.pipe.status().state is PipeState.NEW:
+            return EventReply(name, ())  # nothing runs, and it need not be built to be ended
         routines = tuple(self.pipe.receivers_of(name, targets))
         results = self.pipe.notify_event(name, targets, wait=wait, **params)
         if results is None:

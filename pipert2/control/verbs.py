@@ -7,10 +7,10 @@ import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
-from pydantic_core import to_jsonable_python
+from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError, create_model
+from pydantic_core import PydanticCustomError, to_jsonable_python
 
 from pipert2.control.problems import control_error
 from pipert2.errors import ControlError
@@ -105,12 +105,26 @@ def _make(name: str, function: Callable[..., Any]) -> Verb:
     fields: dict[str, Any] = {}
     for parameter in list(inspect.signature(function).parameters.values())[1:]:
         default = ... if parameter.default is inspect.Parameter.empty else parameter.default
-        fields[parameter.name] = (hints[parameter.name], default)
+        hint = hints[parameter.name]
+        fields[parameter.name] = (Annotated[hint, BeforeValidator(_no_truth)] if _is_number(hint) else hint, default)
     title = "".join(part.capitalize() for part in name.split("_"))
     request = create_model(f"{title}Request", __config__=ConfigDict(extra="forbid", regex_engine="python-re"), **fields)
     help_text = (inspect.getdoc(function) or "").split("\n", 1)[0]
     scope: Scope = function.__verb_scope__  # type: ignore[attr-defined]
     return Verb(name, scope, request, hints["return"], help_text, function)
+
+
+def _is_number(hint: Any) -> bool:
+    """Whether an argument is a number, or none."""
+    inner = typing.get_args(hint)
+    return hint in (int, float) or (bool(inner) and _is_number(inner[0]))
+
+
+def _no_truth(value: Any) -> Any:
+    """Python takes true for 1; who says ``"wait": true`` means something else."""
+    if isinstance(value, bool):
+        raise PydanticCustomError("number_type", "Input should be a number, not true or false")
+    return value
 
 
 def plain(value: Any) -> Any:

@@ -69,8 +69,10 @@ class Parameter(Generic[_T]):
                 continue
             if not self._is_number:
                 raise TypeError(f"Parameter({what}=...): only numbers have limits, not {self.type.__name__}")
-            if isinstance(limit, bool) or not isinstance(limit, int | float) or not abs(limit) < math.inf:
-                raise TypeError(f"Parameter({what}=...) is a finite number, not {limit!r}")
+            if isinstance(limit, bool) or not isinstance(limit, int | float):
+                raise TypeError(f"Parameter({what}=...) is a number, not {limit!r}")
+            if not abs(limit) < math.inf:
+                raise ValueError(f"Parameter({what}=...) is a finite number, not {limit!r}")
         if minimum is not None and maximum is not None and minimum > maximum:
             raise ValueError(f"Parameter(minimum={minimum!r}, maximum={maximum!r}): there is no value in between")
         self.minimum = minimum
@@ -128,9 +130,9 @@ class Parameter(Generic[_T]):
             names = ", ".join(repr(plain_value(choice)) for choice in self.choices)
             raise ParameterError(routine, self.name, value, f"takes one of {names}")
         if self.minimum is not None and checked < self.minimum:
-            raise ParameterError(routine, self.name, value, f"is at least {self.minimum}{self._unit()}")
+            raise ParameterError(routine, self.name, value, f"is at least {self._shown(self.minimum)}")
         if self.maximum is not None and checked > self.maximum:
-            raise ParameterError(routine, self.name, value, f"is at most {self.maximum}{self._unit()}")
+            raise ParameterError(routine, self.name, value, f"is at most {self._shown(self.maximum)}")
         return checked  # type: ignore[no-any-return]
 
     def _converted(self, value: Any) -> Any:
@@ -166,8 +168,9 @@ class Parameter(Generic[_T]):
             return "one of " + ", ".join(repr(plain_value(choice)) for choice in self.choices)
         return {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}[self.type]
 
-    def _unit(self) -> str:
-        return f" {self.unit}" if self.unit else ""
+    def _shown(self, limit: float) -> str:
+        whole = isinstance(limit, float) and limit.is_integer() and abs(limit) < 1e15
+        return f"{int(limit) if whole else limit}{f' {self.unit}' if self.unit else ''}"
 
     def __repr__(self) -> str:
         return f"<Parameter {self.name!r}, {self.type.__name__}>"

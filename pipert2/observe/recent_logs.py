@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from time import monotonic
 from typing import Any
 
-from pipert2.runtime.logs import FLOW_ATTRIBUTE, FORWARDED_ATTRIBUTE, ROUTINE_ATTRIBUTE
+from pipert2.runtime.logs import FLOW_ATTRIBUTE, FORWARDED_ATTRIBUTE
 
 MOST_RECORDS = 10_000
 _MOST_TEXT = 20_000
@@ -20,7 +20,6 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {
     "message",
     "asctime",
     FLOW_ATTRIBUTE,
-    ROUTINE_ATTRIBUTE,
     FORWARDED_ATTRIBUTE,
 }
 _formatter = logging.Formatter()
@@ -70,10 +69,17 @@ class RecentLogs(logging.Handler):
     Args:
         logger: the pipe's logger; this is a handler of it until it is closed.
         listeners: gets a function that is called with each record that a flow's process sends.
+        flows: gives the flow of each routine, to tell from a logger's name where a record comes from.
     """
 
-    def __init__(self, logger: logging.Logger, listeners: list[Callable[[logging.LogRecord], None]]) -> None:
+    def __init__(
+        self,
+        logger: logging.Logger,
+        listeners: list[Callable[[logging.LogRecord], None]],
+        flows: Callable[[], Mapping[str, str]] = dict,
+    ) -> None:
         super().__init__()
+        self._flows = flows
         self._logger = logger
         self._listeners = listeners
         self._records: deque[LogRecord] = deque(maxlen=MOST_RECORDS)
@@ -91,11 +97,13 @@ class RecentLogs(logging.Handler):
     def _keep(self, record: logging.LogRecord) -> None:
         try:
             message = record.getMessage()
-        except Exception as error:  # a format that does not fit its arguments
-            message = f"{record.msg} ({error})"
+        except Exception as error:  # a format that does not fit its arguments, an object that cannot be shown
+            text = record.msg if isinstance(record.msg, str) else type(record.msg).__name__
+            message = f"{text} ({type(error).__name__} when this was to be shown)"
         trace = record.exc_text
         if trace is None and record.exc_info and record.exc_info[0] is not None:
             trace = _formatter.formatException(record.exc_info)
+        flow, routine = self._origin(record)
         extra = {name: value for name, value in vars(record).items() if name not in _STANDARD}
         with self.changed:
             self._number += 1
@@ -105,14 +113,24 @@ class RecentLogs(logging.Handler):
                     time=record.created,
                     level=record.levelname,
                     logger=record.name,
-                    flow=getattr(record, FLOW_ATTRIBUTE, None),
-                    routine=getattr(record, ROUTINE_ATTRIBUTE, None),
+                    flow=flow,
+                    routine=routine,
                     message=message[:_MOST_TEXT],
                     traceback=trace[-_MOST_TEXT:] if trace else None,
                     extra=extra,
                 )
             )
             self.changed.notify_all()
+
+    def _origin(self, record: logging.LogRecord) -> tuple[str | None, str | None]:
+        """Flow and routine of a record, by its logger's name; else the flow that its process said."""
+        rest = record.name.removeprefix(f"{self._logger.name}.")
+        if rest != record.name:
+            for routine, flow in self._flows().items():
+                own = f"{flow}.{routine}"
+                if rest == own or rest.startswith(f"{own}."):
+                    return flow, routine
+        return getattr(record, FLOW_ATTRIBUTE, None), None
 
     @property
     def last(self) -> int:
@@ -133,6 +151,7 @@ class RecentLogs(logging.Handler):
         Args:
             level: this level and above. flow, routine: those of these only. text: part of the message, any case.
         """
+        limit = max(1, limit)
         with self.changed:
             records, newest = tuple(self._records), self._number
         first = records[0].number if records else newest + 1
@@ -154,10 +173,13 @@ class RecentLogs(logging.Handler):
         text: str | None = None,
         patience: float = 1.0,
     ) -> Iterator[LogRecord | None]:
-        """Records as they come; None after each *patience* seconds without one. Ends when this is closed."""
+        """Records as they come; None after each *patience* seconds without one. Ends when this is closed.
+
+        Whoever is more than 10,000 records behind misses some; their numbers tell.
+        """
         fits = _filter(level, flow, routine, text)
         seen = self._number if after is None else after
-        while not self._closed:
+        while True:
             deadline = monotonic() + patience
             with self.changed:
                 while self._number <= seen and not self._closed and (left := deadline - monotonic()) > 0:
@@ -165,8 +187,11 @@ class RecentLogs(logging.Handler):
                 first = self._records[0].number if self._records else 0
                 fresh = list(islice(self._records, max(0, seen + 1 - first), None)) if self._number > seen else []
                 seen = max(seen, self._number)
+                closed = self._closed
             found = [record for record in fresh if fits(record)]
             yield from found
+            if closed and not fresh:
+                return
             if not found:
                 yield None
 
@@ -182,7 +207,9 @@ class RecentLogs(logging.Handler):
 
 
 def _filter(level: str | None, flow: str | None, routine: str | None, text: str | None) -> Callable[[LogRecord], bool]:
-    least = logging.getLevelName(level) if level is not None else 0
+    least = _number(level) if level is not None else 0
+    if level is not None and not least:
+        raise ValueError(f"there is no log level {level!r}: DEBUG, INFO, WARNING, ERROR or CRITICAL")
     part = text.lower() if text else None
 
     def fits(record: LogRecord) -> bool:
@@ -198,5 +225,9 @@ def _filter(level: str | None, flow: str | None, routine: str | None, text: str 
 
 
 def _number(level: str) -> int:
-    value: Any = logging.getLevelName(level)
-    return value if isinstance(value, int) else 0
+    """The number of a level, also of one without a name, which logging calls ``"Level 35"``."""
+    value: Any = logging.getLevelName(level.upper())
+    if isinstance(value, int):
+        return value
+    digits = level.rpartition(" ")[2]
+    return int(digits) if digits.isdigit() else 0

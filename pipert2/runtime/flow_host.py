@@ -15,7 +15,6 @@ from pipert2.events.target import resolve
 from pipert2.graph.handlers import KILL_EVENT_NAME
 from pipert2.graph.spec import EdgeSpec, PipeSpec
 from pipert2.runtime.commands import LEAVE
-from pipert2.runtime.logs import Origin
 from pipert2.runtime.messages import (
     EventAnswer,
     EventReply,
@@ -70,7 +69,6 @@ class FlowHost:
         for index, routine in zip(spec.flows[launch.flow], launch.routines, strict=True):
             name = spec.routines[index].name
             log = logging.getLogger(f"{launch.logger}.{launch.flow}.{name}")
-            log.filters[:] = [Origin(launch.flow, name)]
             self.loops[index] = RoutineLoop(spec, spec.routines[index], routine, board, self._bell(index), self, log)
         self._local: dict[int, LocalEdge] = {}
         self._learning = threading.Lock()

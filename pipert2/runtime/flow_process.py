@@ -87,7 +87,7 @@ def _listen(host: FlowHost, connection: Connection, told: SimpleQueue[float]) ->
 def _forward_logs(launch: Launch, outbox: Outbox) -> None:
     add_pipe_log_level()
     handler = ForwardingHandler(outbox.wake)
-    handler.addFilter(Origin(launch.flow, None))
+    handler.addFilter(Origin(launch.flow))
     outbox.logs = handler
     root = logging.getLogger()
     root.handlers[:] = [handler]

@@ -16,22 +16,18 @@ PIPE_INFRASTRUCTURE_LOG_LEVEL = 5
 PIPE_INFRASTRUCTURE_LOG_LEVEL_NAME = "PIPE_INFRASTRUCTURE"
 
 FLOW_ATTRIBUTE = "pipert2_flow"
-ROUTINE_ATTRIBUTE = "pipert2_routine"
 FORWARDED_ATTRIBUTE = "pipert2_forwarded"
 
 
 class Origin(logging.Filter):
-    """Notes in each record which flow and routine it comes from."""
+    """Notes in each record which flow it comes from."""
 
-    def __init__(self, flow: str, routine: str | None) -> None:
+    def __init__(self, flow: str) -> None:
         super().__init__()
         self._flow = flow
-        self._routine = routine
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if not hasattr(record, FLOW_ATTRIBUTE):
-            setattr(record, FLOW_ATTRIBUTE, self._flow)
-            setattr(record, ROUTINE_ATTRIBUTE, self._routine)
+        setattr(record, FLOW_ATTRIBUTE, self._flow)
         return True
 
 

@@ -135,7 +135,7 @@ def test_unknown_wires_are_errors_with_the_nearest_name():
         pipe.build()
         with pytest.raises(UnknownRoutineError, match="did you mean 'numbers'"):
             pipe.unlink("number", "first")
-        with pytest.raises(UnknownRoutineError, match="no routine 'numbers'"):
+        with pytest.raises(UnknownRoutineError, match="has no wire 'first -> numbers'"):
             pipe.unlink("first", "numbers")
         pipe.unlink("numbers", "first")
         with pytest.raises(UnknownRoutineError, match="routine 'numbers', as a destination, has no routine 'first'"):
