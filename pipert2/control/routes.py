@@ -145,7 +145,7 @@ def _by_method() -> dict[str, tuple[Route, ...]]:
 
 def match(method: str, path: str) -> Route | None:
     """The route for a request, None if there is none. A slash at the end does not matter; HEAD looks as GET does."""
-    path = "/" + path.lstrip("/").removesuffix("/")  # as werkzeug reads it
+    path = path.removesuffix("/")
     for route in _by_method().get("GET" if method == "HEAD" else method, ()):
         if route.pattern.fullmatch(path):
             return route

@@ -58,17 +58,6 @@ _Result = TypeVar("_Result")
 # --- what may come in
 
 
-def call_of(header: Any, name: Any, args: Any) -> str | None:
-    """What is wrong with the beginning of a call; None: nothing."""
-    if not _is_id(header.get("message_id")):
-        return "no usable message_id"
-    if not isinstance(name, str) or not 0 < len(name) <= 200 or name.startswith("_zpc_"):
-        return "no usable name"
-    if not isinstance(args, list) or len(args) > 16:
-        return "no usable arguments"
-    return None
-
-
 def _is_id(value: Any) -> bool:
     if isinstance(value, str) and not value.isprintable():  # zerorpc logs it
         return False
@@ -115,12 +104,18 @@ class _Events(Events):  # type: ignore[misc]
         if "response_to" in header:
             args = self._check_answer(peer, header["response_to"], name, args)
         else:
-            wrong = call_of(header, name, args)
-            if wrong or header["message_id"] in self.channels:
-                raise ValueError(wrong or "a message_id that is in use")
+            self._check_call(header.get("message_id"), name, args)
         event = Event(name, args, None, header)
         event.identity = [peer]
         return event
+
+    def _check_call(self, call_id: Any, name: Any, args: Any) -> None:
+        if not _is_id(call_id) or call_id in self.channels:
+            raise ValueError("no usable message_id")
+        if not isinstance(name, str) or not 0 < len(name) <= 200 or name.startswith("_zpc_"):
+            raise ValueError("no usable name")
+        if not isinstance(args, list) or len(args) > 16:
+            raise ValueError("no usable arguments")
 
     def _check_answer(self, peer: bytes, channel_id: Any, name: Any, args: Any) -> list[Any]:
         """Of a call that goes on, its client sends heartbeats, and how much more of a stream it has room for."""
@@ -275,8 +270,8 @@ class Server(ServerBase):  # type: ignore[misc]
         try:
             method = self._methods.get(event.name)
             if method is None:
-                known = [name for name in self._methods if not name.startswith("_")]
-                raise ControlError("unknown_name", _no_method(event.name, known))
+                known = ", ".join(name for name in self._methods if not name.startswith("_"))
+                raise ControlError("unknown_name", f"there is no method {event.name!r}; there are {known}")
             _check_arguments(event.name, method, event.args)
             method.pattern.process_call(self._context, channel, event, method)
         except LostRemote:
@@ -294,10 +289,6 @@ def _close(channel: Any) -> None:
         channel.close()
     except LostRemote:
         channel.close()
-
-
-def _no_method(name: str, known: list[str]) -> str:
-    return f"there is no method {name!r}; there are {', '.join(sorted(known))}"
 
 
 def _check_arguments(name: str, method: Any, args: list[Any]) -> None:
@@ -339,11 +330,11 @@ class CallThreads:
             self._threads.add(thread)
         try:
             thread.start()
-        except RuntimeError as error:
+        except RuntimeError as problem:
             with self._lock:
                 self._threads.discard(thread)
             self._leave(long)
-            raise ControlError("no_room", f"the call was not made: {error}") from None
+            raise ControlError("no_room", f"the call was not made: {problem}") from None
         value, error = result.get()  # the client may be given up here; the thread keeps its place until it is done
         if error is not None:
             raise error

@@ -138,5 +138,5 @@ def test_unknown_wires_are_errors_with_the_nearest_name():
         with pytest.raises(UnknownRoutineError, match="has no wire 'first -> numbers'"):
             pipe.unlink("first", "numbers")
         pipe.unlink("numbers", "first")
-        with pytest.raises(UnknownRoutineError, match="routine 'numbers', as a destination, has no routine 'first'"):
+        with pytest.raises(UnknownRoutineError, match="has no wire 'numbers -> first'"):
             pipe.unlink("numbers", "first")
