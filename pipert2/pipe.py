@@ -22,7 +22,6 @@ from pipert2.graph.handlers import (
     KILL_EVENT_NAME,
     START_EVENT_NAME,
     STOP_EVENT_NAME,
-    UNLINK_EVENT_NAME,
     event_handlers,
 )
 from pipert2.graph.parameter import plain_value
@@ -126,6 +125,7 @@ class Pipe:
         self._last_histograms: dict[str, tuple[Histogram, Histogram]] = {}
         self._rewiring: Rewiring | None = None
         self._wiring = threading.RLock()
+        self._describing = threading.Lock()
         self._lock = threading.RLock()
 
     # --- putting it together
@@ -201,12 +201,18 @@ class Pipe:
             if not isinstance(wire, Wire):
                 raise TypeError(f"link takes wires, as in link(Wire(source=a, destinations=(b,))), not {wire!r}")
         with self._wiring:
-            supervisor = self._supervisor
-            if supervisor is None or self._rewiring is None:
-                self._must_be_new("link")
-            else:
-                self._rewiring.link(self._new_edges(supervisor, wires), wait)
-            self._wires += wires
+            with self._lock:
+                supervisor, rewiring = self._supervisor, self._rewiring
+                if supervisor is None or rewiring is None:
+                    self._must_be_new("link")
+                    self._describe(wires)
+                    return
+            rewiring.link(self._new_edges(supervisor, wires), wait)
+            self._describe(wires)
+
+    def _describe(self, wires: Sequence[Wire]) -> None:
+        with self._describing:
+            self._wires = [*self._wires, *wires]
             self._structure_version += 1
 
     def _new_edges(self, supervisor: Supervisor, wires: Sequence[Wire]) -> list[EdgeSpec]:
@@ -249,25 +255,25 @@ class Pipe:
         pairs = [(wire.source.name, to.name) for wire in self._wires for to in wire.destinations]
         if (start, end) not in pairs:
             raise UnknownWireError(f"{start} -> {end}", [f"{a} -> {b}" for a, b in pairs], f"pipe {self.name!r}")
-        self._forget([start], end)
-        supervisor = self._supervisor
-        if supervisor is not None and self._rewiring is not None:
-            spec = supervisor.spec.routine(start)
-            assert spec is not None
-            self._rewiring.unlink(spec.index, self._index(supervisor, end), wait)
+        self._forget(start, end)
+        with self._lock:
+            supervisor, rewiring = self._supervisor, self._rewiring
+        if supervisor is not None and rewiring is not None:
+            rewiring.unlink(self._index(supervisor, start), self._index(supervisor, end), wait)
 
-    def _forget(self, sources: Sequence[str], destination: str | None) -> None:
-        """Take wires out of the pipe's description."""
-        wires = []
-        for wire in self._wires:
-            left = tuple(end for end in wire.destinations if end.name != destination)
-            if wire.source.name not in sources or left == wire.destinations:
-                wires.append(wire)
-            elif left:
-                rule = {"lossless": wire.lossless, "capacity": wire.capacity}
-                wires.append(Wire(wire.source, left, wire.data_transmitter, **rule))  # type: ignore[arg-type]
-        self._wires = wires
-        self._structure_version += 1
+    def _forget(self, source: str, destination: str) -> None:
+        """Take a wire out of the pipe's description."""
+        with self._describing:
+            wires = []
+            for wire in self._wires:
+                left = tuple(end for end in wire.destinations if end.name != destination)
+                if wire.source.name != source or left == wire.destinations:
+                    wires.append(wire)
+                elif left:
+                    rule = {"lossless": wire.lossless, "capacity": wire.capacity}
+                    wires.append(Wire(wire.source, left, wire.data_transmitter, **rule))  # type: ignore[arg-type]
+            self._wires = wires
+            self._structure_version += 1
 
     def build(self) -> None:
         """Check everything, start the flows' processes, and wait until they are ready for events.
@@ -294,7 +300,7 @@ class Pipe:
                 data_transmitter=self._data_transmitter,
             )
             routines = [routine for members in self._flows.values() for routine in members]
-            supervisor = Supervisor(spec, routines, self._settings, self.logger, self.log_listeners)
+            supervisor = Supervisor(spec, routines, self._settings, self.logger, self.log_listeners, self._forget)
             supervisor.start()
             self._supervisor = supervisor
             self._rewiring = Rewiring(supervisor)
@@ -355,8 +361,6 @@ class Pipe:
         if supervisor is None:
             return {} if wait is not None else None
         routines = resolve(supervisor.spec, event_name, specific_flow_routines)
-        if event_name == UNLINK_EVENT_NAME:
-            self._forget([routine.name for routine in routines], params.get("unlink_routine_name"))
         if wait is None:
             supervisor.bus.send(event_name, routines, params)
             return None

@@ -129,6 +129,7 @@ class Rewiring:
     def _let_all_learn(self, wait: float) -> None:
         supervisor = self._supervisor
         routines = supervisor.spec.routines
+        lives = self._lives()
         results = supervisor.bus.call(commands.LEARN, routines, {"spec": supervisor.spec}, wait)
         for spec in routines:
             error = results[spec.name].error
@@ -136,7 +137,7 @@ class Rewiring:
                 continue
             if isinstance(error, EventTimeoutError):
                 reason = f"did not end the message in hand within {wait:g} s"
-            elif self._has_died(spec.index):
+            elif lives[spec.flow] != self._lives()[spec.flow]:
                 continue  # its next process begins with the new description
             else:
                 reason = error.reason
@@ -146,6 +147,7 @@ class Rewiring:
         supervisor = self._supervisor
         words, row = supervisor.board.words, supervisor.board.edge(number)
         source = supervisor.spec.routines[supervisor.spec.edges[number].source]
+        lives = self._lives()
         supervisor.shut.discard(number)
         # The sender's word, but an edge that is shut has none. If its flow dies now, the next process sees this.
         words[row + b.CLOSED] = 0
@@ -158,7 +160,7 @@ class Rewiring:
             )
         if self._is_gone(source.index):
             raise PipeStateError(f"no wire was added: {source.name!r} was killed")
-        if not self._has_died(source.index):
+        if lives[source.flow] == self._lives()[source.flow]:
             raise PipeStateError(f"no wire was added: {source.name!r}: {error.reason}")
 
     def _shut(self, numbers: Sequence[int]) -> None:
@@ -167,9 +169,10 @@ class Rewiring:
         supervisor.shut.update(numbers)
         for number in numbers:
             source = supervisor.spec.routines[supervisor.spec.edges[number].source]
-            if supervisor.flows[source.flow].ended:
+            flow = supervisor.flows[source.flow]
+            if flow.ended or flow.handle is None:
                 supervisor.memory.shut([number])
-            else:
+            if not flow.ended:
                 supervisor.bus.send(commands.SHUT, [source], {"edges": [number]})
 
     def _is_gone(self, routine: int) -> bool:
@@ -177,6 +180,6 @@ class Rewiring:
         ended = supervisor.flows[supervisor.spec.routines[routine].flow].ended
         return ended or supervisor.state(routine) is RoutineState.KILLED
 
-    def _has_died(self, routine: int) -> bool:
-        flow = self._supervisor.flows[self._supervisor.spec.routines[routine].flow]
-        return not flow.ready or flow.restarts > 0
+    def _lives(self) -> dict[str, tuple[int, bool]]:
+        """Which life each flow is in; different after a death."""
+        return {name: (flow.restarts, flow.ready) for name, flow in self._supervisor.flows.items()}

@@ -349,8 +349,11 @@ class RoutineLoop:
                     if self._wanted is not None:
                         return self._wanted
                     send = self._send() or self._outlet.send
-                if (self._const_period or words[pace]) and not (self._await_tick() and not self._due):
-                    continue
+                if self._const_period or words[pace]:
+                    if not self._await_tick():
+                        continue
+                    if self._due:  # a command came meanwhile; the tick is not given up for it
+                        send = self._send() or self._outlet.send
                 began = words[busy] = monotonic_ns()
                 try:
                     data = logic()
@@ -407,8 +410,12 @@ class RoutineLoop:
                     return self._wanted
                 send, logic, take = self._send(), self._logic(), self._taker()
                 counted = 1 if self._outlet.senders else 0
-            if self._const_period and self._has_data() and not (self._await_tick() and not self._due):
-                continue
+            if self._const_period and self._has_data():
+                if not self._await_tick():
+                    continue
+                if self._due:  # a command came meanwhile; the tick is not given up for it
+                    send, logic, take = self._send(), self._logic(), self._taker()
+                    counted = 1 if self._outlet.senders else 0
             try:
                 message: Message | None = take()
             except Exception as error:

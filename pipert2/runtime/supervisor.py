@@ -14,7 +14,7 @@ from typing import Any
 
 from pipert2.errors import FlowStartError, PipeBuildError, PipeStateError, SharedMemoryFullError
 from pipert2.events.bus import EventBus, EventCall
-from pipert2.graph.handlers import KILL_EVENT_NAME, START_EVENT_NAME, STOP_EVENT_NAME
+from pipert2.graph.handlers import KILL_EVENT_NAME, START_EVENT_NAME, STOP_EVENT_NAME, UNLINK_EVENT_NAME
 from pipert2.graph.routine import Routine
 from pipert2.graph.spec import PipeSpec
 from pipert2.runtime import commands
@@ -87,6 +87,7 @@ class Supervisor:
         settings: how to run it.
         logger: the pipe's logger.
         log_listeners: called with each record that a flow's process sends, those that are there at that time.
+        unlinked: told of each wire that an event takes away, by the names of its ends.
 
     Raises:
         SharedMemoryFullError: there is no room for the wires.
@@ -99,6 +100,7 @@ class Supervisor:
         settings: Settings,
         logger: logging.Logger,
         log_listeners: Sequence[Callable[[logging.LogRecord], None]] = (),
+        unlinked: Callable[[str, str], None] = lambda source, destination: None,
     ) -> None:
         self.spec = spec
         self.settings = settings
@@ -111,6 +113,7 @@ class Supervisor:
         self._wanted: set[int] = set()
         self._killed: set[int] = set()
         self._log_listeners = log_listeners
+        self._unlinked = unlinked
         self.shut: set[int] = set()  # edges that were taken away, whether their source knows it yet or not
         self.previews: dict[tuple[str, str], PreviewFrame] = {}
         self._parameters = [LiveParameters(routine) for routine in self._routines]
@@ -364,6 +367,8 @@ class Supervisor:
         """Take an event to a flow, and note what it asks for so that a restart can go on with it."""
         with self._lock:
             flow = self.flows[name]
+            if call.name == UNLINK_EVENT_NAME:
+                self._note_unlink(call)
             if call.name == START_EVENT_NAME:
                 self._note_start([index for index in call.routines if index not in self._killed])
             elif call.name == STOP_EVENT_NAME:
@@ -386,6 +391,18 @@ class Supervisor:
                 self._end_flow(flow)
                 self._wake()
             return taken
+
+    def _note_unlink(self, call: EventCall) -> None:
+        """Remember which edges are to be shut, also if their source dies before it does that."""
+        try:
+            params = call.params.open() if isinstance(call.params, m.Packed) else call.params
+            destination = self.spec.routine(str(params.get("unlink_routine_name")))
+        except Exception:  # the routine will say what is wrong with them
+            return
+        for index in call.routines if destination is not None else ():
+            edges = [edge for edge in self.spec.outputs(index) if edge.destination == destination.index]
+            self.shut.update(edge.index for edge in edges)
+            self._unlinked(self.spec.routines[index].name, destination.name)
 
     def _hand_over(self, flow: FlowRecord, call: EventCall) -> None:
         """Send an event to a living flow; answer for its routines that were killed and cannot any more."""

@@ -1,0 +1,1 @@
+"""The command ``pipert2``: one file for each verb, and what they share."""

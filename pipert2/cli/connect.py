@@ -1,0 +1,110 @@
+"""Which pipe a command speaks to: the one named, the one the environment says, or the one that runs here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pipert2.cli.exit_codes import UNREACHABLE, CommandError
+from pipert2.errors import nearest
+
+if TYPE_CHECKING:
+    from pipert2.control.client import PipeClient
+    from pipert2.control.discovery import Announcement
+
+URL_VARIABLE = "PIPERT2_URL"
+TOKEN_VARIABLE = "PIPERT2_TOKEN"
+READ_TOKEN_VARIABLE = "PIPERT2_READ_TOKEN"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a pipe is: its API's *url*, the *token* to show, and its *name* if it was found by that on this machine."""
+
+    url: str
+    token: str | None
+    name: str | None = None
+
+
+def settings() -> dict[str, str]:
+    """The environment, and below it what ``.env`` in the working folder says.
+
+    Not one further up: somebody else could have put it there.
+    """
+    from dotenv import dotenv_values
+
+    try:
+        written = dotenv_values(".env", interpolate=False)
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f".env cannot be read: {error}") from None
+    return {**{name: value for name, value in written.items() if value}, **os.environ}
+
+
+def find_address(url: str | None, pipe: str | None, token: str | None) -> Address:
+    """The address of the pipe that is meant.
+
+    Args:
+        url, pipe, token: as given on the command line.
+
+    Raises:
+        CommandError: it is not clear which one, or there is none.
+    """
+    if url is not None and pipe is not None:
+        raise CommandError("--url and --pipe both say which pipe: give one of them")
+    around = settings()
+    if token is None:
+        token = around.get(TOKEN_VARIABLE) or around.get(READ_TOKEN_VARIABLE) or None
+    if url is None and pipe is None:
+        url = around.get(URL_VARIABLE) or None
+    if url is not None:
+        return Address(_checked(url), token)
+    from pipert2.control.discovery import running_pipes
+
+    found = choose(running_pipes(), pipe)
+    return Address(found.url, token, found.pipe)
+
+
+def _checked(url: str) -> str:
+    """*url* with its scheme; people leave that out."""
+    full = url if "://" in url else f"http://{url}"
+    scheme, _, rest = full.partition("://")
+    if scheme not in ("http", "https") or not rest.strip("/") or any(one.isspace() for one in rest):
+        raise CommandError(f"{url!r} is not the address of a pipe's API; write it like http://127.0.0.1:8320")
+    return full
+
+
+def choose(found: Sequence[Announcement], name: str | None) -> Announcement:
+    """The pipe of this name or process id; without one, the only pipe there is.
+
+    Raises:
+        CommandError: there is none, or several.
+    """
+    if not found:
+        raise CommandError(
+            "no pipe of yours runs on this machine: start one with `pipert2 run`, or name one elsewhere with --url",
+            UNREACHABLE,
+        )
+    fitting = [one for one in found if name is None or name in (one.pipe, str(one.pid))]
+    if len(fitting) == 1:
+        return fitting[0]
+    several = ", ".join(f"{one.pipe} (process {one.pid}, {one.url})" for one in fitting or found)
+    if not fitting:
+        near = nearest(name or "", [one.pipe for one in found])
+        hint = f"did you mean {near!r}?" if near is not None else f"there is {several}"
+        raise CommandError(f"no pipe {name!r} runs on this machine: {hint}")
+    if name is None:
+        raise CommandError(f"{len(fitting)} pipes run on this machine, choose one with --pipe NAME: {several}")
+    raise CommandError(f"{len(fitting)} pipes are called {name!r}, choose one with --pipe PROCESS_ID: {several}")
+
+
+@contextmanager
+def connected(url: str | None, pipe: str | None, token: str | None, timeout: float = 10.0) -> Iterator[PipeClient]:
+    """A client of the pipe that is meant."""
+    from pipert2.control.client import PipeClient
+
+    address = find_address(url, pipe, token)
+    with PipeClient(address.url, address.token, timeout=timeout) as client:
+        yield client

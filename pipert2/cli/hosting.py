@@ -1,0 +1,172 @@
+"""What ``run`` and ``demo`` have in common: a pipe in this process, reachable by HTTP and zerorpc, run to its end."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipert2.cli.exit_codes import FAILED, INTERRUPTED, OK, TERMINATED, CommandError
+from pipert2.cli.printing import say
+
+if TYPE_CHECKING:
+    from pipert2.control.service import ControlService
+    from pipert2.control.tokens import Tokens
+    from pipert2.observe.snapshot import RunSummary
+    from pipert2.pipe import Pipe
+
+
+@dataclass(frozen=True, slots=True)
+class Faces:
+    """How a pipe can be reached while it runs.
+
+    Attributes:
+        api: ``(host, port)`` of the HTTP API, port 0 for a free one; None for no API.
+        rpc: zerorpc's endpoint; None for none.
+        token: the one that callers have to show; None: as the environment says.
+    """
+
+    api: tuple[str, int] | None
+    rpc: str | None
+    token: str | None
+
+
+def faces_from(api: str | None, no_api: bool, rpc: str | None, token: str | None) -> Faces:
+    """The faces that the options ``--api``, ``--no-api``, ``--rpc`` and ``--token`` ask for."""
+    if no_api and api is not None:
+        raise CommandError("--api and --no-api contradict each other")
+    if token is not None and no_api:
+        raise CommandError("--token is for the API, which --no-api leaves out")
+    address = parse_address(api) if api is not None else ("127.0.0.1", 0)
+    return Faces(None if no_api else address, rpc, token)
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """``"HOST:PORT"``, ``":PORT"`` or ``"PORT"``; the host is 127.0.0.1 if it is left out.
+
+    >>> parse_address("0.0.0.0:8320"), parse_address("8320"), parse_address("[::1]:80")
+    (('0.0.0.0', 8320), ('127.0.0.1', 8320), ('::1', 80))
+    """
+    host, _, port = text.rpartition(":")
+    if not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise CommandError(f"--api {text!r} is not HOST:PORT; write it like 127.0.0.1:8320")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    return host or "127.0.0.1", int(port)
+
+
+@contextmanager
+def reachable(pipe: Pipe, faces: Faces) -> Iterator[None]:
+    """Open the pipe's faces and say where they are; close them at the end."""
+    if faces.api is None and faces.rpc is None:
+        yield
+        return
+    from pipert2.control.service import ControlService
+
+    with contextlib.ExitStack() as stack:
+        service = stack.enter_context(ControlService(pipe))
+        if faces.api is not None:
+            _serve_http(stack, service, faces.api, faces.token)
+        if faces.rpc is not None:
+            _serve_rpc(stack, pipe, faces.rpc)
+        yield
+
+
+def _serve_http(stack: contextlib.ExitStack, service: ControlService, api: tuple[str, int], token: str | None) -> None:
+    from pipert2.control.server import ControlServer
+
+    host, port = api
+    server = ControlServer(service, host=host, port=port, tokens=_tokens(host, token))
+    stack.callback(server.close)
+    server.start()
+    say(f"pipe {service.pipe.name}: API at {server.url}")
+
+
+def _tokens(host: str, token: str | None) -> Tokens:
+    from pipert2.control.tokens import Tokens, generate_token
+    from pipert2.control.verbs import Scope
+
+    tokens = Tokens([(token, Scope.CONTROL)]) if token is not None else Tokens.from_environment()
+    if tokens or is_loopback(host):
+        return tokens
+    made = generate_token()
+    say(f"others can reach {host}, so callers have to show this token (PIPERT2_TOKEN sets one of your own): {made}")
+    return Tokens([(made, Scope.CONTROL)])
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach it."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _serve_rpc(stack: contextlib.ExitStack, pipe: Pipe, endpoint: str) -> None:
+    from pipert2.control.rpc import RPCPipeWrapper
+
+    wrapper = RPCPipeWrapper(pipe)
+    stack.callback(wrapper.close)
+    wrapper.start_rpc_server(endpoint=endpoint)
+    say(f"pipe {pipe.name}: zerorpc at {endpoint}")
+
+
+@contextmanager
+def logging_to_stderr(level: str) -> Iterator[None]:
+    """Send log records from *level* on to standard error."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-8s %(name)s: %(message)s", "%H:%M:%S"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    logging.getLogger("pipert2").setLevel(level)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+
+
+def exit_code_of_run(summary: RunSummary) -> int:
+    """0 if it ended as somebody wanted it to, which being killed by order is as well."""
+    if summary.reason == "interrupted by SIGTERM":
+        return TERMINATED
+    if summary.reason.startswith("interrupted"):
+        return INTERRUPTED
+    return OK if summary.ok or summary.reason in ("killed", "stopped") else FAILED
+
+
+def show_summary(summary: RunSummary, *, as_json: bool, file: Path | None) -> None:
+    """Print how the run went, and write it into *file* as JSON."""
+    from pipert2.cli.printing import output, print_json, printable
+    from pipert2.cli.tables import routine_table
+    from pipert2.control.verbs import plain
+
+    if file is not None:
+        try:
+            file.write_text(json.dumps(plain(summary), indent=2) + "\n", "utf-8")
+        except OSError as error:
+            raise CommandError(f"--summary: {file} cannot be written: {error.strerror}", FAILED) from None
+    if as_json:
+        print_json(summary)
+        return
+    console = output()
+    verdict = "ok" if summary.ok else "ended" if exit_code_of_run(summary) != FAILED else "FAILED"
+    style = "green" if summary.ok else "yellow" if verdict == "ended" else "bold red"
+    text = f"{verdict}: {summary.reason}, after {summary.elapsed:.1f} s, {summary.errors} errors"
+    console.print(printable(text), style=style, soft_wrap=True)
+    console.print(routine_table(summary.routines, summary.wires))
+
+
+def check_summary_file(file: Path | None) -> None:
+    """Find out before the run whether its summary can be written."""
+    if file is None:
+        return
+    if file.is_dir() or not file.parent.is_dir():
+        reason = "it is a folder" if file.is_dir() else f"there is no folder {file.parent}"
+        raise CommandError(f"--summary: {file} cannot be written: {reason}")

@@ -1,0 +1,124 @@
+"""``pipert2 run``: run a pipe that stands in a module, a script or a YAML file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipert2.cli.level import complete_level, parse_level
+from pipert2.cli.options import Json
+
+if TYPE_CHECKING:
+    from pipert2.pipe import Pipe
+
+Api = Annotated[
+    str | None,
+    typer.Option(
+        "--api",
+        metavar="HOST:PORT",
+        help="Where the HTTP API listens. Left out: 127.0.0.1 and a free port.",
+        show_default=False,
+    ),
+]
+NoApi = Annotated[bool, typer.Option("--no-api", help="No HTTP API; other verbs then cannot find the pipe.")]
+Rpc = Annotated[
+    str | None,
+    typer.Option("--rpc", metavar="ENDPOINT", help="Listen for zerorpc there as well, such as tcp://127.0.0.1:1234."),
+]
+ApiToken = Annotated[
+    str | None,
+    typer.Option("--token", metavar="TOKEN", help="What callers have to show. Left out: PIPERT2_TOKEN, if it is set."),
+]
+Duration = Annotated[
+    float | None,
+    typer.Option(
+        "--duration", "-d", metavar="SECONDS", min=0.0, help="End the sources then; what they sent is still worked on."
+    ),
+]
+Summary = Annotated[Path | None, typer.Option("--summary", metavar="FILE.json", help="Write the run's summary there.")]
+LogLevel = Annotated[
+    str,
+    typer.Option(
+        "--log-level",
+        metavar="LEVEL",
+        parser=parse_level,
+        autocompletion=complete_level,
+        help="Log this level and above.",
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("run")(run)
+
+
+def run(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="TARGET",
+            help="MODULE:PIPE, FILE.py (its only pipe, or the one called pipe), FILE.py:PIPE, or FILE.yaml. A function "
+            "that returns a pipe may stand in PIPE's place.",
+            show_default=False,
+        ),
+    ],
+    duration: Duration = None,
+    values: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="ROUTINE.PARAMETER=VALUE",
+            help="Set a parameter first. May be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    inline: Annotated[
+        bool,
+        typer.Option("--inline", help="Everything in this one process, for debuggers and where there is only one."),
+    ] = False,
+    api: Api = None,
+    no_api: NoApi = False,
+    rpc: Rpc = None,
+    token: ApiToken = None,
+    log_level: LogLevel = "INFO",
+    summary: Summary = None,
+    as_json: Json = False,
+) -> None:
+    """Run a pipe until its streams have ended, its time is over, it is killed, or Ctrl-C.
+
+    Messages and the log go to standard error; what the routines print and the summary to standard output.
+    """
+    from pipert2.cli.hosting import (
+        check_summary_file,
+        exit_code_of_run,
+        faces_from,
+        logging_to_stderr,
+        reachable,
+        show_summary,
+    )
+    from pipert2.cli.target import load_target
+    from pipert2.cli.values import parse_settings
+
+    faces = faces_from(api, no_api, rpc, token)
+    settings = parse_settings(values or ())
+    check_summary_file(summary)
+    with logging_to_stderr(log_level):
+        pipe = load_target(target)
+        if inline:
+            _put_inline(pipe)
+        for routine, wanted in settings.items():
+            pipe.set_parameters(routine, wanted)
+        with reachable(pipe, faces):
+            found = pipe.run(timeout=duration)
+    show_summary(found, as_json=as_json, file=summary)
+    raise typer.Exit(exit_code_of_run(found))
+
+
+def _put_inline(pipe: Pipe) -> None:
+    """Make it a pipe that runs in this process, whatever its script says."""
+    from dataclasses import replace
+
+    pipe._settings = replace(pipe._settings, inline=True)

@@ -1,0 +1,159 @@
+"""A pipe's status as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from pipert2.cli.printing import printable
+from pipert2.errors import readable_size
+
+if TYPE_CHECKING:
+    from pipert2.observe.snapshot import FlowStatus, Latency, PipeStatus, RoutineStatus, WireStatus
+
+_STATE_STYLES = {
+    "running": "green",
+    "finished": "cyan",
+    "failed": "bold red",
+    "restarting": "yellow",
+    "starting": "yellow",
+    "stopping": "yellow",
+}
+
+
+def plain_table(*headings: str, right: Sequence[str] = ()) -> Table:
+    """A table without lines, whose columns *right* are set to the right."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, justify="right" if heading in right else "left", no_wrap=True)
+    return table
+
+
+def state_text(state: str) -> Text:
+    """A state in its colour."""
+    return Text(state, _STATE_STYLES.get(state, ""))
+
+
+def duration(seconds: float) -> str:
+    """A time as people say it.
+
+    >>> duration(3), duration(75), duration(7325), duration(200000)
+    ('3 s', '1 min 15 s', '2 h 2 min', '2 d 7 h')
+    """
+    whole = max(0, int(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def milliseconds(latency: Latency) -> str:
+    """p50 and p99 in milliseconds, ``"2.3/46"``."""
+    if latency.p50 is None or latency.p99 is None:
+        return "-"
+    return "/".join(f"{1e3 * value:.{0 if value >= 0.01 else 1}f}" for value in (latency.p50, latency.p99))
+
+
+def count(number: int, style: str = "") -> Text:
+    """A number of messages, ``-`` for none."""
+    return Text(str(number) if number else "-", style if number else "dim")
+
+
+_ROUTINE_COLUMNS = ("routine", "flow", "state", "in", "out", "rate/s", "work ms", "age ms", "dropped", "errors")
+
+
+def routine_table(routines: Sequence[RoutineStatus], wires: Sequence[WireStatus], chosen: int | None = None) -> Table:
+    """A row for each routine; times as p50/p99. *chosen* is marked."""
+    table = plain_table(*_ROUTINE_COLUMNS, right=_ROUTINE_COLUMNS[3:])
+    for number, routine in enumerate(routines):
+        table.add_row(
+            printable(routine.name),
+            printable(routine.flow),
+            state_text("finished" if routine.finished else routine.state),
+            count(routine.received),
+            count(routine.sent),
+            f"{routine.rate:.1f}",
+            milliseconds(routine.logic_time),
+            milliseconds(routine.age),
+            count(sum(wire.dropped for wire in wires if wire.destination == routine.name), "yellow"),
+            count(routine.errors, "red"),
+            style="reverse" if number == chosen else "",
+        )
+    return table
+
+
+_WIRE_COLUMNS = ("wire", "rule", "waiting", "rate/s", "sent", "received", "dropped", "blocked")
+
+
+def wire_table(wires: Sequence[WireStatus]) -> Table:
+    """A row for each wire."""
+    table = plain_table(*_WIRE_COLUMNS, right=_WIRE_COLUMNS[2:])
+    for wire in wires:
+        rule = "unlinked" if wire.unlinked else ("lossless" if wire.lossless else "newest")
+        blocked = f"{wire.blocked_seconds:.1f} s" if wire.blocked_seconds >= 0.05 else "-"
+        table.add_row(
+            printable(f"{wire.source} -> {wire.destination}"),
+            Text(rule, "dim" if wire.unlinked else ""),
+            f"{wire.queued}/{wire.capacity}",
+            f"{wire.rate:.1f}",
+            count(wire.sent),
+            count(wire.received),
+            count(wire.dropped, "yellow"),
+            Text(blocked, "yellow" if wire.blocked else ""),
+        )
+    return table
+
+
+_FLOW_COLUMNS = ("flow", "state", "process", "cpu %", "memory", "up", "restarts")
+
+
+def flow_table(flows: Sequence[FlowStatus]) -> Table:
+    """A row for each flow."""
+    table = plain_table(*_FLOW_COLUMNS, right=_FLOW_COLUMNS[2:])
+    for flow in flows:
+        table.add_row(
+            printable(flow.name),
+            state_text(flow.state),
+            str(flow.pid) if flow.pid is not None else "-",
+            f"{flow.cpu_percent:.0f}",
+            readable_size(flow.rss_bytes) if flow.rss_bytes else "-",
+            duration(flow.uptime),
+            count(flow.restarts, "yellow"),
+        )
+    return table
+
+
+def headline(status: PipeStatus) -> Text:
+    """The pipe in one line."""
+    memory = f"  shared memory {readable_size(status.shared_memory_bytes)}"
+    return Text.assemble((printable(status.name), "bold"), "  ", state_text(status.state.value), memory)
+
+
+def reason_of(status: PipeStatus) -> list[RenderableType]:
+    """Why it failed, if it did."""
+    return [Text(printable(status.reason), "red")] if status.reason else []
+
+
+def status_view(status: PipeStatus, chosen: int | None = None) -> RenderableType:
+    """Everything: the headline, routines, wires, flows, and what went wrong last."""
+    parts: list[RenderableType] = [headline(status), *reason_of(status)]
+    if status.routines:
+        parts += ["", routine_table(status.routines, status.wires, chosen)]
+    if status.wires:
+        parts += ["", wire_table(status.wires)]
+    if status.flows:
+        parts += ["", flow_table(status.flows)]
+    errors = [one for one in status.routines if one.last_error]
+    if errors:
+        parts.append("")
+    parts += [
+        Text(printable(f"{one.name}: {one.last_error}"), "red", no_wrap=True, overflow="ellipsis") for one in errors
+    ]
+    return Group(*parts)
