@@ -237,7 +237,8 @@ class Pipe:
     def unlink(self, source: Routine | str, destination: Routine | str, *, wait: float = 5.0) -> None:
         """Take the wire from one routine to another away, also while the pipe runs.
 
-        What waits on the wire is still delivered; a routine without any other input ends its stream then.
+        What waits on the wire is still delivered; a routine without any other input ends its stream then. If the wire
+        comes back with another rule, what still waited on the old one may arrive among what comes on the new one.
 
         Args:
             source: the routine that sends, or its name.
@@ -591,6 +592,9 @@ class Pipe:
     def _end(self, supervisor: Supervisor, signals: list[int], by_force_after: int) -> None:
         """End the flows, keep the last status, and leave nothing behind."""
         end(supervisor, signals, by_force_after)
+        rewiring = self._rewiring
+        if rewiring is not None:
+            rewiring.close()
         with self._lock:
             if self._supervisor is supervisor:
                 self._last_status = self.status()

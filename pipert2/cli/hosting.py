@@ -75,7 +75,7 @@ def reachable(pipe: Pipe, faces: Faces) -> Iterator[None]:
         if faces.api is not None:
             _serve_http(stack, service, faces.api, faces.token)
         if faces.rpc is not None:
-            _serve_rpc(stack, pipe, faces.rpc)
+            _serve_rpc(stack, service, faces.rpc)
         yield
 
 
@@ -109,13 +109,13 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _serve_rpc(stack: contextlib.ExitStack, pipe: Pipe, endpoint: str) -> None:
+def _serve_rpc(stack: contextlib.ExitStack, service: ControlService, endpoint: str) -> None:
     from pipert2.control.rpc import RPCPipeWrapper
 
-    wrapper = RPCPipeWrapper(pipe)
+    wrapper = RPCPipeWrapper(service.pipe, service=service)
     stack.callback(wrapper.close)
     wrapper.start_rpc_server(endpoint=endpoint)
-    say(f"pipe {pipe.name}: zerorpc at {endpoint}")
+    say(f"pipe {service.pipe.name}: zerorpc at {wrapper.endpoint}")
 
 
 @contextmanager

@@ -15,6 +15,7 @@ import typer
 
 import pipert2
 from pipert2.cli import (
+    cockpit,
     demo,
     doctor,
     event,
@@ -34,7 +35,7 @@ from pipert2.cli.exit_codes import EPILOG, FAILED, INTERRUPTED, TERMINATED, USAG
 from pipert2.cli.printing import complain
 from pipert2.errors import PipertError, nearest
 
-_VERBS = (run, demo, list_pipes, status, top, life, event, params, logs, level, wires, graph, validate, doctor)
+_VERBS = (run, demo, cockpit, list_pipes, status, top, life, event, params, logs, level, wires, graph, validate, doctor)
 
 # Typer brings its own copy of click, or uses click itself, depending on its version: their errors are found from the
 # one that both show.

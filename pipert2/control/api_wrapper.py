@@ -18,6 +18,7 @@ from pipert2.pipe import Pipe
 from pipert2.runtime.ending import signals_noted
 
 _running: set[ControlServer] = set()
+_registered = False
 
 
 class APIWrapper:
@@ -154,9 +155,6 @@ def _stay_for(server: ControlServer) -> None:
         # What concurrent.futures uses. It comes before the interpreter waits for threads, where Ctrl-C would show a
         # traceback, and before atexit, where pipes are ended and no thread can be started any more.
         getattr(threading, "_register_atexit", atexit.register)(_stay)
-
-
-_registered = False
 
 
 def _stay() -> None:

@@ -16,7 +16,18 @@ from pipert2.control.http_arguments import NotJson, arguments_of, body_of, query
 from pipert2.control.http_errors import error_body, http_status
 from pipert2.control.openapi import openapi_document
 from pipert2.control.problems import control_error
-from pipert2.control.routes import API, ROUTES, SIDE, Kind, Route, methods_of, name_in_place, nearest_path
+from pipert2.control.routes import (
+    API,
+    JOIN_SECONDS,
+    ROUTES,
+    SIDE,
+    Kind,
+    Route,
+    match,
+    methods_of,
+    name_in_place,
+    nearest_path,
+)
 from pipert2.control.service import VERBS, ControlService
 from pipert2.control.verbs import Scope, plain
 from pipert2.errors import ControlError
@@ -25,8 +36,6 @@ from pipert2.observe.snapshot import PipeState
 from pipert2.runtime.preview import PreviewFrame
 
 LARGEST_BODY = 1024 * 1024
-JOIN_SECONDS = 60.0
-"""A join that names no timeout is answered after so long; a client asks again."""
 MOST_WAITING = 64
 """Requests that wait for a handler or for the pipe's end, at most: each holds a thread of the server."""
 
@@ -47,17 +56,19 @@ def create_app(service: ControlService, *, on_kill: Callable[[], None] | None = 
     for route in ROUTES:
         app.add_url_rule(
             route.path.replace("{side}", "{side:side}").replace("{", "<").replace("}", ">"),
-            endpoint=f"{route.method} {route.path}",
+            endpoint=_endpoint(route),
             view_func=face.view(route),
             methods=[route.method],
             provide_automatic_options=False,
         )
+    app.before_request(_check_route)
     app.register_error_handler(Exception, _error_answer)
     return app
 
 
 class _Side(BaseConverter):
     regex = SIDE
+    part_isolating = True  # it holds no slash; else Flask would not take one behind it
 
 
 class _Face:
@@ -142,6 +153,22 @@ class _Face:
     def _metrics_page(self) -> flask.Response:
         page, content_type = self._metrics.page(flask.request.headers.get("Accept", ""))
         return flask.Response(page, content_type=content_type)
+
+
+def _check_route() -> None:
+    """Serve only what :func:`match` finds, which the guard asks for the right that is needed.
+
+    Flask takes ``//start`` for ``/start``; the guard sees a path that it does not know, which may be looked at.
+    """
+    request = flask.request
+    path = request.environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace")
+    known = match(request.method, path)
+    if request.endpoint is not None and (known is None or request.endpoint != _endpoint(known)):
+        raise NotFound
+
+
+def _endpoint(route: Route) -> str:
+    return f"{route.method} {route.path}"
 
 
 def _body() -> dict[str, Any]:

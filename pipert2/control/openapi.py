@@ -11,7 +11,7 @@ from pydantic.json_schema import JsonSchemaMode
 
 import pipert2
 from pipert2.control.http_errors import ErrorReply
-from pipert2.control.routes import API, ROUTES, Kind, Route, is_open
+from pipert2.control.routes import API, JOIN_SECONDS, ROUTES, Kind, Route, is_open
 from pipert2.control.service import VERBS
 from pipert2.control.streams import StatusStreamRequest
 from pipert2.observe.recent_logs import LogRecord
@@ -138,6 +138,8 @@ def _operation(route: Route, schemas: dict[str, dict[str, Any]]) -> dict[str, An
         "description": f"Needs the right to `{verb.scope.value}`.",
         "tags": ["document" if route.kind is Kind.DOCUMENT else "control"],
     }
+    if route.verb == "join":
+        operation["description"] += f" Without a timeout it is answered after {JOIN_SECONDS:g} s, then ask again."
     if route.kind is Kind.DOCUMENT:
         if route.verb == "event":
             parameters.append(_extra_arguments())

@@ -17,6 +17,9 @@ SIDE = "[^/.]+"
 """What stands in a path for a side: no dot, so that ``output.jpg`` is none."""
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 
+JOIN_SECONDS = 60.0
+"""A join that names no timeout is answered after so long; a client asks again."""
+
 _PLACE = re.compile(r"\{(\w+)\}")
 _LONGEST_COMPARED = 200
 

@@ -171,7 +171,9 @@ def _connection(
 
     from pipert2.control.rpc_server import OwnContext
 
-    ctrl_c = gevent.signal_handler(signal.SIGINT, gevent.kill, gevent.getcurrent(), KeyboardInterrupt())
+    ctrl_c = None
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as it is for a script's background jobs
+        ctrl_c = gevent.signal_handler(signal.SIGINT, gevent.kill, gevent.getcurrent(), KeyboardInterrupt())
     context = OwnContext()
     client = zerorpc.Client(
         context=context,
@@ -198,7 +200,8 @@ def _connection(
             ) from None
         yield client
     finally:
-        ctrl_c.cancel()
+        if ctrl_c is not None:
+            ctrl_c.cancel()
         client.close()
         context.term()
 

@@ -105,13 +105,17 @@ class ControlServer:
                 return self
             tokens = self._given_tokens if self._given_tokens is not None else Tokens.from_environment()
             rules = HttpRules(tokens, hosts=self._own_hosts(), origins=self._allowed_origins)
-            tls = _tls_context(self._certificate, self._key)
+            tls = tls_context(self._certificate, self._key)
             listener = Listener(self.host, self._wanted_port)
             if not tokens and not listener.on_loopback:
                 listener.close()
                 raise ControlError("bad_argument", _no_tokens(self.host), field="tokens")
             self._port = listener.port
-            self._run(listener, rules, tls)
+            try:
+                self._run(listener, rules, tls)
+            except BaseException:
+                listener.close()
+                raise
         return self
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -145,8 +149,9 @@ class ControlServer:
         return [*self._allowed_hosts, *([] if self.host in _EVERY_ADDRESS else [self.host])]
 
     def _run(self, listener: Listener, rules: HttpRules, tls: ssl.SSLContext | None) -> None:
+        flask = create_app(self.service, on_kill=self.stop_soon)
         workers = Workers("pipert2-http")
-        app = _Router(FlaskAnswers(create_app(self.service, on_kill=self.stop_soon), workers), self.service, workers)
+        app = _Router(FlaskAnswers(flask, workers), self.service, workers)
         server = HttpServer(Guard(app, rules, body_seconds=BODY_SECONDS), listener, tls=tls, on_closing=app.close)
 
         def serve() -> None:
@@ -157,6 +162,7 @@ class ControlServer:
             except Exception:
                 logger.exception("the control API's server failed")
             finally:
+                server.up.set()
                 if announced is not None:
                     announced.close()
                 listener.close()
@@ -166,7 +172,7 @@ class ControlServer:
         self._server = server
         self._thread = threading.Thread(target=serve, name="pipert2-http-server", daemon=True)
         self._thread.start()
-        if not server.up.wait(_START_SECONDS):
+        if not server.up.wait(_START_SECONDS) or not server.started:
             server.should_exit = True
             raise ControlError("failed", f"the control API did not come up within {_START_SECONDS:g} s; see the log")
 
@@ -206,7 +212,7 @@ class _Router:
             self._streams.close()
 
 
-def _tls_context(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
+def tls_context(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
     if certificate is None:
         if key is not None:
             raise ControlError("bad_argument", "a key without a certificate: give both", field="certificate")

@@ -29,7 +29,7 @@ from pipert2.control.records import (
 )
 from pipert2.control.structure import event_structures, structure_of
 from pipert2.control.verbs import Scope, verb, verbs_of
-from pipert2.errors import ControlError, UnknownRoutineError
+from pipert2.errors import ControlError, UnknownRoutineError, UnknownWireError
 from pipert2.graph.handlers import KILL_EVENT_NAME, START_EVENT_NAME, STOP_EVENT_NAME
 from pipert2.graph.transmitter import BasicTransmitter, SharedMemoryTransmitter
 from pipert2.graph.wire import Wire
@@ -286,7 +286,12 @@ class ControlService:
     @verb(Scope.CONTROL)
     def unlink(self, source: RoutineName, destination: RoutineName) -> WireReply:
         """Take a wire away, also while the pipe runs. What waits on it is still delivered."""
-        self.pipe.unlink(source, destination)
+        for routine in (source, destination):
+            self._flow_of(routine)
+        try:
+            self.pipe.unlink(source, destination)
+        except UnknownWireError:
+            return WireReply(source, destination, linked=False, changed=False)
         return WireReply(source, destination, linked=False, changed=True)
 
     # --- looking closer

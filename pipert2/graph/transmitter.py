@@ -41,6 +41,9 @@ class DataTransmitter:
 class BasicTransmitter(DataTransmitter):
     """Each receiver gets a copy of its own, which it may change."""
 
+    def __init__(self) -> None:  # its own, or __new__ would let arguments pass
+        pass
+
     def __repr__(self) -> str:
         return "BasicTransmitter()"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import version
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry
@@ -16,7 +17,6 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-import pipert2
 from pipert2.observe.snapshot import FlowStatus, PipeState, PipeStatus, RoutineStatus, WireStatus
 from pipert2.runtime.histogram import Histogram
 from pipert2.transport.board import RoutineState
@@ -87,7 +87,7 @@ class Metrics:
 
 def _pipe(status: PipeStatus) -> Iterator[Metric]:
     info = InfoMetricFamily("pipert2", "The pipe and the version of pipert2 that runs it.", labels=("pipe",))
-    info.add_metric((status.name,), {"version": pipert2.__version__})
+    info.add_metric((status.name,), {"version": version("pipert2")})
     yield info
     family = _Family("pipert2_", ("pipe",))
     at = (status.name,)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from time import monotonic
+from types import TracebackType
 from typing import Any
 
 from pipert2.runtime.logs import FLOW_ATTRIBUTE, FORWARDED_ATTRIBUTE
@@ -76,7 +77,7 @@ class RecentLogs(logging.Handler):
         self,
         logger: logging.Logger,
         listeners: list[Callable[[logging.LogRecord], None]],
-        flows: Callable[[], Mapping[str, str]] = dict,
+        flows: Callable[[], dict[str, str]] = dict,
     ) -> None:
         super().__init__()
         self._flows = flows
@@ -126,10 +127,10 @@ class RecentLogs(logging.Handler):
         """Flow and routine of a record, by its logger's name; else the flow that its process said."""
         rest = record.name.removeprefix(f"{self._logger.name}.")
         if rest != record.name:
-            for routine, flow in self._flows().items():
-                own = f"{flow}.{routine}"
-                if rest == own or rest.startswith(f"{own}."):
-                    return flow, routine
+            origins = {f"{flow}.{routine}": (flow, routine) for routine, flow in reversed(self._flows().items())}
+            fits = [own for own in origins if rest == own or rest.startswith(f"{own}.")]
+            if fits:
+                return origins[max(fits, key=len)]
         return getattr(record, FLOW_ATTRIBUTE, None), None
 
     @property
@@ -194,6 +195,14 @@ class RecentLogs(logging.Handler):
                 return
             if not found:
                 yield None
+
+    def __enter__(self) -> RecentLogs:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def close(self) -> None:
         """Stop listening; who follows is let go."""

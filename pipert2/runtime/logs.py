@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import logging.handlers
 import sys
@@ -62,6 +63,7 @@ def get_default_print_logger(name: str) -> logging.Logger:
 
 
 MOST_WAITING = 10_000
+_formatter = logging.Formatter()
 
 
 class ForwardingHandler(logging.handlers.QueueHandler):
@@ -77,7 +79,15 @@ class ForwardingHandler(logging.handlers.QueueHandler):
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
         """The record with its message made, and what cannot travel of its ``extra`` as text."""
-        prepared: logging.LogRecord = super().prepare(record)
+        prepared = copy.copy(record)
+        try:
+            prepared.msg = prepared.message = record.getMessage()
+        except Exception:  # a format that does not fit its arguments
+            prepared.msg = prepared.message = str(record.msg)
+        prepared.args = None
+        if record.exc_info and record.exc_info[0] is not None:
+            prepared.exc_text = record.exc_text or _formatter.formatException(record.exc_info)
+        prepared.exc_info = None
         try:
             dumps_plain(prepared)
         except UnsendableDataError:

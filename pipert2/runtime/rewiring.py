@@ -29,6 +29,16 @@ class Rewiring:
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
         self._lock = threading.Lock()
+        self._closed = False
+
+    def close(self) -> None:
+        """The pipe has ended; what is under way is waited for, its calls are answered by now."""
+        with self._lock:
+            self._closed = True
+
+    def _must_be_open(self) -> None:
+        if self._closed:
+            raise PipeStateError(f"pipe {self._supervisor.spec.name!r} has ended, create a new one")
 
     def link(self, edges: Sequence[EdgeSpec], wait: float) -> None:
         """Add edges; their numbers are given here. When this returns, their sources send on them.
@@ -45,6 +55,7 @@ class Rewiring:
         for edge in edges:
             self._try_transmitter(edge)
         with self._lock:
+            self._must_be_open()
             numbers = self._make(edges)
             self._let_all_learn(wait)
             opened: list[int] = []
@@ -63,6 +74,7 @@ class Rewiring:
         supervisor = self._supervisor
         words, board = supervisor.board.words, supervisor.board
         with self._lock:
+            self._must_be_open()
             numbers = [
                 edge.index
                 for edge in supervisor.spec.outputs(source)

@@ -281,9 +281,9 @@ class Supervisor:
         if self._thread.is_alive() and not own:
             self._thread.join(5.0)
         for flow in self.flows.values():
-            if isinstance(flow.handle, ProcessFlow):
-                if flow.handle.alive:
-                    flow.handle.kill()
+            if isinstance(flow.handle, ProcessFlow) and flow.handle.alive:
+                flow.handle.kill()
+            if flow.handle is not None:
                 flow.handle.close()
             flow.handle = None
             flow.ended = True
@@ -399,7 +399,9 @@ class Supervisor:
             destination = self.spec.routine(str(params.get("unlink_routine_name")))
         except Exception:  # the routine will say what is wrong with them
             return
-        for index in call.routines if destination is not None else ():
+        if destination is None:
+            return
+        for index in call.routines:
             edges = [edge for edge in self.spec.outputs(index) if edge.destination == destination.index]
             self.shut.update(edge.index for edge in edges)
             self._unlinked(self.spec.routines[index].name, destination.name)

@@ -100,13 +100,13 @@ def test_failures_are_logged_with_their_traceback(talks, caplog):
     talks.notify_event("RAISE", wait=5)
     found = record(caplog, "LookupError: lost")
     assert found.levelno == logging.ERROR
-    assert 'raise LookupError("lost")' in found.getMessage()
+    assert 'raise LookupError("lost")' in found.exc_text
 
 
 @pytest.mark.expects_errors
 def test_failures_of_main_logic_are_logged_with_their_traceback(chain, caplog):
     chain(ListSource(["good", "bad"], "words"), Talks("talker"), lossless=True).run(timeout=20)
-    assert 'raise ValueError("a bad word")' in record(caplog, "main_logic of talker failed").getMessage()
+    assert 'raise ValueError("a bad word")' in record(caplog, "main_logic of talker failed").exc_text
 
 
 def test_plog_reaches_the_main_process_when_its_level_is_on(talks, caplog):

@@ -1,0 +1,54 @@
+"""A pipe that runs with its HTTP and zerorpc faces until standard input ends; prints where they are."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import numpy as np
+
+from pipert2 import APIWrapper, DestinationRoutine, Parameter, Pipe, RPCPipeWrapper, SourceRoutine, Wire, events
+
+
+class Camera(SourceRoutine):
+    """Makes pictures."""
+
+    gain = Parameter(1.0, minimum=0.0, maximum=8.0, unit="dB", help="Brightens.")
+
+    def setup(self) -> None:
+        self.set_const_fps(100)
+
+    def main_logic(self) -> Any:
+        return {"frame": np.full((40, 60, 3), 10 * self.gain, np.uint8)}
+
+    @events("ADD")
+    def add(self, a: int, b: int = 1) -> int:
+        """Add two numbers."""
+        self.logger.info("adding %d and %d", a, b)
+        return a + b
+
+    @events("FAIL")
+    def fail(self) -> None:
+        raise ValueError("no")
+
+
+class Show(DestinationRoutine):
+    def main_logic(self, data: Any) -> None:
+        pass
+
+
+pipe = Pipe("stage")
+pipe.logger.setLevel("INFO")
+camera, screen, wall = Camera("camera"), Show("screen"), Show("wall")
+pipe.create_flow("cameras", False, camera)
+pipe.create_flow("screens", False, screen)
+pipe.create_flow("walls", False, wall)
+pipe.link(Wire(camera, (screen, wall)))
+pipe.build()
+rpc = RPCPipeWrapper(pipe)
+rpc.start_rpc_server("tcp://127.0.0.1:*")
+with pipe, APIWrapper(host="127.0.0.1", port=0, pipe=pipe, announce=False) as api, rpc:
+    api.run()
+    print(json.dumps({"http": api.url, "rpc": rpc.endpoint}), flush=True)
+    sys.stdin.read()

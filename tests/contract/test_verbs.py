@@ -1,0 +1,175 @@
+"""One suite of verbs over every face of a running pipe: they do the same, reply the same, refuse the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from pipert2.errors import ControlError
+from pipert2.testing import wait_until
+from tests.contract.faces import FACES, Face, Stage, stage
+
+
+@pytest.fixture(scope="module")
+def there() -> Iterator[Stage]:
+    with stage() as found:
+        yield found
+
+
+@pytest.fixture(params=FACES)
+def face(request: pytest.FixtureRequest, there: Stage) -> Iterator[Face]:
+    made = FACES[request.param](there)
+    made.call("start", wait=10.0)
+    yield made
+    made.close()
+
+
+def state_of(face: Face, routine: str) -> str:
+    return next(one["state"] for one in face.call("status")["routines"] if one["name"] == routine)
+
+
+def flow_of(face: Face, name: str) -> dict[str, Any]:
+    return next(flow for flow in face.call("status")["flows"] if flow["name"] == name)
+
+
+def wires(face: Face) -> set[tuple[str, str]]:
+    found = face.call("status")["wires"]
+    return {(wire["source"], wire["destination"]) for wire in found if not wire["unlinked"]}
+
+
+def test_the_status_tells_what_runs(face: Face) -> None:
+    status = face.call("status")
+    assert (status["name"], status["state"]) == ("stage", "running")
+    assert {one["name"]: one["flow"] for one in status["routines"]} == {
+        "camera": "cameras",
+        "screen": "screens",
+        "wall": "walls",
+    }
+
+
+def test_a_routine_is_stopped_and_started(face: Face) -> None:
+    assert face.call("stop", routine="screen", wait=10.0)["ok"]
+    assert state_of(face, "screen") == "idle"
+    assert face.call("start", routine="screen", wait=10.0)["routines"] == ["screen"]
+    assert state_of(face, "screen") == "running"
+
+
+def test_what_runs_already_can_be_started_again(face: Face) -> None:
+    reply = face.call("start", wait=10.0)
+    assert reply["ok"]
+    assert set(reply["routines"]) == {"camera", "screen", "wall"}
+
+
+def test_a_handler_returns_its_result(face: Face) -> None:
+    reply = face.call("event", name="ADD", routine="camera", params={"a": 3, "b": 4}, wait=10.0)
+    assert reply["results"]["camera"]["value"] == 7
+
+
+def test_an_event_is_sent_without_waiting(face: Face) -> None:
+    assert face.call("event", name="ADD", params={"a": 1})["routines"] == ["camera"]
+
+
+def test_a_handler_that_raises_is_told(face: Face) -> None:
+    if type(face).__name__ == "CliFace":
+        with pytest.raises(ControlError, match="ValueError: no") as caught:
+            face.call("event", name="FAIL", wait=10.0)
+        assert caught.value.code == "1"
+        return
+    reply = face.call("event", name="FAIL", wait=10.0)
+    assert not reply["ok"]
+    assert reply["results"]["camera"]["error"] == "ValueError: no"
+
+
+def test_an_unknown_event_names_the_nearest(face: Face) -> None:
+    with pytest.raises(ControlError, match="did you mean 'ADD'"):
+        face.call("event", name="AD", routine="camera")
+
+
+def test_an_unknown_routine_names_the_nearest(face: Face) -> None:
+    with pytest.raises(ControlError, match="did you mean 'screen'"):
+        face.call("stop", routine="scren")
+
+
+def test_a_parameter_is_set(face: Face) -> None:
+    face.call("set_parameters", routine="camera", values={"gain": 2.5})
+    status = face.call("status")["routines"][0]
+    assert status["parameters"][0]["value"] == 2.5
+    assert status["parameters"][0]["changes"][-1]["value"] == 2.5
+
+
+def test_a_wrong_value_names_the_limit_and_changes_nothing(face: Face) -> None:
+    before = face.call("status")["routines"][0]["parameters"]
+    with pytest.raises(ControlError, match="'gain' of 'camera' is at most 8 dB, not 9"):
+        face.call("set_parameters", routine="camera", values={"gain": 9.5})
+    assert face.call("status")["routines"][0]["parameters"] == before
+
+
+def test_a_wire_goes_and_comes(face: Face) -> None:
+    face.call("unlink", source="camera", destination="wall")
+    assert wires(face) == {("camera", "screen")}
+    face.call("link", source="camera", destination="wall")
+    assert wires(face) == {("camera", "screen"), ("camera", "wall")}
+    face.call("start", routine="wall", wait=10.0)
+
+
+def test_a_wire_that_cannot_be_is_refused(face: Face) -> None:
+    with pytest.raises(ControlError, match="destination but a wire leads out of it"):
+        face.call("link", source="screen", destination="wall")
+
+
+def test_the_log_is_read_and_its_level_set(face: Face) -> None:
+    face.call("log_level", routine="camera", level="INFO")
+    face.call("event", name="ADD", routine="camera", params={"a": 100, "b": 23}, wait=10.0)
+
+    wait_until(lambda: face.call("logs", routine="camera", text="adding 100 and 23")["records"])
+    face.call("log_level", routine="camera", level="ERROR")
+    face.call("event", name="ADD", routine="camera", params={"a": 7, "b": 1007}, wait=10.0)
+    assert not face.call("logs", routine="camera", text="1007")["records"]
+
+
+@pytest.mark.parametrize("name", FACES)
+def test_a_flow_is_restarted_and_a_pipe_is_killed(name: str) -> None:
+    with stage() as there:
+        face = FACES[name](there)
+        try:
+            face.call("start", wait=10.0)
+            before = flow_of(face, "walls")
+            assert face.call("restart_flow", flow="walls")["restarts"] == 0
+            wait_until(lambda: flow_of(face, "walls")["pid"] not in (before["pid"], None), 20)
+            wait_until(lambda: state_of(face, "wall") == "running", 20)
+            face.call("kill")
+            wait_until(lambda: face.call("status")["state"] == "ended", 20)
+        finally:
+            face.close()
+
+
+@pytest.mark.parametrize("name", [name for name in FACES if name != "pipert2"])
+def test_a_picture_is_had_while_its_preview_is_on(there: Stage, name: str) -> None:
+    face = FACES[name](there)
+    try:
+        face.call("start", wait=10.0)
+        assert face.call("preview", routine="camera", side="output", on=True, rate=20.0, size=32)["on"]
+
+        def seen() -> bool:
+            try:
+                return bool(face.call("frame", routine="camera", side="output")["width"] == 30)
+            except ControlError:
+                return False
+
+        wait_until(seen)
+        assert not face.call("preview", routine="camera", side="output", on=False)["on"]
+        with pytest.raises(ControlError, match="is its preview on"):
+            face.call("frame", routine="camera", side="output")
+    finally:
+        face.close()
+
+
+def test_a_join_that_takes_too_long_says_so(face: Face) -> None:
+    if type(face).__name__ == "CliFace":
+        with pytest.raises(ControlError):
+            face.call("join", timeout=0.2)
+    else:
+        assert face.call("join", timeout=0.2) == {"ended": False}
+    assert face.call("status")["state"] == "running"

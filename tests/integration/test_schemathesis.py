@@ -1,0 +1,110 @@
+"""The API against its own OpenAPI document: schemathesis makes up requests that fit it, and requests that do not."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipert2 import DestinationRoutine, MiddleRoutine, Parameter, Pipe, SourceRoutine, events
+from pipert2.control.routes import ROUTES
+from pipert2.control.server import ControlServer
+from pipert2.control.service import ControlService
+from pipert2.control.tokens import Tokens
+
+_SETTINGS = """
+# What no JSON Schema can say: which characters cannot be printed (400); that a routine is not linked to itself, that
+# the body and the query do not contradict each other (422).
+[checks]
+positive_data_acceptance.expected-statuses = ["2xx", 400, 404, 409]
+negative_data_rejection.expected-statuses = [400, 404, 405, 409, 414, 415, 422]
+
+[[operations]]
+include-path-regex = "^/api/v1/wires$|/execute$"
+checks.positive_data_acceptance.expected-statuses = ["2xx", 400, 404, 409, 422]
+"""
+
+_FORESAW_NOT = "in a way nobody foresaw"
+
+
+class Frames(SourceRoutine):
+    """Sends grey pictures."""
+
+    def main_logic(self) -> Any:
+        self.wait(0.02)
+        return np.full((32, 48), 128, np.uint8)
+
+
+class Camera(MiddleRoutine):
+    """Zooms."""
+
+    factor = Parameter(1.0, minimum=1.0, maximum=8.0)
+
+    @events("ZOOM")
+    def zoom(self, factor: Any = 1.0) -> Any:
+        return {"factor": factor}
+
+    def main_logic(self, data: Any) -> Any:
+        return data
+
+
+class Screen(DestinationRoutine):
+    """Shows nothing."""
+
+    def main_logic(self, data: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    """Where a pipe with names that are easily guessed listens."""
+    pipe = Pipe("bench", inline=True)
+    pipe.create_flow("in", True, Frames("frames"), Camera("cam"), Screen("disk"))
+    pipe.create_flow("out", True, Frames("more"), Screen("view"))
+    with (
+        pipe,
+        ControlService(pipe) as service,
+        ControlServer(service, port=0, tokens=Tokens.none(), announce=False) as server,
+    ):
+        pipe.build()
+        yield server.url
+
+
+def _check(url: str, folder: Path, *options: str) -> str:
+    """Run schemathesis on what is served at *url*; what it printed. It must not have found anything."""
+    settings = folder / "schemathesis.toml"
+    settings.write_text(_SETTINGS)
+    command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(settings), "--no-color"]
+    command += ["run", f"{url}/api/v1/openapi.json", "--seed", "1", "--request-timeout", "10", "--no-shrink", *options]
+    environment = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=110)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.expects_errors
+def test_every_answer_is_as_the_openapi_document_says_and_none_is_a_server_error(
+    url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Streams never end, a join waits as long as it is told to; kill has a test of its own.
+    skipped = "/stream$|/join$|kill$"
+    said = _check(url, tmp_path, "--phases", "coverage,fuzzing", "--max-examples", "3", "--exclude-path-regex", skipped)
+    asked = [route for route in ROUTES if route.verb != "openapi" and not re.search(skipped, route.path)]
+    assert f"Tested: {len(asked)}" in said
+    assert _FORESAW_NOT not in caplog.text
+
+
+@pytest.mark.expects_errors
+def test_a_pipe_that_is_killed_meanwhile_answers_by_the_document_too(
+    url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    wanted = "^/api/v1/(kill|start|status|logs|events/.name.|wires|health)$"
+    _check(url, tmp_path, "--phases", "coverage", "--include-path-regex", wanted)
+    assert _FORESAW_NOT not in caplog.text

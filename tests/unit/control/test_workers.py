@@ -1,0 +1,78 @@
+"""Workers: threads that carry requests out."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from pipert2.control.workers import MOST_IDLE, Workers
+from pipert2.testing import wait_until
+
+
+@pytest.fixture
+def workers() -> Iterator[Workers]:
+    made = Workers("pipert2-test")
+    yield made
+    assert made.close(5.0)
+
+
+def _alive() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("pipert2-test")]
+
+
+def test_results_and_errors_come_back(workers: Workers) -> None:
+    assert workers.submit(pow, 2, 5).result(5) == 32
+    with pytest.raises(ZeroDivisionError):
+        workers.submit(lambda: 1 // 0).result(5)
+
+
+def test_a_request_that_exits_ends_nobody_but_itself(workers: Workers) -> None:
+    def leave() -> None:
+        raise SystemExit(3)
+
+    with pytest.raises(SystemExit):
+        workers.submit(leave).result(5)
+    assert workers.submit(pow, 2, 2).result(5) == 4
+
+
+def test_many_that_wait_do_not_keep_others_waiting_and_most_threads_end_afterwards(workers: Workers) -> None:
+    go = threading.Event()
+    waiting = [workers.submit(go.wait, 10) for _ in range(50)]
+
+    assert workers.submit(pow, 3, 2).result(5) == 9
+    go.set()
+    assert all(one.result(5) for one in waiting)
+    wait_until(lambda: len(_alive()) <= MOST_IDLE + 1)
+
+
+def test_all_workers_are_daemons(workers: Workers) -> None:
+    go = threading.Event()
+    waiting = [workers.submit(go.wait, 10) for _ in range(3)]
+    found = [thread.daemon for thread in threading.enumerate() if thread.name.startswith("pipert2-test")]
+    go.set()
+
+    assert found
+    assert all(found)
+    assert all(one.result(5) for one in waiting)
+
+
+def test_close_tells_of_those_who_still_work_and_they_end_when_it_is_done() -> None:
+    workers, go = Workers("pipert2-test"), threading.Event()
+    waiting = workers.submit(go.wait, 10)
+
+    assert not workers.close(0.05)
+    go.set()
+    assert waiting.result(5)
+    assert workers.close(5.0)
+    assert not _alive()
+
+
+def test_nothing_can_be_submitted_after_close() -> None:
+    workers = Workers("pipert2-test")
+    workers.close(5.0)
+
+    with pytest.raises(RuntimeError, match="closed"):
+        workers.submit(pow, 1, 1)
+    workers.shutdown()
