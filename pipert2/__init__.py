@@ -6,6 +6,7 @@ Routines in plain Python, wired into a pipe; each flow is a process of its own; 
 import typing as _typing
 
 from pipert2.errors import (
+    ConfigError,
     ControlError,
     EventHandlerError,
     EventTimeoutError,
@@ -15,6 +16,7 @@ from pipert2.errors import (
     PipertError,
     PipeStateError,
     SharedMemoryFullError,
+    StoreError,
     UnknownEventError,
     UnknownFlowError,
     UnknownNameError,
@@ -86,6 +88,7 @@ __all__ = [
     "STOP_EVENT_NAME",
     "APIWrapper",
     "BasicTransmitter",
+    "ConfigError",
     "ControlError",
     "Data",
     "DataTransmitter",
@@ -122,6 +125,7 @@ __all__ = [
     "SharedMemoryFullError",
     "SharedMemoryTransmitter",
     "SourceRoutine",
+    "StoreError",
     "UnknownEventError",
     "UnknownFlowError",
     "UnknownNameError",

@@ -198,3 +198,32 @@ class ControlError(PipertError):
 
     def __str__(self) -> str:
         return self.message
+
+
+class ConfigError(PipertError, ValueError):
+    """A setting that cannot be used. *where* is the file, variable or call that it stands in, *key* its name (None if
+    the whole is wrong), *accepted* what it could be, *nearest* what may have been meant.
+    """
+
+    def __init__(self, where: str, key: str | None, value: object, accepted: str, nearest: str | None = None) -> None:
+        self.where = where
+        self.key = key
+        self.value = value
+        self.accepted = accepted
+        self.nearest = nearest
+
+    def __str__(self) -> str:
+        what = f"{self.value}" if self.key is None else f"{self.key!r} is {self.value!r:.200}"
+        meant = f"did you mean {self.nearest!r}? " if self.nearest is not None else ""
+        return f"{self.where}: {what}; {meant}accepted: {self.accepted}"
+
+
+class StoreError(PipertError):
+    """The store cannot do what it was asked to; what it acknowledged before is kept."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the store {self.path!r}: {self.reason}"

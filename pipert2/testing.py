@@ -12,7 +12,17 @@ from typing import Any
 
 from pipert2.graph.handlers import events
 from pipert2.graph.routine import DestinationRoutine, EndOfStream, MiddleRoutine, SourceRoutine
+from pipert2.runtime.clock import VirtualClock
 from pipert2.transport.codec import dumps_plain
+
+__all__ = [
+    "CollectingDestination",
+    "FailingRoutine",
+    "ListSource",
+    "SlowRoutine",
+    "VirtualClock",
+    "wait_until",
+]
 
 
 def wait_until(condition: Callable[[], Any], timeout: float = 10.0, what: str = "the condition") -> Any:
@@ -118,23 +128,3 @@ class SlowRoutine(MiddleRoutine):
     def main_logic(self, data: Any) -> Any:
         time.sleep(self.seconds)
         return data
-
-
-class VirtualClock:
-    """A clock that stands still until a test moves it.
-
-    >>> clock = VirtualClock()
-    >>> clock.advance(2.5)
-    >>> clock.now()
-    2.5
-    """
-
-    def __init__(self, start: float = 0.0) -> None:
-        self._now = start
-
-    def now(self) -> float:
-        return self._now
-
-    def advance(self, seconds: float) -> None:
-        """Let *seconds* go by."""
-        self._now += seconds

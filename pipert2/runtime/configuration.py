@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from pipert2.errors import nearest
-from pipert2.graph.parameter import Parameter
-from pipert2.runtime.configuration_check import Declared, level_name
+from pipert2.graph.parameter import Parameter, plain_value
+from pipert2.runtime.configuration_check import KNOWN, Declared, level_name
 from pipert2.runtime.configuration_files import find_file, read_file
 from pipert2.runtime.trigger_phrases import trigger
 from pipert2.runtime.triggers import Trigger
 
 PREFIX = "PIPERT_"
-_DECLARED = "declared"
+_OWN, _DECLARED = "the routine's trigger", "declared"
 _SECRET = re.compile("password|passwd|secret|token|api_?key|credential", re.IGNORECASE)
 
 
@@ -66,7 +66,9 @@ class Configuration(Mapping[str, Any]):
         warnings: list[str] = []
         values: dict[str, Any] = {}
         for layer in self._layers:
-            if layer.origin != _DECLARED:
+            if layer.origin == _DECLARED:
+                declared.check({key: layer.values[key] for key in KNOWN if key in layer.values}, layer.origin)
+            else:
                 warnings += declared.check(layer.values, layer.origin)
             _merge(values, layer.values)
         if "log_level" in values:
@@ -102,11 +104,9 @@ class Configuration(Mapping[str, Any]):
             ConfigError: a file cannot be read, or a value cannot be used; names file, key, value and what is accepted.
         """
         declared = Declared(defaults, parameters or {})
-        own: dict[str, Any] = {"log_level": "INFO"}
+        layers = [Layer(_DECLARED, {"log_level": "INFO", **(defaults or {})})]
         if interval is not None:
-            own["interval"] = str(interval)
-        _merge(own, defaults or {})
-        layers = [Layer(_DECLARED, own)]
+            layers.insert(0, Layer(_OWN, {"interval": str(interval)}))
         files = []
         names = list(dict.fromkeys([*_class_names(classes), name]))
         if folder is not None:
@@ -115,7 +115,7 @@ class Configuration(Mapping[str, Any]):
                 if file is not None and file not in files:
                     files.append(file)
                     layers.append(Layer(str(file), read_file(file)))
-        merged: dict[str, Any] = {}
+        merged: dict[str, Any] = {key: plain_value(one.default) for key, one in declared.parameters.items()}
         for layer in layers:
             _merge(merged, layer.values)
         layers += _environment_layers(names, environment or {}, merged, declared.keys)
@@ -137,10 +137,9 @@ class Configuration(Mapping[str, Any]):
     @property
     def interval(self) -> Trigger | None:
         """The interval that takes the place of the routine's own; None if none was set."""
-        for layer in reversed(self._layers):
-            if "interval" in layer.values:
-                return None if layer.origin == _DECLARED else trigger(layer.values["interval"], where=layer.origin)
-        return None
+        if not any("interval" in layer.values for layer in self._layers if layer.origin != _OWN):
+            return None
+        return trigger(self._values["interval"], where="configuration", key="interval")
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -177,8 +176,7 @@ class Configuration(Mapping[str, Any]):
         return len(self._values)
 
     def __repr__(self) -> str:
-        hidden = {key: "***" if _SECRET.search(key) else value for key, value in self._values.items()}
-        return f"<Configuration {hidden!r}>"
+        return f"<Configuration {', '.join(f'{one.key}={one.value!r}' for one in self.explain())}>"
 
 
 def _class_names(classes: Sequence[type | str]) -> list[str]:
@@ -242,7 +240,7 @@ def _value_at(path: Sequence[str], text: str, below: Any, known: Sequence[str]) 
     inner = below.get(key) if isinstance(below, Mapping) else None
     if len(path) > 1:
         return {key: _value_at(path[1:], text, inner, ())}
-    return {key: text if isinstance(inner, str) else _read_value(text)}
+    return {key: text if isinstance(inner, str) and key != "interval" else _read_value(text)}
 
 
 def _read_value(text: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -119,6 +120,4 @@ def _is_of(kind: type, value: Any) -> bool:
 
 def _looks_like(key: str, known: str) -> bool:
     """Closer than what an error may guess at: any key is allowed, and most are meant as they are written."""
-    import difflib
-
     return difflib.SequenceMatcher(None, key.lower(), known.lower()).ratio() >= 0.8

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +65,8 @@ def read_file(file: Path) -> dict[str, Any]:
         ConfigError: it cannot be read, or is not what its name says.
     """
     accepted = _ACCEPTED[file.suffix.lower()]
-    read = {".json": _read_json, ".toml": tomllib.loads}.get(file.suffix.lower(), _read_yaml)
     try:
-        found = read(file.read_text("utf-8-sig"))
+        found = _READ[file.suffix.lower()](file.read_text("utf-8-sig"))
     except OSError as error:
         raise ConfigError(str(file), None, f"cannot be read: {error.strerror}", "a file that may be read") from None
     except UnicodeDecodeError as error:
@@ -139,6 +138,14 @@ _Loader.add_implicit_resolver(
 
 def _read_yaml(text: str) -> Any:
     return yaml.load(text, _Loader)
+
+
+_READ: dict[str, Callable[[str], Any]] = {
+    ".json": _read_json,
+    ".toml": tomllib.loads,
+    ".yaml": _read_yaml,
+    ".yml": _read_yaml,
+}
 
 
 def _keys(found: Any, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], Any]]:

@@ -30,7 +30,7 @@ LONGEST_WAIT = 60.0
 
 _EARLY = 1e-6  # a wait may end that much before its time, and sums of seconds are rounded
 _SET_BACK = 3 * 3600.0  # as in cron: a clock set back by less is summer time or a correction, and no tick repeats
-_MOST_COUNTED = 10_000  # ticks that were missed, one by one
+_MOST_COUNTED, _MOST_JOINED = 10_000, 1_000  # ticks that were missed are counted one by one, no further than this
 _MOST_CLAUSES = 64
 _RETRY, _LONGEST_RETRY = 1.0, 60.0
 
@@ -51,7 +51,7 @@ class Decision:
     Attributes:
         act: what to do.
         at: ``WAIT``: until this moment (seconds since the epoch, infinity if nothing is due). Else when it was due.
-        missed: ticks that this one stands for besides itself, and ticks that it was too late for.
+        missed: ticks that this one stands for besides itself; some thousands at most are counted.
         reason: ``SKIP``: why.
         kinds: ``WAIT``: new records of these kinds may change the answer before.
     """
@@ -132,10 +132,10 @@ class _Clause:
             return self._passed_plainly(self.rhythms[0], now)
         newest, count = None, 0
         tick = self.first(self.seen)
-        while tick.due <= now and count < _MOST_COUNTED:
+        while tick.due <= now and count < _MOST_JOINED:
             newest, count = tick, count + 1
             tick = self.first(tick.due)
-        if count == _MOST_COUNTED:  # far behind: the newest is what matters
+        if count == _MOST_JOINED:  # far behind: the newest is what matters
             newest = self._last(now) or newest
         return newest, count
 

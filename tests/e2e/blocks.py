@@ -4,7 +4,8 @@ A fenced block ``python`` is a script of its own. ``<!-- continues -->`` on the 
 script of the block before. A fenced block ``text`` right after it is what it prints; in there ``...`` stands for any
 text within a line, and a line ``...`` for any lines. ``<!-- in any order -->`` before that block: the lines may come in
 any order. ``<!-- logs errors -->`` before a Python block: it may write to standard error. A script without such a
-``text`` block prints nothing.
+``text`` block prints nothing. A block behind ``<!-- file: NAME -->`` is none: the page's console blocks use it, see
+:mod:`tests.e2e.consoles`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CONTINUES = "<!-- continues -->"
 ANY_ORDER = "<!-- in any order -->"
 LOGS_ERRORS = "<!-- logs errors -->"
+FILE = re.compile(r"<!-- file: (\S+) -->")
 
 # Lines of several processes in the order in which they are printed, as at a terminal. PYTHONUNBUFFERED would mix those
 # of several threads, because it writes the end of each line by itself.
@@ -47,7 +49,9 @@ class Script:
 
 
 @dataclass(frozen=True, slots=True)
-class _Block:
+class Block:
+    """A fenced block of a page."""
+
     line: int
     heading: str
     language: str
@@ -55,8 +59,14 @@ class _Block:
     marks: tuple[str, ...]
     follows: bool  # nothing but blank lines and marks since the block before
 
+    @property
+    def file(self) -> str | None:
+        """The name of the file that it is, None if it is none."""
+        return next((found[1] for mark in self.marks if (found := FILE.fullmatch(mark))), None)
 
-def _blocks(text: str) -> Iterator[_Block]:
+
+def blocks_in(text: str) -> Iterator[Block]:
+    """The fenced blocks of a page, in its order."""
     heading, marks, follows = "", [], False
     lines = iter(enumerate(text.splitlines(), 1))
     for number, line in lines:
@@ -70,7 +80,7 @@ def _blocks(text: str) -> Iterator[_Block]:
                 if inner.rstrip() == ticks:
                     break
                 body.append(inner)
-            yield _Block(number, heading, language, "".join(f"{row}\n" for row in body), tuple(marks), follows)
+            yield Block(number, heading, language, "".join(f"{row}\n" for row in body), tuple(marks), follows)
             marks, follows = [], True
         elif line.startswith("<!--"):
             marks.append(line.strip())
@@ -85,8 +95,9 @@ def scripts_of(path: Path) -> list[Script]:
     found: list[Script] = []
     page = str(path.relative_to(ROOT))
     after_python = False
-    for block in _blocks(path.read_text("utf-8")):
-        if block.language == "python":
+    for block in blocks_in(path.read_text("utf-8")):
+        is_script = block.language == "python" and block.file is None
+        if is_script:
             if CONTINUES not in block.marks:
                 found.append(Script(page, block.line, block.heading))
             found[-1].code += block.text
@@ -94,7 +105,7 @@ def scripts_of(path: Path) -> list[Script]:
         elif block.language == "text" and block.follows and after_python:
             found[-1].prints.append(block.text)
             found[-1].any_order |= ANY_ORDER in block.marks
-        after_python = block.language == "python"
+        after_python = is_script
     return found
 
 

@@ -1,4 +1,4 @@
-"""The documentation's Python blocks run as they stand, and its list of error messages has those that users meet."""
+"""The documentation's Python blocks run as they stand, and its tables have what they are said to have."""
 
 from __future__ import annotations
 
@@ -12,19 +12,31 @@ from typing import Any
 import pytest
 
 from pipert2 import (
+    ControlError,
     DestinationRoutine,
     MiddleRoutine,
+    Parameter,
     Pipe,
     PipeBuildError,
+    PipeClient,
     PipertError,
     QueueNetwork,
     Routine,
+    RPCPipeWrapper,
     SharedMemoryTransmitter,
     SourceRoutine,
     Wire,
     events,
     source,
 )
+from pipert2.cli.connect import choose
+from pipert2.cli.exit_codes import exit_code_of
+from pipert2.control.http_errors import HTTP_STATUS
+from pipert2.control.routes import API, ROUTES, Kind
+from pipert2.control.server import ControlServer
+from pipert2.control.service import VERBS, ControlService
+from pipert2.control.tokens import Tokens
+from pipert2.control.verbs import Scope
 from pipert2.testing import wait_until
 from tests.e2e.blocks import ROOT, Script, check, matches, parameters, scripts_of
 
@@ -34,6 +46,42 @@ DOCS = ROOT / "docs"
 @pytest.mark.parametrize("script", parameters(*sorted(DOCS.rglob("*.md"))))
 def test_documented_block_runs_and_prints_what_its_page_says(script: Script, tmp_path: Path) -> None:
     check(script, tmp_path)
+
+
+SHOWN = re.findall(r"`(\w[\w/]*\.py)::(\w+)`", (DOCS / "security.md").read_text("utf-8"))
+
+
+@pytest.mark.parametrize(("file", "test"), SHOWN, ids=[test for _, test in SHOWN])
+def test_the_test_that_a_threat_is_said_to_be_shut_out_by_is_there(file: str, test: str) -> None:
+    assert re.search(rf"^def {test}\(", (ROOT / "tests" / file).read_text("utf-8"), re.MULTILINE)
+
+
+def test_every_threat_names_a_test() -> None:
+    rows = [row for row in (DOCS / "security.md").read_text("utf-8").splitlines() if row.count(" | ") == 2]
+    threats = [row for row in rows if not row.startswith(("| threat", "| ---"))]
+    assert len(threats) > 40
+    assert [row for row in threats if "::test_" not in row] == []
+
+
+CONTROL = (DOCS / "control.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_a_verbs_scope_routes_and_method_are_in_the_table(name: str) -> None:
+    row = re.search(rf"^\| {name} \|.*", CONTROL, re.MULTILINE)
+    assert row is not None
+    _, _, scope, paths, method, *_ = (cell.strip() for cell in row[0].split("|"))
+    assert scope == VERBS[name].scope.value
+    kinds = (Kind.VERB, Kind.PICTURE, Kind.STREAM)
+    routes = {f"{one.method} {one.path.removeprefix(API)}" for one in ROUTES if one.verb == name and one.kind in kinds}
+    assert set(re.findall(r"`(.+?)`", paths)) == routes
+    assert f"{name}(" in method
+
+
+@pytest.mark.parametrize("code", HTTP_STATUS)
+def test_a_codes_status_and_exit_code_are_in_the_table(code: str) -> None:
+    status, exit_code = HTTP_STATUS[code], exit_code_of(ControlError(code, ""))
+    assert re.search(rf"^\| `{code}` \|.*\| {status} \| {exit_code} \|$", CONTROL, re.MULTILINE)
 
 
 def test_page_whose_output_is_wrong_is_noticed(tmp_path: Path) -> None:
@@ -138,6 +186,37 @@ def circle(a: Routine, b: Routine, c: Routine, d: Routine) -> list[Wire]:
     return [Wire(a, b), Wire(b, (c, d), lossless=True), Wire(c, b, lossless=True)]
 
 
+class Steps(Make):
+    step = Parameter(1, minimum=1, maximum=9)
+
+    def set_step(self, value: Any) -> None:
+        self.step = value
+
+
+def late_input() -> None:
+    class Either(Routine):
+        def main_logic(self) -> int:
+            return self.wait(1.0)
+
+    make, either, take = Make("make"), Either("either"), Take("take")
+    with flow(make, either, take, wired=False, wires=lambda a, b, c: [Wire(a, c), Wire(b, c)]) as pipe:
+        pipe.build()
+        pipe.link(Wire(make, either))
+
+
+def inline_restart() -> None:
+    pipe = Pipe(inline=True)
+    pipe.create_flow("all", True, Make(), Take())
+    with pipe:
+        pipe.build()
+        pipe.restart_flow("all")
+
+
+def port_taken() -> None:
+    with ControlService(Pipe()) as service, ControlServer(service, port=0, tokens=Tokens(), announce=False) as server:
+        ControlServer(service, port=server.port, tokens=Tokens(), announce=False).start()
+
+
 MISTAKES: dict[str, Callable[[], object]] = {
     "auto_wire left out": lambda: Pipe().create_flow("all", Make(), Take()),  # type: ignore[arg-type]
     "class as routine": lambda: Pipe().create_flow("all", True, Make),  # type: ignore[arg-type]
@@ -180,6 +259,22 @@ MISTAKES: dict[str, Callable[[], object]] = {
     "unknown routine": lambda: built_and_asked("ZOOM", {"all": ["tak"]}),
     "targets as list": lambda: built_and_asked("ZOOM", ["all"]),
     "routines as text": lambda: built_and_asked("ZOOM", {"all": "take"}),
+    "parameter too small": lambda: Steps("a").set_step(0),
+    "parameter too large": lambda: Steps("a").set_step(10),
+    "parameter of another type": lambda: Steps("a").set_step("many"),
+    "unknown parameter": lambda: flow(Steps("a"), Take()).set_parameters("a", {"stpe": 2}),
+    "parameter of an odd type": lambda: Parameter([1]),
+    "parameter without values": lambda: Parameter(1, minimum=2, maximum=1),
+    "late input": late_input,
+    "unknown wire": lambda: flow(Make("make"), Pass("pass"), Take("take")).unlink("make", "take"),
+    "restart before build": lambda: flow(Make(), Take()).restart_flow("all"),
+    "inline restart": inline_restart,
+    "port taken": port_taken,
+    "no token beyond loopback": lambda: ControlServer(ControlService(Pipe()), host="0.0.0.0", tokens=Tokens()).start(),
+    "short token": lambda: Tokens([("short", Scope.READ)]),
+    "zerorpc beyond loopback": lambda: RPCPipeWrapper(Pipe()).start_rpc_server("tcp://0.0.0.0:1234"),
+    "nobody listens": lambda: PipeClient("http://127.0.0.1:9").status(),
+    "no pipe runs": lambda: choose([], None),
     "lock as parameter": lambda: built_and_asked("ZOOM", lock=threading.Lock()),
     "event outside a pipe": lambda: Make().notify_event("ZOOM"),
 }

@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.blocks import ROOT, Script, check, parameters
+from tests.e2e.consoles import Command, steps_of
 
 
 @pytest.mark.parametrize("script", parameters(ROOT / "README.md"))
 def test_readme_block_runs_and_prints_what_it_says(script: Script, tmp_path: Path) -> None:
     check(script, tmp_path)
+
+
+CALLS = {
+    "start": r"curl \S+:\d+/start$",
+    "pause": r"curl \S+:\d+/pause$",
+    "kill": r"curl \S+:\d+/kill$",
+    "start of a routine": r"curl \S+/routines/\w+/events/start/execute$",
+    "stop of a routine": r"curl \S+/routines/\w+/events/stop/execute$",
+    "event for all routines": r"curl \S+/routines/events/[A-Z]+/execute$",
+    "event for a routine, with arguments": r"(?s)curl -X GET \S+/routines/\w+/events/[A-Z]+/execute .*extra_args",
+    "execute by zerorpc's command line": r"pipert2-rpc tcp://\S+ execute start$",
+    "execute with arguments": r"pipert2-rpc tcp://\S+ execute join '\{\"to_kill\":true\}'$",
+    "execute from Python": r"python .*client\.py$",
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_calls_that_pipert2s_document_makes_from_outside_are_among_the_commands_that_are_run(call: str) -> None:
+    commands = [step.text for step in steps_of(ROOT / "README.md") if isinstance(step, Command)]
+    assert any(re.match(CALLS[call], command) for command in commands)
 
 
 # PipeRT2's document, chapter by chapter: its calls as it makes them, with names of our own.

@@ -27,6 +27,13 @@ from pipert2 import (
 from pipert2.testing import CollectingDestination, ListSource, SlowRoutine, wait_until
 
 
+class Late(Restart):
+    """Restarts a flow in ten minutes."""
+
+    def delay(self, deaths: Any, now: float) -> float:
+        return 600.0
+
+
 class Numbers(SourceRoutine):
     """Sends 0, 1, 2, ... in each life anew, with its process's number."""
 
@@ -232,7 +239,7 @@ def test_a_flow_that_was_given_up_comes_back_and_all_behind_it_go_on(chain, whic
 
 @pytest.mark.expects_errors
 def test_a_flow_that_waits_for_its_restart_is_restarted_at_once(chain):
-    with chain(Numbers("numbers"), CollectingDestination("seen"), restart=Restart(backoff=600.0)) as pipe:
+    with chain(Numbers("numbers"), CollectingDestination("seen"), restart=Late()) as pipe:
         pipe.notify_event("start", wait=10)
         os.kill(pipe.status().flow("in-seen").pid, signal.SIGKILL)
         wait_until(lambda: pipe.status().flow("in-seen").state == "restarting")
@@ -310,7 +317,7 @@ def test_a_pipe_can_be_ended_while_a_flow_is_restarted(chain, moment):
 @pytest.mark.expects_errors
 def test_a_flow_that_is_killed_while_it_waits_for_its_restart_lets_the_others_go_on(chain):
     numbers, through, seen = Numbers("numbers"), Passing("through"), CollectingDestination("seen")
-    with chain(numbers, through, seen, lossless=True, restart=Restart(backoff=600.0)) as pipe:
+    with chain(numbers, through, seen, lossless=True, restart=Late()) as pipe:
         pipe.build()
         pipe.link(Wire(numbers, seen))
         pipe.notify_event("start", wait=10)

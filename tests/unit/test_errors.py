@@ -31,6 +31,8 @@ EXAMPLES = [
     errors.UnknownParameterError("gian", ["gain"], "routine 'camera'"),
     errors.ParameterError("camera", "gain", 9, "is at most 5"),
     errors.ControlError("unknown_name", "no such routine", "routine", "camera"),
+    errors.ConfigError("configs/A.json", "interval", "evry 5 s", '"every 10 s", "hourly"', "every 5 s"),
+    errors.StoreError("run.db", "the disk is full: make room"),
 ]
 
 

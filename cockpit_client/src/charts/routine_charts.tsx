@@ -1,7 +1,7 @@
 import { useMemo } from "react";
 import { useCockpit } from "../live/access";
 import { usePart } from "../live/signal";
-import { count, latency, rate } from "../logic/format";
+import { latency, rate } from "../logic/format";
 import { ChartGroup, type ChartOf } from "./chart_group";
 
 const CHARTS: readonly ChartOf[] = [
@@ -24,7 +24,7 @@ const CHARTS: readonly ChartOf[] = [
   },
   {
     title: "errors and missed ticks a second",
-    show: count,
+    show: rate,
     lines: [
       { label: "errors", series: "errors", colour: "line-bad" },
       { label: "missed", series: "skipped", colour: "line-2" },

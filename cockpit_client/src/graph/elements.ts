@@ -1,7 +1,7 @@
 /** The structure as nodes and edges of the graph's library. What changes each second is not in here. */
 
 import type { Edge, Node } from "@xyflow/react";
-import { place, type Point } from "../logic/layout";
+import type { Placed, Point } from "../logic/layout";
 import { wireKey } from "../logic/trends";
 import type { Selection } from "../logic/view";
 import type { Structure } from "../protocol/records";
@@ -16,16 +16,7 @@ export interface Elements {
   readonly edges: WireEdgeType[];
 }
 
-const placed = new WeakMap<Structure, ReturnType<typeof place>>();
-
-function placeOnce(structure: Structure): ReturnType<typeof place> {
-  const known = placed.get(structure) ?? place(structure);
-  placed.set(structure, known);
-  return known;
-}
-
-export function elementsOf(structure: Structure, selection: Selection | null): Elements {
-  const { flows, routines, wires } = placeOnce(structure);
+export function elementsOf(structure: Structure, { flows, routines, wires }: Placed, selection: Selection | null): Elements {
   const is = (kind: string, name: string): boolean => selection?.kind === kind && "name" in selection && selection.name === name;
   const nodes: Elements["nodes"] = [];
   for (const [name, box] of flows)

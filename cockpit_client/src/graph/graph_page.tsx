@@ -1,9 +1,9 @@
-import { type Connection, Controls, MiniMap, ReactFlow, ReactFlowProvider, useReactFlow } from "@xyflow/react";
-import { useEffect, useMemo, useRef, useState } from "react";
+import { type Connection, Controls, MiniMap, ReactFlow, ReactFlowProvider, useReactFlow, useStore } from "@xyflow/react";
+import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { useCockpit, useMayDrive } from "../live/access";
 import { go, view } from "../live/location";
 import { usePart } from "../live/signal";
-import { sameShape } from "../logic/layout";
+import { type Placed, placing, sameShape } from "../logic/layout";
 import type { Structure } from "../protocol/records";
 import { Dialog } from "../shell/dialog";
 import { LinkForm } from "../panel/link_form";
@@ -23,11 +23,13 @@ const MANY = 12;
 /** The pipe as a graph that lives: flows as groups, routines as nodes, wires between them. */
 export function GraphPage() {
   const structure = useStableShape();
+  const drawn = usePlaces(structure);
   if (!structure) return <p className="muted waiting">Waiting for the pipe’s structure…</p>;
   if (structure.routines.length === 0) return <p className="muted waiting">This pipe has no routines yet.</p>;
+  if (!drawn) return null;
   return (
     <ReactFlowProvider>
-      <Graph structure={structure} />
+      <Graph structure={drawn.structure} placed={drawn.placed} />
     </ReactFlowProvider>
   );
 }
@@ -40,20 +42,44 @@ function useStableShape(): Structure | null {
   return sameShape(newest, kept) ? kept : newest;
 }
 
-function Graph({ structure }: { structure: Structure }) {
+interface Drawn {
+  readonly structure: Structure;
+  readonly placed: Placed;
+}
+
+/** Where all of it stands; worked out in steps, the graph before is shown until then. */
+function usePlaces(structure: Structure | null): Drawn | null {
+  const [drawn, setDrawn] = useState<Drawn | null>(null);
+  useEffect(() => {
+    if (!structure) return;
+    const steps = placing(structure);
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const go = (): void => {
+      const step = steps.next();
+      if (step.done) setDrawn({ structure, placed: step.value });
+      else timer = setTimeout(go);
+    };
+    timer = setTimeout(go);
+    return () => clearTimeout(timer);
+  }, [structure]);
+  return drawn;
+}
+
+function Graph({ structure, placed }: Drawn) {
   const selection = usePart(view, (one) => one.selection);
   const mayDrive = useMayDrive();
   const [search, setSearch] = useState("");
+  const [ready, setReady] = useState(false);
   const [linking, setLinking] = useState<{ source: string; destination: string } | null>(null);
-  const { nodes, edges } = useMemo(() => elementsOf(structure, selection), [structure, selection]);
-  useFitting(structure);
+  const { nodes, edges } = useMemo(() => elementsOf(structure, placed, selection), [structure, placed, selection]);
+  const userMoved = useFitting(structure);
   const connect = ({ source, target }: Connection): void => {
     const names = { source: source.slice(2), destination: target.slice(2) };
     if (names.source !== names.destination) setLinking(names);
   };
   return (
     <SearchContext value={search.trim().toLowerCase()}>
-      <div className={`graph ${mayDrive ? "driving" : ""}`}>
+      <div className={`graph ${mayDrive ? "driving" : ""}`} data-ready={ready}>
         <ReactFlow
           nodes={nodes}
           edges={edges}
@@ -69,6 +95,8 @@ function Graph({ structure }: { structure: Structure }) {
           maxZoom={2}
           fitView
           fitViewOptions={FIT}
+          onInit={() => requestAnimationFrame(() => setReady(true))}
+          onMoveEnd={(event) => event && userMoved()}
           onConnect={connect}
           onPaneClick={() => go({ selection: null })}
           aria-label={`Graph of the pipe ${structure.name}`}
@@ -89,18 +117,19 @@ function Graph({ structure }: { structure: Structure }) {
   );
 }
 
-/** Show all of the graph again when routines come or go, and when the panel opens or the window changes its size. */
-function useFitting(structure: Structure): void {
+/** Show all of the graph again when it or its room changes, unless the user has chosen what to look at. */
+function useFitting(structure: Structure): () => void {
   const flow = useReactFlow();
+  const room = useStore((state) => `${state.width} ${state.height}`);
   const routines = structure.routines.length;
-  const panel = usePart(view, (one) => one.selection !== null);
-  const first = useRef(true);
+  const moved = useRef(false);
   useEffect(() => {
-    if (first.current) {
-      first.current = false;
-      return;
-    }
-    const frame = requestAnimationFrame(() => void flow.fitView({ ...FIT, duration: 200 }));
-    return () => cancelAnimationFrame(frame);
-  }, [flow, routines, panel]);
+    moved.current = false;
+  }, [routines]);
+  useEffect(() => {
+    if (!moved.current) void flow.fitView(FIT);
+  }, [flow, routines, room]);
+  return useCallback(() => {
+    moved.current = true;
+  }, []);
 }

@@ -4,10 +4,10 @@ import { Graph, layout } from "@dagrejs/dagre";
 import type { Structure } from "../protocol/records";
 import { wireKey } from "./trends";
 
-export const NODE_WIDTH = 216;
+export const NODE_WIDTH = 190;
 export const NODE_HEIGHT = 104;
 /** Room for what a wire says about itself. */
-const LABEL = { width: 118, height: 26 };
+const LABEL = { width: 104, height: 26 };
 const HEAD = 36;
 const PADDING = 14;
 
@@ -41,16 +41,32 @@ function shape(structure: Structure): string {
 }
 
 /** More than these take longer to lay out at once than the page may stand still. */
-const MOST_AT_ONCE = 24;
+const MOST_AT_ONCE = 16;
 
 /** All in one go if that is quick and flows stay apart that way; else flow by flow, and the flows as blocks. */
 export function place(structure: Structure): Placed {
-  if (structure.routines.length > MOST_AT_ONCE) return placeByFlow(structure);
+  const steps = placing(structure);
+  let step = steps.next();
+  while (!step.done) step = steps.next();
+  return step.value;
+}
+
+/** As `place`, in steps between which a page can do something else. */
+export function* placing(structure: Structure): Generator<undefined, Placed> {
+  if (structure.routines.length <= MOST_AT_ONCE) {
+    const whole = tryWhole(structure);
+    if (whole) return whole;
+    yield;
+  }
+  return yield* placingByFlow(structure);
+}
+
+function tryWhole(structure: Structure): Placed | null {
   try {
     const whole = placeWhole(structure);
-    return overlapping([...whole.flows.values()]) ? placeByFlow(structure) : whole;
+    return overlapping([...whole.flows.values()]) ? null : whole;
   } catch {
-    return placeByFlow(structure); // dagre gives up on some graphs with groups
+    return null; // dagre gives up on some graphs with groups
   }
 }
 
@@ -108,8 +124,12 @@ function overlap(one: Box, other: Box): boolean {
   return one.x < other.x + other.width && other.x < one.x + one.width && one.y < other.y + other.height && other.y < one.y + one.height;
 }
 
-function placeByFlow(structure: Structure): Placed {
-  const inner = new Map(structure.flows.map((flow) => [flow, placeFlow(structure, flow)]));
+function* placingByFlow(structure: Structure): Generator<undefined, Placed> {
+  const inner = new Map<string, Block>();
+  for (const flow of structure.flows) {
+    inner.set(flow, placeFlow(structure, flow));
+    yield;
+  }
   const flowOf = new Map(structure.routines.map((routine) => [routine.name, routine.flow]));
   const outer = newGraph({ rankdir: "LR", ranksep: 140, nodesep: 40 });
   for (const [flow, { width, height }] of inner) outer.setNode(flow, { width, height });

@@ -24,6 +24,7 @@ export function nextHistory(before: ProblemHistory, found: readonly Problem[], n
   const known = new Map(before.standing.map((problem) => [problem.key, problem.since]));
   const standing = found.map((problem) => ({ ...problem, since: known.get(problem.key) ?? now }));
   const keys = new Set(found.map((problem) => problem.key));
-  const gone = before.standing.filter((problem) => !keys.has(problem.key)).map((problem) => ({ ...problem, until: now }));
+  // Notes come and go with each gust of data: what was good to know a moment ago is not worth a line.
+  const gone = before.standing.filter((problem) => !keys.has(problem.key) && problem.severity !== "note").map((problem) => ({ ...problem, until: now }));
   return { standing, cleared: [...gone, ...before.cleared].slice(0, MOST_CLEARED) };
 }

@@ -23,11 +23,17 @@ export function ParameterControl({ routine, parameter }: Props) {
   // What somebody types is theirs until it is sent or taken back; else the field follows the routine.
   const [typed, setTyped] = useState<string | null>(null);
   const [wrong, setWrong] = useState<string | null>(null);
-  const text = typed ?? live;
+  // What was sent counts until the routine's next word about this parameter.
+  const newest = parameter.changes.at(-1)?.time ?? 0;
+  const [sent, setSent] = useState<{ readonly text: string; readonly before: number } | null>(null);
+  const settled = sent && sent.before === newest ? sent.text : live;
+  const text = typed ?? settled;
 
   const put = async (value: unknown): Promise<void> => {
     const reply = await sender.send("set_parameters", { routine, values: { [parameter.name]: value } }, `${routine}: ${parameter.name} = ${plain(value)}`);
-    if (reply !== null) setTyped(null);
+    if (reply === null) return;
+    setSent({ text: writeValue(control, value), before: newest });
+    setTyped(null);
   };
   const apply = async (wanted: string): Promise<void> => {
     const read = readValue(control, wanted);
@@ -57,13 +63,13 @@ export function ParameterControl({ routine, parameter }: Props) {
       <div className="parameter-inputs">
         <Slider parameter={parameter} control={control} text={text} disabled={!mayDrive} onText={setTyped} onDone={(value) => void apply(value)} />
         <ValueInput id={id} control={control} text={text} disabled={!mayDrive} describedBy={`${id}-about`} onText={change} />
-        {typed !== null && typed !== live && control.kind !== "bool" && control.kind !== "choice" && (
+        {typed !== null && typed !== settled && control.kind !== "bool" && control.kind !== "choice" && (
           <>
             <button className="button small primary" disabled={sender.busy}>Set</button>
             <button className="button small" type="button" onClick={() => { setTyped(null); setWrong(null); }}>Undo</button>
           </>
         )}
-        {typed === null && mayDrive && plain(parameter.value) !== plain(parameter.default) && (
+        {typed === null && mayDrive && settled !== writeValue(control, parameter.default) && (
           <button className="link" type="button" title={`default: ${plain(parameter.default)}`} onClick={() => void put(parameter.default)}>default</button>
         )}
       </div>

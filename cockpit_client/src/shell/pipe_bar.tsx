@@ -13,17 +13,18 @@ import { StateBadge, tone } from "./state_badge";
 /** The pipe at a glance, and what can be done with all of it. */
 export function PipeBar({ pipe, summary }: { pipe: string; summary: PipeSummary | null }) {
   const now = useSignal(useCockpit().now);
+  const { connected } = useSignal(useCockpit().connection);
   const gone = summary !== null && !summary.connected;
   const state = now?.status.state ?? summary?.state ?? "unknown";
   const name = summary?.name ?? now?.status.name ?? pipe;
   return (
-    <section className={`pipebar ${gone ? "gone" : ""}`} aria-label={`Pipe ${name}`}>
+    <section className={`pipebar ${gone ? "gone" : ""} ${connected ? "" : "old"}`} aria-label={`Pipe ${name}`}>
       <div className="pipebar-row">
         <h1 title={name}>{name}</h1>
-        <StateBadge state={state} />
-        <HealthLine gone={gone} />
+        <StateBadge state={gone && state !== "ended" ? "disconnected" : state} />
+        {connected ? <HealthLine gone={gone} /> : <span className="health muted">how it was when the cockpit was lost</span>}
         <span className="spring" />
-        <PipeButtons name={name} disabled={gone || summary === null} />
+        <PipeButtons name={name} disabled={gone || summary === null || !connected} />
       </div>
       <div className="pipebar-row facts">
         {summary && <Facts summary={summary} memory={now?.status.shared_memory_bytes ?? null} />}

@@ -19,6 +19,8 @@ export function PipePage({ pipe, summary }: { pipe: string; summary: PipeSummary
   const cockpit = useCockpit();
   const view = useSignal(viewSignal);
   const refusal = useSignal(cockpit.refusal);
+  const connected = useSignal(cockpit.connection).connected;
+  const old = !connected || summary?.connected === false;
   useShortcuts();
   if (refusal)
     return (
@@ -34,7 +36,7 @@ export function PipePage({ pipe, summary }: { pipe: string; summary: PipeSummary
     <>
       <PipeBar pipe={pipe} summary={summary} />
       <Tabs page={view.page} />
-      <div className={`workspace ${view.selection ? "with-panel" : ""}`}>
+      <div className={`workspace ${old ? "old" : ""}`}>
         <main className="page" aria-label={TITLES[view.page]}>
           {view.page === "graph" && <GraphPage />}
           {view.page === "logs" && <LogsPage pipe={pipe} />}

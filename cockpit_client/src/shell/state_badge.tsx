@@ -7,6 +7,7 @@ const TONES: Readonly<Record<string, string>> = {
   killed: "off",
   ended: "off",
   gone: "off",
+  disconnected: "bad",
   finished: "done",
 };
 

@@ -1,0 +1,45 @@
+"""A cockpit beside one pipe, in the same program."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from pipert2.cockpit.link import CockpitLink
+from pipert2.cockpit.server import CockpitServer
+from pipert2.cockpit.settings import CockpitSettings, settings_from
+from pipert2.control.service import ControlService
+from pipert2.errors import ControlError
+from pipert2.pipe import Pipe
+
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def cockpit_beside(
+    pipe: Pipe, settings: CockpitSettings | None = None, *, service: ControlService | None = None
+) -> Iterator[str]:
+    """Serve a cockpit that shows *pipe*; gives its address.
+
+    If its port is taken, a cockpit is expected to be there already, and the pipe is shown in that one.
+
+    Args:
+        pipe: the pipe.
+        settings: how the cockpit is run; left out: as the environment and ``.env`` say.
+        service: the pipe's control service, if it has one already.
+
+    Raises:
+        ControlError: the cockpit cannot be served.
+    """
+    wanted = settings if settings is not None else settings_from({})
+    with ExitStack() as stack:
+        server = CockpitServer(wanted, yielding=True)
+        try:
+            stack.enter_context(server)
+        except ControlError as error:
+            if error.field != "port":
+                raise
+            logger.info("port %d is taken: pipe %s goes to the cockpit that is there", wanted.port, pipe.name)
+        stack.enter_context(CockpitLink(pipe, server.url, wanted.token, service=service))
+        yield server.url

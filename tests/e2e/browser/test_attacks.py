@@ -1,0 +1,122 @@
+"""What a page of somebody else's can do to the cockpit from the browser of one who uses it: nothing."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import httpx
+import pytest
+
+ATTACKS = """async ([target, socket, pipe]) => {
+    const found = {};
+    const attempt = async (name, act) => {
+        try { found[name] = await act(); } catch (error) { found[name] = "refused"; }
+    };
+    const loads = (tag, field, url) => new Promise((done) => {
+        const element = document.createElement(tag);
+        element.onload = () => done("loaded");
+        element.onerror = () => done("refused");
+        element[field] = url;
+        if (tag === "link") element.rel = "stylesheet";
+        document.head.append(element);
+    });
+    const read = async (url, options) => (await (await fetch(url, options)).text()).slice(0, 80);
+    const json = {method: "POST", headers: {"Content-Type": "application/json"}, body: "{}"};
+    await attempt("fetch", () => read(target + "/api/pipes"));
+    await attempt("fetch with cookies", () => read(target + "/api/me", {credentials: "include"}));
+    await attempt("fetch json", () => read(target + "/login", json));
+    await attempt("delete", () => read(target + "/api/pipes/" + pipe, {method: "DELETE"}));
+    await attempt("image", () => loads("img", "src", target + "/icon.svg"));
+    await attempt("script", () => loads("script", "src", target + "/api/pipes"));
+    await attempt("style", () => loads("link", "href", target + "/api/pipes"));
+    const opened = (url) => new Promise((done) => {
+        const made = new WebSocket(url);
+        made.onopen = () => done("opened");
+        made.onerror = () => done("refused");
+    });
+    await attempt("websocket", () => opened(socket + "/socket.io/?EIO=4&transport=websocket"));
+    await attempt("polling", () => read(target + "/socket.io/?EIO=4&transport=polling"));
+    const blind = {method: "POST", mode: "no-cors", credentials: "include", body: "user=a&password=b"};
+    for (const path of ["/login", "/logout", "/api/pipes/" + pipe])
+        await fetch(target + path, blind).catch(() => null);
+    navigator.sendBeacon(target + "/logout", "x");
+    return found;
+}"""
+
+
+@pytest.fixture
+def foreign() -> Iterator[str]:
+    """A page of another origin on this machine."""
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = b"<!doctype html><title>elsewhere</title><p>hello"
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join(5)
+
+
+def test_a_foreign_page_reads_nothing_and_changes_nothing(browser, cockpit, pipe, foreign) -> None:
+    before = httpx.get(f"{cockpit.url}/api/audit").json()["entries"]
+    known = httpx.get(f"{cockpit.url}/api/pipes").json()["pipes"][0]["id"]
+    page = browser.new_page()
+    page.goto(f"{cockpit.url}/")  # as somebody who uses the cockpit
+    page.goto(foreign)
+    found = page.evaluate(ATTACKS, [cockpit.url, cockpit.url.replace("http", "ws", 1), known])
+    assert set(found.values()) == {"refused"}, found
+    assert httpx.get(f"{cockpit.url}/api/audit").json()["entries"] == before
+    assert httpx.get(f"{cockpit.url}/api/pipes").json()["pipes"][0]["connected"]
+
+
+@pytest.mark.parametrize("way", ["frame", "form"])
+def test_a_foreign_page_can_neither_frame_the_cockpit_nor_send_it_a_form(browser, cockpit, foreign, way) -> None:
+    page = browser.new_page()
+    statuses: list[int] = []
+    page.on("response", lambda one: statuses.append(one.status) if one.url.startswith(cockpit.url) else None)
+    page.goto(foreign)
+    if way == "frame":
+        page.evaluate(
+            "url => new Promise(done => {const f = document.createElement('iframe'); f.onload = done; f.src = url;"
+            " document.body.append(f)})",
+            f"{cockpit.url}/",
+        )
+        assert page.frames[-1].locator("#root").count() == 0
+    else:
+        with page.expect_navigation():
+            page.evaluate(
+                "url => {const f = document.createElement('form'); f.method = 'POST'; f.action = url;"
+                " document.body.append(f); f.submit()}",
+                f"{cockpit.url}/logout",
+            )
+    assert statuses
+    assert all(status in (403, 421) for status in statuses), statuses
+
+
+def test_a_name_that_was_pointed_at_this_machine_is_refused(cockpit) -> None:
+    port = cockpit.url.rpartition(":")[2]
+    for path in ("/", "/api/pipes", "/socket.io/?EIO=4&transport=polling"):
+        answer = httpx.get(f"{cockpit.url}{path}", headers={"Host": f"evil.example:{port}"})
+        assert answer.status_code == 421
+
+
+def test_the_pages_policy_allows_no_inline_code_and_no_other_hosts(cockpit) -> None:
+    policy = httpx.get(f"{cockpit.url}/").headers["content-security-policy"]
+    rules = dict(rule.strip().partition(" ")[::2] for rule in policy.split(";"))
+    assert rules["default-src"] == "'none'"
+    assert rules["frame-ancestors"] == "'none'"
+    assert "unsafe" not in policy
+    assert all("http" not in rule and "*" not in rule for rule in rules.values())
