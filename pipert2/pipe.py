@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import logging
 import signal
@@ -26,7 +27,7 @@ from pipert2.graph.handlers import (
 )
 from pipert2.graph.parameter import plain_value
 from pipert2.graph.routine import Routine
-from pipert2.graph.spec import EdgeSpec, make_edges, make_spec
+from pipert2.graph.spec import EdgeSpec, PipeSpec, make_edges, make_spec
 from pipert2.graph.transmitter import DataTransmitter
 from pipert2.graph.validation import problems
 from pipert2.graph.wire import QueueNetwork, Wire
@@ -43,6 +44,7 @@ from pipert2.runtime.restart import Restart
 from pipert2.runtime.rewiring import Rewiring
 from pipert2.runtime.supervisor import TICK, Settings, Supervisor
 from pipert2.transport.board import RoutineState
+from pipert2.transport.work_table import MOST_MEMBERS
 
 _numbers = itertools.count()
 
@@ -116,6 +118,7 @@ class Pipe:
         )
         self._flows: dict[str, list[Routine]] = {}
         self._wires: list[Wire] = []
+        self._replicas: dict[str, int] = {}
         self._supervisor: Supervisor | None = None
         self._monitor: Monitor | None = None
         self._last_status: PipeStatus | None = None
@@ -136,6 +139,7 @@ class Pipe:
         auto_wire: bool = True,
         *routines: Routine,
         data_transmitter: DataTransmitter | None = None,
+        replicas: int | None = None,
     ) -> None:
         """Add a flow: routines that share a process.
 
@@ -144,8 +148,10 @@ class Pipe:
             auto_wire: wire the routines to one another in the order given.
             routines: the flow's routines.
             data_transmitter: for these wires.
+            replicas: processes of this flow that compete for its input: each message goes to one of them.
 
         Raises:
+            ValueError: replicas is not 1 or more.
             PipeBuildError: the name is taken, or a routine is in a flow already.
             PipeStateError: the pipe is built already.
             TypeError: something given is not a routine.
@@ -166,6 +172,12 @@ class Pipe:
                 elif callable(routine):
                     hint = ", make it one with @source, @middle or @destination"
                 raise TypeError(f"create_flow({flow_name!r}, ...): {routine!r} is not a routine{hint}")
+        if replicas is not None and (
+            isinstance(replicas, bool) or not isinstance(replicas, int) or not 1 <= replicas <= MOST_MEMBERS
+        ):
+            raise ValueError(
+                f"create_flow({flow_name!r}, ..., replicas=...) is a number from 1 to {MOST_MEMBERS}, not {replicas!r}"
+            )
         if flow_name in self._flows:
             raise PipeBuildError([f"there are two flows {flow_name!r}: give them different names"])
         present = {id(routine): flow for flow, members in self._flows.items() for routine in members}
@@ -182,6 +194,8 @@ class Pipe:
             routine.flow_name = flow_name
             routine._context = _Outside(self, routine)
         self._flows[flow_name] = list(routines)
+        if replicas is not None:
+            self._replicas[flow_name] = replicas
         if auto_wire:
             self._wires += [Wire(source, after, data_transmitter) for source, after in pairwise(routines)]
 
@@ -221,7 +235,14 @@ class Pipe:
         found = [text for text in problems(self._flows, [*self._wires, *wires], **rules) if text not in before]
         if found:
             raise PipeBuildError(found)
-        edges = make_edges(self._flows, wires, data_transmitter=self._data_transmitter, **rules)
+        edges = make_edges(
+            self._flows,
+            wires,
+            data_transmitter=self._data_transmitter,
+            replicas=self._replicas,
+            acknowledged=self._lossless,
+            **rules,
+        )
         spec = supervisor.spec
         for edge in edges:
             source, end = spec.routines[edge.source].name, spec.routines[edge.destination].name
@@ -299,8 +320,10 @@ class Pipe:
                 network=self._network,
                 lossless=self._lossless,
                 data_transmitter=self._data_transmitter,
+                replicas=self._replicas,
+                acknowledged=self._lossless,
             )
-            routines = [routine for members in self._flows.values() for routine in members]
+            routines = self._objects(spec)
             supervisor = Supervisor(spec, routines, self._settings, self.logger, self.log_listeners, self._forget)
             supervisor.start()
             self._supervisor = supervisor
@@ -314,6 +337,14 @@ class Pipe:
                 watch = getattr(handler, "pipert2_watch", None)  # one that shows the pipe, not only its log
                 if watch is not None:
                     watch(self)
+
+    def _objects(self, spec: PipeSpec) -> list[Routine]:
+        """The routines' objects by index; replicas are handed over by value, but inline each needs one of its own."""
+        first = [routine for members in self._flows.values() for routine in members]
+        return [
+            copy.deepcopy(first[routine.base]) if routine.replica and self._settings.inline else first[routine.base]
+            for routine in spec.routines
+        ]
 
     def _must_be_new(self, what: str) -> None:
         if self._last_status is not None:

@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 
 import psutil
 
-from pipert2.graph.spec import PipeSpec
+from pipert2.graph.spec import EdgeSpec, PipeSpec
 from pipert2.observe.snapshot import FlowStatus, Latency, PipeState, PipeStatus, RoutineStatus, WireStatus
 from pipert2.runtime.histogram import Histogram, quantile
 from pipert2.runtime.supervisor import FlowRecord, Supervisor
 from pipert2.transport import board as b
+from pipert2.transport import work_table as w
 from pipert2.transport.board import RoutineState
 
 WINDOW = 5.0
@@ -57,10 +58,16 @@ class Monitor:
         return _Sample(
             time.monotonic(),
             tuple(words[row + b.SENT] for row in rows),
-            tuple(words[board.edge(edge.index) + b.RECEIVED] for edge in spec.edges),
+            tuple(self._received(edge) for edge in spec.edges),
             tuple(tuple(words[row + b.LOGIC + 2 : row + b.LOGIC + 2 + span]) for row in rows),
             tuple(tuple(words[row + b.AGE + 2 : row + b.AGE + 2 + span]) for row in rows),
         )
+
+    def _received(self, edge: EdgeSpec) -> int:
+        if edge.shared:
+            words = self._supervisor.memory.queues.get(edge.index).table.words
+            return int(words[w.TAKEN] - words[w.AGAIN])
+        return int(self._board.words[self._board.edge(edge.index) + b.RECEIVED])
 
     def histograms(self) -> dict[str, tuple[Histogram, Histogram]]:
         """By routine, the time in its logic and the age of its data, since the pipe was built."""
@@ -120,6 +127,8 @@ class Monitor:
 
     def _wire(self, pipe: PipeSpec, index: int, before: _Sample, now: _Sample) -> WireStatus:
         edge = pipe.edges[index]
+        if edge.shared:
+            return self._queue(pipe, edge, before, now)
         words, row = self._board.words, self._board.edge(index)
         for _ in range(10):  # these words belong together; look again if the receiver took a message meanwhile
             taken = words[row + b.R]
@@ -146,6 +155,29 @@ class Monitor:
             blocked_seconds=max(0, blocked_ns) / 1e9,
             blocked=bool(since),
             unlinked=bool(words[row + b.CLOSED]),
+        )
+
+    def _queue(self, pipe: PipeSpec, edge: EdgeSpec, before: _Sample, now: _Sample) -> WireStatus:
+        """A wire whose messages lie in a queue."""
+        table = self._supervisor.memory.queues.get(edge.index).table
+        words, board, row = table.words, self._board.words, self._board.edge(edge.index)
+        since = board[row + b.BLOCKED_SINCE]
+        blocked_ns = board[row + b.BLOCKED_NS] + (time.monotonic_ns() - since if since else 0)
+        return WireStatus(
+            source=pipe.routines[edge.source].name,
+            destination=pipe.routines[edge.destination].name,
+            lossless=edge.lossless,
+            capacity=edge.capacity,
+            transmitter=repr(edge.transmitter),
+            sent=words[w.PUT] + board[row + b.DISCARDED],
+            received=now.received[edge.index],
+            dropped=words[w.DROPPED] + board[row + b.DISCARDED],
+            queued=table.waiting,
+            rate=_per_second(now.received[edge.index] - before.received[edge.index], before, now),
+            copied=0,
+            blocked_seconds=max(0, blocked_ns) / 1e9,
+            blocked=bool(since),
+            unlinked=bool(board[row + b.CLOSED]),
         )
 
     def _flow(self, flow: FlowRecord) -> FlowStatus:
