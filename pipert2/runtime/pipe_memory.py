@@ -211,6 +211,13 @@ class PipeMemory:
         replica = self._spec.routines[routine].replica
         self.queues.get(edge.index).table.words[SENDER_ENDED + replica] = int(ended)
 
+    def has_ended(self, edge: EdgeSpec) -> bool:
+        """Whether nothing more will be sent on an edge, as far as its source has said."""
+        if edge.shared:
+            return self.queues.has_ended(self.queues.get(edge.index))
+        row = self.board.edge(edge.index)
+        return bool(self.board.words[row + b.ENDED] or self.board.words[row + b.CLOSED])
+
     def revive(self, routines: Sequence[int]) -> None:
         """Take :meth:`end_streams` back: these routines get a process again."""
         words = self.board.words

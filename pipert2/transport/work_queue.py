@@ -12,6 +12,7 @@ import contextlib
 import fcntl
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol
 
 from pipert2.graph.spec import EdgeSpec, PipeSpec
 from pipert2.transport import board as b
@@ -19,13 +20,19 @@ from pipert2.transport import work_table as w
 from pipert2.transport.board import Board
 from pipert2.transport.envelope import CELL, HEAD, HERE, PLACE
 from pipert2.transport.memory import Arena, Bell, Block
-from pipert2.transport.segment import WAITING, Segment, Segments
+from pipert2.transport.segment import WAITING, Segment
 from pipert2.transport.work_table import Claim, Parent, WorkTable, recount
 
 UNDER_WAY = 256
 """Messages of a queue that may be claimed, or wait for what came of them, besides those that wait to be claimed."""
 
 Place = tuple[int, int, int, int]
+
+
+class Mapped(Protocol):
+    """Finds segments by their numbers."""
+
+    def get(self, number: int) -> Segment: ...
 
 
 def queue_key(edge: int) -> str:
@@ -84,7 +91,7 @@ class WorkQueue:
         """Where a cell's bytes begin in the block."""
         return self._start + cell * CELL
 
-    def places(self, cell: int, segments: Segments) -> list[Place]:
+    def places(self, cell: int) -> list[Place]:
         """The slots that a cell refers to."""
         _, count, *_ = HEAD.unpack_from(self.view, self.start(cell))
         at = self.start(cell) + HEAD.size
@@ -106,7 +113,7 @@ class WorkQueues:
         self,
         arena: Arena,
         board: Board,
-        segments: Segments,
+        segments: Mapped,
         bell: Callable[[int], Bell],
         described: Callable[[], PipeSpec],
     ) -> None:
@@ -179,7 +186,7 @@ class WorkQueues:
 
     def free_slots(self, queue: WorkQueue, cell: int, number: int) -> None:
         """Give the slots of a message back to their pools."""
-        for place in queue.places(cell, self._segments):
+        for place in queue.places(cell):
             segment = self._segments.get(place[0])
             segment.words[segment.hold(place[1]) + queue.number] = number
             if segment.words[WAITING]:
@@ -283,7 +290,7 @@ class WorkQueues:
         return spent
 
     def _free_unput(self, queue: WorkQueue, segments: Iterable[Segment]) -> None:
-        used = {place[:2] for cell in queue.table.under_way() for place in queue.places(cell, self._segments)}
+        used = {place[:2] for cell in queue.table.under_way() for place in queue.places(cell)}
         for segment in segments:
             for slot in range(segment.slots):
                 given, hold = segment.given(slot) + queue.number, segment.hold(slot) + queue.number
