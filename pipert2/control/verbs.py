@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Annotated, Any
@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, Valida
 from pydantic_core import PydanticCustomError, to_jsonable_python
 
 from pipert2.control.problems import control_error
-from pipert2.errors import ControlError
+from pipert2.errors import ControlError, nearest
 
 
 class Scope(str, Enum):
@@ -67,15 +67,23 @@ class Verb:
         try:
             model = self.request.model_validate(dict(arguments))
         except ValidationError as error:
-            raise bad_argument(error, self.name) from None
+            raise bad_argument(error, self.name, tuple(self.request.model_fields)) from None
         return {name: getattr(model, name) for name in type(model).model_fields}
 
 
-def bad_argument(error: ValidationError, what: str) -> ControlError:
-    """The error for arguments that do not fit: says of each what is wrong with it."""
-    wrong = [(".".join(str(part) for part in one["loc"]), one["msg"]) for one in error.errors(include_input=False)]
+def bad_argument(error: ValidationError, what: str, known: Sequence[str] = ()) -> ControlError:
+    """The error for arguments that do not fit the *known* ones: says of each what is wrong with it."""
+    wrong = []
+    near = None
+    for one in error.errors(include_input=False):
+        field, message = ".".join(str(part) for part in one["loc"]), one["msg"]
+        if one["type"] == "extra_forbidden":
+            found = nearest(field, known)
+            message = "there is no such argument" + (f", did you mean {found!r}?" if found else "")
+            near = near or found
+        wrong.append((field, message))
     text = "; ".join(f"{field}: {message}" if field else message for field, message in wrong[:10])
-    return ControlError("bad_argument", f"{what}: {text}", field=wrong[0][0] or None)
+    return ControlError("bad_argument", f"{what}: {text}", field=wrong[0][0] or None, nearest=near)
 
 
 _Function = typing.TypeVar("_Function", bound=Callable[..., Any])

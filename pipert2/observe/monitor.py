@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import psutil
@@ -93,7 +94,7 @@ class Monitor:
             before = replace(before, received=before.received + (0,) * fresh)
             spec = self._supervisor.spec
             routines = tuple(self._routine(spec, index, before, now) for index in range(len(spec.routines)))
-            wires = tuple(self._wire(spec, index, before, now) for index in range(len(now.received)))
+            wires = _one_each([self._wire(spec, index, before, now) for index in range(len(now.received))])
             flows = tuple(self._flow(flow) for flow in self._supervisor.flows.values())
         return PipeStatus(spec.name, state, reason, time.time(), self._supervisor.memory.size, routines, wires, flows)
 
@@ -213,6 +214,28 @@ class Monitor:
         except psutil.Error:
             self._processes.pop(pid, None)
             return 0.0, 0
+
+
+def _one_each(wires: Sequence[WireStatus]) -> tuple[WireStatus, ...]:
+    """One status for each source and destination: a wire that came back with another rule goes on counting."""
+    lives: dict[tuple[str, str], list[WireStatus]] = {}
+    for wire in wires:
+        lives.setdefault((wire.source, wire.destination), []).append(wire)
+    return tuple(_one(found) if len(found) > 1 else found[0] for found in lives.values())
+
+
+def _one(lives: Sequence[WireStatus]) -> WireStatus:
+    now = next((wire for wire in lives if not wire.unlinked), lives[-1])
+    return replace(
+        now,
+        sent=sum(wire.sent for wire in lives),
+        received=sum(wire.received for wire in lives),
+        dropped=sum(wire.dropped for wire in lives),
+        queued=sum(wire.queued for wire in lives),
+        rate=sum(wire.rate for wire in lives),
+        copied=sum(wire.copied for wire in lives),
+        blocked_seconds=sum(wire.blocked_seconds for wire in lives),
+    )
 
 
 def _per_second(count: int, before: _Sample, now: _Sample) -> float:

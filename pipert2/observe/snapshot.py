@@ -161,9 +161,9 @@ class PipeStatus:
         Raises:
             UnknownWireError: there is none.
         """
-        found = [wire for wire in self.wires if (wire.source, wire.destination) == (source, destination)]
-        for wire in sorted(found, key=lambda wire: wire.unlinked):
-            return wire
+        for wire in self.wires:
+            if (wire.source, wire.destination) == (source, destination):
+                return wire
         raise UnknownWireError(f"{source} -> {destination}", [f"{w.source} -> {w.destination}" for w in self.wires])
 
     def to_dict(self) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -60,6 +62,7 @@ class ProcessFlow:
         self._identity: psutil.Process | None = None
         self._orphaned = False
         self._pid: int | None = None
+        self.hung_up = False
         self.started = 0.0
         self._name = launch.flow
 
@@ -126,14 +129,23 @@ class ProcessFlow:
                 return f"killed by signal {-code}"
         return f"exit code {code}"
 
+    def hang_up(self) -> None:
+        """The other side is gone: whoever still writes is told so at once.
+
+        The descriptor stays open until nobody can be writing to it: its number would be given to something else.
+        """
+        self.hung_up = True
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(self.connection.fileno())) as twin:
+            twin.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         """Let go of the process, which has ended."""
         self._pid = None
         if self.started:
             self._process.join()
-        if self._outbox is not None:
-            self._outbox.close(0.0)
-        self.connection.close()
+        self.hang_up()
+        if self._outbox is None or self._outbox.close(5.0):
+            self.connection.close()
         self._process.close()
 
 

@@ -193,7 +193,8 @@ class FlowHost:
                     self.answer(call.number, index, None, (failure, ""))
                 return
         for index in call.routines:
-            self.loops[index].post(Command(call.number, call.name, params))
+            if index in self.loops:
+                self.loops[index].post(Command(call.number, call.name, params))
 
     def ended(self, timeout: float) -> bool:
         """Wait until all routines have ended for good; False if some have not within *timeout* seconds."""

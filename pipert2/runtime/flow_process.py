@@ -79,7 +79,10 @@ def _listen(host: FlowHost, connection: Connection, told: SimpleQueue[float]) ->
         except Exception:
             logging.getLogger(__name__).exception("a message from the main process cannot be read here")
             continue
-        host.handle(message)
+        try:
+            host.handle(message)
+        except Exception:
+            logging.getLogger(__name__).exception("a message from the main process cannot be dealt with")
         if isinstance(message, Exit):
             told.put(message.grace)
 

@@ -68,8 +68,9 @@ class Outbox:
             if records:
                 self._connection.send_bytes(dumps_plain(LogRecords(records, dropped)))
 
-    def close(self, timeout: float) -> None:
-        """Send what waits, but for no longer than *timeout* seconds."""
+    def close(self, timeout: float) -> bool:
+        """Send what waits, but for no longer than *timeout* seconds; whether the sender has ended."""
         self._closing = True
         self.wake.set()
         self._thread.join(timeout)
+        return not self._thread.is_alive()

@@ -450,7 +450,7 @@ class Supervisor:
                     if isinstance(flow.handle, ProcessFlow) and flow.handle.started and not flow.ended
                 ]
             connections: dict[Any, FlowRecord] = {
-                handle.connection: flow for flow, handle in living if not handle.connection.closed
+                handle.connection: flow for flow, handle in living if not handle.hung_up
             }
             processes: dict[Any, FlowRecord] = {handle.sentinel: flow for flow, handle in living}
             try:
@@ -496,7 +496,7 @@ class Supervisor:
                 if not handle.connection.poll():
                     return
         except (EOFError, OSError):
-            handle.connection.close()
+            handle.hang_up()
 
     def _receive(self, flow: FlowRecord, message: Any) -> None:
         """A message from a flow; from any thread where flows are inline."""
@@ -650,7 +650,7 @@ class Supervisor:
     def _on_exit(self, flow: FlowRecord) -> None:
         handle = flow.handle
         assert isinstance(handle, ProcessFlow)
-        while not handle.connection.closed and handle.connection.poll():
+        while not handle.hung_up and handle.connection.poll():
             self._read(flow)
         if handle.alive:
             return

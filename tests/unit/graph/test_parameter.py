@@ -12,7 +12,7 @@ from typing import Any
 import cloudpickle
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipert2 import MiddleRoutine, ParameterError, SourceRoutine
@@ -136,11 +136,13 @@ def test_a_value_of_another_kind_is_refused(parameter: Parameter[Any], value: An
     assert "takes" in refused(parameter, value)
 
 
+@settings(deadline=None)
 @given(value=st.floats(allow_nan=False, allow_infinity=False))
 def test_every_finite_number_is_a_float(value: float) -> None:
     assert taken(Parameter(1.0), value) == value
 
 
+@settings(deadline=None)
 @given(
     value=st.one_of(
         st.none(),

@@ -1,0 +1,69 @@
+import { Handle, type NodeProps, Position, useReactFlow } from "@xyflow/react";
+import { memo, useContext, type FocusEvent } from "react";
+import { useCockpit } from "../live/access";
+import type { Now } from "../live/cockpit";
+import { go } from "../live/location";
+import { usePart } from "../live/signal";
+import { count, latency, rate } from "../logic/format";
+import { tone } from "../shell/state_badge";
+import type { RoutineNodeType } from "./elements";
+import { SearchContext } from "./search_context";
+
+/** A routine: state, rate, time in main_logic, what waits for it, errors. */
+export const RoutineNode = memo(function RoutineNode({ id, data }: NodeProps<RoutineNodeType>) {
+  const { now } = useCockpit();
+  const status = usePart(now, (one) => one?.routines.get(data.name));
+  const queued = usePart(now, (one) => queuedFor(one, data.name));
+  const search = useContext(SearchContext);
+  const fits = search === "" || data.name.toLowerCase().includes(search);
+  const flow = useReactFlow();
+  const state = status?.state ?? "unknown";
+  const show = (event: FocusEvent<HTMLElement>): void => {
+    // Only for those who come by keyboard: who clicks sees it already.
+    if (!event.currentTarget.matches(":focus-visible")) return;
+    void flow.fitView({ nodes: [{ id }], maxZoom: Math.max(flow.getZoom(), 0.6), minZoom: flow.getZoom(), duration: 150 });
+  };
+  return (
+    <>
+      {data.kind !== "source" && <Handle type="target" position={Position.Left} />}
+      <button
+        className={`routine-node ${tone(state)} ${data.chosen ? "chosen" : ""} ${fits ? "" : "faded"}`}
+        data-routine={data.name}
+        data-state={state}
+        aria-label={`Routine ${data.name}, ${state}`}
+        aria-pressed={data.chosen}
+        onClick={() => go({ selection: { kind: "routine", name: data.name } })}
+        onFocus={show}
+        title={`${data.name}: ${data.type}`}
+      >
+        <span className="routine-head">
+          <span className={`dot ${tone(state)}`} />
+          <span className="routine-name">{data.name}</span>
+          <span className="routine-state">{status?.finished && state !== "failed" ? "finished" : state}</span>
+        </span>
+        <span className="routine-facts">
+          <Fact term="rate" value={status ? rate(status.rate) : "–"} strong />
+          <Fact term="logic" value={latency(status?.logic_time.p50 ?? null)} />
+          <Fact term="queue" value={data.kind === "source" ? "–" : count(queued)} />
+          <Fact term="errors" value={count(status?.errors ?? 0)} bad={(status?.errors ?? 0) > 0} />
+        </span>
+      </button>
+      {data.kind !== "destination" && <Handle type="source" position={Position.Right} />}
+    </>
+  );
+});
+
+function Fact({ term, value, strong = false, bad = false }: { term: string; value: string; strong?: boolean; bad?: boolean }) {
+  return (
+    <span className={`fact ${strong ? "strong" : ""} ${bad ? "bad" : ""}`}>
+      <small>{term}</small>
+      <span>{value}</span>
+    </span>
+  );
+}
+
+function queuedFor(now: Now | null, name: string): number {
+  let sum = 0;
+  if (now) for (const wire of now.wires.values()) if (wire.destination === name) sum += wire.queued;
+  return sum;
+}

@@ -1,0 +1,155 @@
+/** The records of the control service as they arrive: the names and meanings are those of the Python side. */
+
+export interface Latency {
+  readonly p50: number | null;
+  readonly p99: number | null;
+}
+
+export interface ParameterChange {
+  readonly time: number;
+  readonly value: unknown;
+}
+
+export interface ParameterStatus {
+  readonly name: string;
+  readonly type: string;
+  readonly value: unknown;
+  readonly default: unknown;
+  readonly minimum: number | null;
+  readonly maximum: number | null;
+  readonly choices: readonly unknown[] | null;
+  readonly unit: string;
+  readonly help: string;
+  readonly changes: readonly ParameterChange[];
+}
+
+export interface RoutineStatus {
+  readonly name: string;
+  readonly flow: string;
+  readonly kind: string;
+  readonly state: string;
+  readonly finished: boolean;
+  readonly received: number;
+  readonly sent: number;
+  readonly rate: number;
+  readonly logic_time: Latency;
+  readonly age: Latency;
+  readonly errors: number;
+  readonly last_error: string | null;
+  readonly skipped: number;
+  readonly interrupted: number;
+  readonly busy_for: number;
+  readonly parameters: readonly ParameterStatus[];
+}
+
+export interface WireStatus {
+  readonly source: string;
+  readonly destination: string;
+  readonly lossless: boolean;
+  readonly capacity: number;
+  readonly transmitter: string;
+  readonly sent: number;
+  readonly received: number;
+  readonly dropped: number;
+  readonly queued: number;
+  readonly rate: number;
+  readonly copied: number;
+  readonly blocked_seconds: number;
+  readonly blocked: boolean;
+  readonly unlinked: boolean;
+}
+
+export interface FlowStatus {
+  readonly name: string;
+  readonly state: string;
+  readonly pid: number | null;
+  readonly cpu_percent: number;
+  readonly rss_bytes: number;
+  readonly restarts: number;
+  readonly uptime: number;
+  readonly last_exit: string | null;
+}
+
+export interface PipeStatus {
+  readonly name: string;
+  readonly state: string;
+  readonly reason: string | null;
+  readonly time: number;
+  readonly shared_memory_bytes: number;
+  readonly routines: readonly RoutineStatus[];
+  readonly wires: readonly WireStatus[];
+  readonly flows: readonly FlowStatus[];
+}
+
+export interface Health {
+  readonly ok: boolean;
+  readonly ready: boolean;
+  readonly state: string;
+  readonly problems: readonly string[];
+}
+
+export interface ArgumentStructure {
+  readonly name: string;
+  readonly type: string | null;
+  readonly required: boolean;
+  readonly default: unknown;
+}
+
+export interface EventStructure {
+  readonly name: string;
+  readonly help: string;
+  readonly arguments: readonly ArgumentStructure[];
+}
+
+export interface RoutineStructure {
+  readonly name: string;
+  readonly flow: string;
+  readonly kind: string;
+  readonly type: string;
+  readonly help: string;
+  readonly events: readonly EventStructure[];
+  readonly parameters: readonly ParameterStatus[];
+  readonly log_level: string;
+}
+
+export interface WireStructure {
+  readonly source: string;
+  readonly destination: string;
+  readonly lossless: boolean;
+  readonly capacity: number | null;
+  readonly transmitter: string | null;
+}
+
+export interface Structure {
+  readonly name: string;
+  readonly version: number;
+  readonly flows: readonly string[];
+  readonly routines: readonly RoutineStructure[];
+  readonly wires: readonly WireStructure[];
+  readonly events: readonly string[];
+}
+
+export interface LogRecord {
+  readonly number: number;
+  readonly time: number;
+  readonly level: string;
+  readonly logger: string;
+  readonly flow: string | null;
+  readonly routine: string | null;
+  readonly message: string;
+  readonly traceback: string | null;
+  readonly extra: Readonly<Record<string, unknown>>;
+}
+
+export interface HandlerReply {
+  readonly value: unknown;
+  readonly error: string | null;
+  readonly traceback: string | null;
+}
+
+export interface EventReply {
+  readonly event: string;
+  readonly routines: readonly string[];
+  readonly results: Readonly<Record<string, HandlerReply>> | null;
+  readonly ok: boolean;
+}

@@ -1,0 +1,498 @@
+"""Wires come and go while flows are killed and restarted: no hang, no overwritten frame, nothing lost or doubled."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import threading
+import time
+import zlib
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipert2 import (
+    BasicTransmitter,
+    DestinationRoutine,
+    MiddleRoutine,
+    Parameter,
+    Pipe,
+    PipeStateError,
+    Restart,
+    SharedMemoryTransmitter,
+    SourceRoutine,
+    UnknownRoutineError,
+    Wire,
+)
+from pipert2.testing import wait_until
+
+pytestmark = pytest.mark.expects_errors
+
+ALWAYS = Restart(times=1_000_000, window=1.0, backoff=0.0)
+VIEWS = SharedMemoryTransmitter(0)
+SIZES = (100, 3_000, 40_000, 300_000, 700_000)
+
+
+def checksum(frame: np.ndarray[Any, Any]) -> int:
+    return zlib.crc32(np.ascontiguousarray(frame))
+
+
+class Camera(SourceRoutine):
+    """Frames of all sizes, lent and not, each with its number, its process and its checksum."""
+
+    def setup(self) -> None:
+        self.number = 0
+        self.random = np.random.default_rng()
+
+    def main_logic(self) -> dict[str, Any]:
+        size = SIZES[self.number % len(SIZES)]
+        frame = self.loan(size) if self.number % 2 else np.empty(size, np.uint8)
+        frame[:] = self.number % 251
+        frame[:64] = self.random.integers(0, 256, 64, np.uint8)
+        self.number += 1
+        return {"life": os.getpid(), "number": self.number - 1, "frame": frame, "checksum": checksum(frame)}
+
+
+class Passes(MiddleRoutine):
+    def main_logic(self, data: Any) -> Any:
+        return data
+
+
+class Viewer(DestinationRoutine):
+    """Looks at each frame when it comes and some frames later; notes what is not as it was, or comes twice."""
+
+    def __init__(self, name: str, journal: Any, keeps: int, *, ordered: bool = True) -> None:
+        super().__init__(name)
+        self.journal = journal
+        self.keeps = keeps
+        self.ordered = ordered  # of several wires each has an order of its own only
+
+    def setup(self) -> None:
+        self.kept: deque[dict[str, Any]] = deque()
+        self.last = (0, -1)
+
+    def main_logic(self, data: dict[str, Any]) -> None:
+        self.compare(data, "new")
+        now = data["life"], data["number"]
+        if self.ordered and now[0] == self.last[0] and now[1] <= self.last[1]:
+            self.journal.note("order", self.name, self.last, now)
+        self.last = now
+        self.kept.append(data)
+        while len(self.kept) > self.keeps:
+            self.compare(self.kept.popleft(), "kept")
+
+    def compare(self, data: dict[str, Any], which: str) -> None:
+        if checksum(data["frame"]) != data["checksum"]:
+            self.journal.note("corrupt", self.name, which, data["number"], data["frame"].nbytes)
+
+
+class Counter(SourceRoutine):
+    """Small messages as fast as can be."""
+
+    tint = Parameter(0)
+
+    def setup(self) -> None:
+        self.number = 0
+
+    def main_logic(self) -> tuple[int, int]:
+        self.number += 1
+        return os.getpid(), self.number - 1
+
+
+class Ledger(DestinationRoutine):
+    """Notes in a file which numbers of which life it got, so that it survives the killing of its process."""
+
+    def __init__(self, name: str, path: Path) -> None:
+        super().__init__(name)
+        self.path = path
+
+    def setup(self) -> None:
+        self.file = self.path.open("ab", buffering=0)
+
+    def main_logic(self, data: tuple[int, int]) -> None:
+        self.file.write(np.array(data, np.int64).tobytes())
+
+    def cleanup(self) -> None:
+        self.file.close()
+
+    def lives(self) -> dict[int, list[int]]:
+        """By life of the counter, the numbers in the order in which they came."""
+        found: dict[int, list[int]] = {}
+        if self.path.exists():
+            for life, number in np.fromfile(self.path, np.int64).reshape(-1, 2).tolist():
+                found.setdefault(life, []).append(number)
+        return found
+
+
+class Rests(SourceRoutine):
+    def main_logic(self) -> None:
+        self.wait(600)
+
+
+class Fire:
+    """Kills flows at random moments, in a thread of its own."""
+
+    def __init__(self, pipe: Pipe, chance: random.Random, flows: tuple[str, ...], pause: float) -> None:
+        self.deaths = 0
+        self._pipe = pipe
+        self._chance = chance
+        self._flows = flows
+        self._pause = pause
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._burn)
+
+    def _burn(self) -> None:
+        while not self._stop.wait(self._chance.expovariate(1 / self._pause)):
+            flow = self._pipe.status().flow(self._chance.choice(self._flows))
+            if flow.pid is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(flow.pid, signal.SIGKILL)
+                    self.deaths += 1
+
+    def __enter__(self) -> Fire:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *about: object) -> None:
+        self._stop.set()
+        self._thread.join(10.0)
+
+
+def goes_on(pipe: Pipe, *wires: tuple[str, str], by: int = 20) -> None:
+    """Wait until something has arrived on each of these wires."""
+    before = {wire: pipe.status().wire(*wire).received for wire in wires}
+
+    def moved() -> bool:
+        status = pipe.status()
+        return all(status.wire(*wire).received >= before[wire] + by for wire in wires)
+
+    try:
+        wait_until(moved, 30.0)
+    except TimeoutError:
+        pytest.fail(f"nothing arrives any more on one of {wires}\n{pipe.status()}")
+
+
+def in_peace(pipe: Pipe) -> None:
+    wait_until(lambda: all(flow.state == "running" for flow in pipe.status().flows), 30.0, "all flows")
+
+
+def insist(pipe: Pipe, wire: Wire) -> None:
+    """Link until it is linked; whatever says no does it with the one error that is declared."""
+    for _ in range(200):
+        try:
+            pipe.link(wire)
+        except PipeStateError:
+            continue
+        return
+    pytest.fail(f"no link in 200 attempts: {pipe.status()}")
+
+
+def listed(pipe: Pipe) -> list[tuple[str, str]]:
+    return sorted((wire.source.name, end.name) for wire in pipe.wires for end in wire.destinations)
+
+
+def opened(pipe: Pipe) -> list[tuple[str, str]]:
+    return sorted((wire.source, wire.destination) for wire in pipe.status().wires if not wire.unlinked)
+
+
+def test_frames_stay_whole_while_wires_come_and_go_and_flows_are_killed(journal):
+    seed = random.randrange(1 << 32)
+    chance = random.Random(seed)
+    camera, one, two, rests = Camera("camera"), Passes("one"), Passes("two"), Rests("rests")
+    seen = Viewer("seen", journal, 2)
+    holder, hoarder = (Viewer(name, journal, keeps, ordered=False) for name, keeps in (("holder", 6), ("hoarder", 12)))
+    with Pipe(restart=ALWAYS, data_transmitter=VIEWS, kill_timeout=1.0) as pipe:
+        for flow in ((camera,), (one,), (two, seen), (rests,), (holder,), (hoarder,)):
+            pipe.create_flow(flow[0].name, False, *flow)
+        pipe.link(Wire(camera, one), Wire(one, two), Wire(two, seen), Wire(rests, (holder, hoarder)))
+        pipe.notify_event("start", wait=10)
+        rules: list[dict[str, Any]] = [{}, {"lossless": True, "capacity": 4}, {"data_transmitter": BasicTransmitter()}]
+        with Fire(pipe, chance, ("camera", "one", "two", "holder", "hoarder"), 0.15) as fire:
+            for number in range(60):
+                starts = [chance.choice((camera, one, two)) for _ in range(2)]
+                wires = [Wire(starts[at], end, **chance.choice(rules)) for at, end in enumerate((holder, hoarder))]
+                for wire in wires:
+                    insist(pipe, wire)
+                if number % 3 == 0:
+                    for wire in wires:
+                        goes_on(pipe, (wire.source.name, wire.destinations[0].name), by=3)
+                for wire in wires:
+                    pipe.unlink(wire.source, wire.destinations[0])
+        in_peace(pipe)
+        insist(pipe, Wire(two, holder, lossless=True))
+        goes_on(pipe, ("two", "holder"), ("two", "seen"))
+        pipe.notify_event("stop", wait=10)
+        status = pipe.status()
+    assert journal.lines() == [], f"seed {seed}"
+    assert fire.deaths >= 10
+    assert sum(routine.errors for routine in status.routines) == 0, f"seed {seed}: {status.routines}"
+
+
+@pytest.mark.parametrize("victims", [("counter",), ("ledger",), ("counter", "ledger", "bystander")], ids="+".join)
+def test_a_flow_that_is_killed_in_the_middle_of_linking_leaves_one_wire_or_none(tmp_path, victims):
+    seed = random.randrange(1 << 32)
+    chance = random.Random(seed)
+    counter, bystander, rests = Counter("counter"), Ledger("bystander", tmp_path / "bystander"), Rests("rests")
+    ledger = Ledger("ledger", tmp_path / "ledger")
+    with Pipe(restart=ALWAYS, lossless=True, kill_timeout=1.0) as pipe:
+        for routine in (counter, bystander, rests, ledger):
+            pipe.create_flow(routine.name, False, routine)
+        pipe.link(Wire(counter, bystander), Wire(rests, ledger))
+        pipe.notify_event("start", wait=10)
+        before = listed(pipe)
+        links = refusals = 0
+        for _ in range(40):
+            with Fire(pipe, chance, victims, 0.01):
+                try:
+                    pipe.link(Wire(counter, ledger), wait=10)
+                    links += 1
+                except PipeStateError:
+                    refusals += 1
+            in_peace(pipe)
+            # Then it is there once and works, or it is not there
+            wait_until(lambda: listed(pipe) == opened(pipe), 10.0, "the wires that the pipe says it has")
+            assert len(opened(pipe)) <= len(before) + 1, f"seed {seed}"
+            if listed(pipe) == before:
+                insist(pipe, Wire(counter, ledger))
+            assert listed(pipe) == opened(pipe) == sorted([*before, ("counter", "ledger")]), f"seed {seed}"
+            goes_on(pipe, ("counter", "ledger"), ("counter", "bystander"))
+            # and it can be taken away at such a moment, too
+            with Fire(pipe, chance, victims, 0.01):
+                pipe.unlink(counter, ledger)
+            in_peace(pipe)
+            wait_until(lambda: opened(pipe) == before, 10.0, "that the wire is gone")
+            goes_on(pipe, ("counter", "bystander"))
+    assert links + refusals == 40
+    for ends in (ledger, bystander):
+        for life, numbers in ends.lives().items():
+            assert numbers == sorted(set(numbers)), f"seed {seed}: {ends.name} got something twice from {life}"
+
+
+def test_lossless_wires_lose_only_what_was_in_hand_while_others_come_and_go(tmp_path):
+    seed = random.randrange(1 << 32)
+    chance = random.Random(seed)
+    counter, passes, rests = Counter("counter"), Passes("passes"), Rests("rests")
+    ledger, late = Ledger("ledger", tmp_path / "ledger"), Ledger("late", tmp_path / "late")
+    with Pipe(restart=ALWAYS, lossless=True, kill_timeout=1.0) as pipe:
+        for routine in (counter, passes, ledger, rests, late):
+            pipe.create_flow(routine.name, False, routine)
+        pipe.link(Wire(counter, passes, capacity=16), Wire(passes, ledger), Wire(rests, late))
+        pipe.notify_event("start", wait=10)
+        with Fire(pipe, chance, ("passes", "ledger", "late"), 0.1) as fire:
+            for _ in range(60):
+                insist(pipe, Wire(passes, late, capacity=8))
+                goes_on(pipe, ("passes", "late"), by=5)
+                pipe.unlink(passes, late)
+        in_peace(pipe)
+        goes_on(pipe, ("counter", "passes"), ("passes", "ledger"))
+        deaths = {flow.name: flow.restarts for flow in pipe.status().flows}
+        pipe.notify_event("stop", {"counter": []}, wait=10)
+        wait_until(lambda: all(wire.queued == 0 for wire in pipe.status().wires), 20.0)
+        wait_until(lambda: not pipe.status().routine("ledger").busy_for)
+        status = pipe.status()
+    assert fire.deaths > 5
+    ((_, numbers),) = ledger.lives().items()
+    assert numbers == sorted(set(numbers)), f"seed {seed}"
+    missing = numbers[-1] + 1 - len(numbers)
+    assert missing <= deaths["passes"] + deaths["ledger"], f"seed {seed}: {deaths}"
+    for wire in status.wires:
+        assert wire.sent == wire.received + wire.dropped + wire.queued, f"seed {seed}: {wire}"
+
+
+def test_links_restarts_parameters_and_previews_at_the_same_time(journal, tmp_path):
+    seed = random.randrange(1 << 32)
+    chance = random.Random(seed)
+    camera, passes, counter, rests = Camera("camera"), Passes("passes"), Counter("counter"), Rests("rests")
+    seen, late = Viewer("seen", journal, 3), Viewer("late", journal, 8)
+    ledger = Ledger("ledger", tmp_path / "ledger")
+    with Pipe(restart=ALWAYS, data_transmitter=VIEWS, kill_timeout=1.0) as pipe:
+        for routine in (camera, passes, seen, counter, ledger, rests, late):
+            pipe.create_flow(routine.name, False, routine)
+        pipe.link(Wire(camera, passes), Wire(passes, seen), Wire(counter, ledger, lossless=True), Wire(rests, late))
+        pipe.notify_event("start", wait=10)
+        stop = threading.Event()
+        failures: list[BaseException] = []
+
+        def keep(doing: Any) -> threading.Thread:
+            def run() -> None:
+                try:
+                    while not stop.is_set():
+                        doing()
+                except BaseException as error:
+                    failures.append(error)
+
+            thread = threading.Thread(target=run)
+            thread.start()
+            return thread
+
+        def link() -> None:
+            with contextlib.suppress(PipeStateError):
+                pipe.link(Wire(passes, late, lossless=True))
+            with contextlib.suppress(UnknownRoutineError):
+                pipe.unlink(passes, late)
+
+        def restart() -> None:
+            pipe.restart_flow(chance.choice(("passes", "late", "seen", "ledger")))
+            time.sleep(chance.random() * 0.2)
+
+        def set_parameters() -> None:
+            pipe.set_parameters("counter", {"tint": chance.randrange(1000)})
+
+        def preview() -> None:
+            pipe.preview("passes", "input", rate=100, on=chance.random() < 0.5)
+            pipe.preview("seen", "input", rate=100)
+            pipe.status()
+
+        threads = [keep(doing) for doing in (link, restart, set_parameters, preview)]
+        for _ in range(8):
+            goes_on(pipe, ("counter", "ledger"), ("passes", "seen"), by=30)
+        stop.set()
+        for thread in threads:
+            thread.join(30.0)
+        assert not any(thread.is_alive() for thread in threads)
+        assert failures == [], f"seed {seed}"
+        in_peace(pipe)
+        wait_until(lambda: listed(pipe) == opened(pipe), 10.0)
+        if ("passes", "late") not in listed(pipe):
+            insist(pipe, Wire(passes, late, lossless=True))
+        goes_on(pipe, ("passes", "late"), ("counter", "ledger"))
+        pipe.notify_event("stop", wait=10)
+    assert journal.lines() == [], f"seed {seed}"
+    ((_, numbers),) = ledger.lives().items()
+    assert numbers == list(range(len(numbers))), f"seed {seed}"
+
+
+@pytest.mark.parametrize("moment", range(8))
+def test_a_pipe_is_ended_while_it_is_linked_and_burns(tmp_path, moment):
+    chance = random.Random(moment)
+    counter, rests = Counter("counter"), Rests("rests")
+    bystander, ledger = Ledger("bystander", tmp_path / "1"), Ledger("ledger", tmp_path / "2")
+    with Pipe(restart=ALWAYS, lossless=True, kill_timeout=1.0) as pipe:
+        for routine in (counter, bystander, rests, ledger):
+            pipe.create_flow(routine.name, False, routine)
+        pipe.link(Wire(counter, bystander), Wire(rests, ledger))
+        pipe.notify_event("start", wait=10)
+        ending: list[BaseException] = []
+        rounds: list[int] = []
+
+        def link() -> None:
+            try:
+                while True:
+                    with contextlib.suppress(PipeStateError):
+                        pipe.link(Wire(counter, ledger))
+                    pipe.unlink(counter, ledger)
+                    rounds.append(1)
+            except BaseException as error:
+                ending.append(error)
+
+        thread = threading.Thread(target=link)
+        thread.start()
+        with Fire(pipe, chance, ("counter", "ledger"), 0.05):
+            wait_until(lambda: len(rounds) >= moment or ending)
+        pipe.join(to_kill=True)
+        thread.join(30.0)
+        assert not thread.is_alive()
+    assert all(isinstance(error, (PipeStateError, UnknownRoutineError)) for error in ending), ending
+
+
+def small_pipe(tmp_path: Path, **options: Any) -> tuple[Pipe, Ledger, Ledger]:
+    """counter -> bystander, rests -> ledger, each in a flow of its own."""
+    counter, rests = Counter("counter"), Rests("rests")
+    bystander, ledger = Ledger("bystander", tmp_path / "bystander"), Ledger("ledger", tmp_path / "ledger")
+    pipe = Pipe(lossless=True, kill_timeout=1.0, **options)
+    for routine in (counter, bystander, rests, ledger):
+        pipe.create_flow(routine.name, False, routine)
+    pipe.link(Wire(counter, bystander), Wire(rests, ledger))
+    return pipe, bystander, ledger
+
+
+@pytest.mark.parametrize("stopped", ["counter", "ledger", "bystander", "rests"])
+def test_a_flow_that_does_not_answer_refuses_the_wire_and_gets_it_later(tmp_path, stopped):
+    pipe, bystander, ledger = small_pipe(tmp_path)
+    with pipe:
+        pipe.notify_event("start", wait=10)
+        goes_on(pipe, ("counter", "bystander"))
+        before = listed(pipe)
+        pid = pipe.status().flow(stopped).pid
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(PipeStateError, match=rf"no wire was added: '{stopped}'"):
+                pipe.link(Wire(pipe.routine("counter"), ledger), wait=0.3)
+            assert listed(pipe) == opened(pipe) == before
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        insist(pipe, Wire(pipe.routine("counter"), ledger))
+        goes_on(pipe, ("counter", "ledger"), ("counter", "bystander"))
+        assert listed(pipe) == opened(pipe)
+        assert all(flow.restarts == 0 for flow in pipe.status().flows)
+    for ends in (bystander, ledger):
+        ((_, numbers),) = ends.lives().items()
+        assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+def test_a_flow_that_was_given_up_does_not_keep_others_from_linking_and_has_the_wire_when_it_comes_back(tmp_path):
+    pipe, _, ledger = small_pipe(tmp_path, restart=0)
+    with pipe:
+        pipe.notify_event("start", wait=10)
+        for gone in ("rests", "ledger"):
+            os.kill(pipe.status().flow(gone).pid, signal.SIGKILL)
+            wait_until(lambda gone=gone: pipe.status().flow(gone).state == "failed")
+        pipe.link(Wire(pipe.routine("counter"), ledger))
+        assert listed(pipe) == opened(pipe)
+        goes_on(pipe, ("counter", "bystander"), by=300)
+        pipe.restart_flow("ledger")
+        goes_on(pipe, ("counter", "ledger"), by=300)
+        os.kill(pipe.status().flow("counter").pid, signal.SIGKILL)
+        wait_until(lambda: pipe.status().flow("counter").state == "failed")
+        pipe.unlink("counter", "ledger")
+        pipe.restart_flow("counter")
+        goes_on(pipe, ("counter", "bystander"), by=300)
+        assert listed(pipe) == opened(pipe)
+        assert ("counter", "ledger") not in opened(pipe)
+
+
+def test_a_flow_that_waits_for_its_restart_refuses_the_wire_and_gets_it_later(tmp_path):
+    pipe, _, ledger = small_pipe(tmp_path, restart=Restart(backoff=600.0))
+    with pipe:
+        pipe.notify_event("start", wait=10)
+        os.kill(pipe.status().flow("ledger").pid, signal.SIGKILL)
+        wait_until(lambda: pipe.status().flow("ledger").state == "restarting")
+        before = listed(pipe)
+        with pytest.raises(PipeStateError, match="'ledger'"):
+            pipe.link(Wire(pipe.routine("counter"), ledger), wait=0.2)
+        assert listed(pipe) == opened(pipe) == before
+        pipe.restart_flow("ledger")
+        insist(pipe, Wire(pipe.routine("counter"), ledger))
+        goes_on(pipe, ("counter", "ledger"), ("counter", "bystander"))
+
+
+@pytest.mark.parametrize("signal_", [signal.SIGKILL, signal.SIGTERM], ids=["SIGKILL", "SIGTERM"])
+def test_an_unlink_of_a_flow_that_is_dying_is_kept(tmp_path, signal_):
+    pipe, _, ledger = small_pipe(tmp_path, restart=ALWAYS)
+    with pipe:
+        counter = pipe.routine("counter")
+        pipe.notify_event("start", wait=10)
+        insist(pipe, Wire(counter, ledger))
+        before = listed(pipe)
+        for ask in (
+            lambda: pipe.unlink(counter, ledger, wait=0.1),
+            lambda: pipe.notify_event("unlink", {"counter": ["counter"]}, unlink_routine_name="ledger"),
+        ):
+            pid = pipe.status().flow("counter").pid
+            os.kill(pid, signal.SIGSTOP)
+            ask()
+            os.kill(pid, signal_)
+            os.kill(pid, signal.SIGCONT)
+            wait_until(lambda pid=pid: pipe.status().flow("counter").pid not in (pid, None))
+            in_peace(pipe)
+            wait_until(lambda: listed(pipe) == opened(pipe) != before)
+            insist(pipe, Wire(counter, ledger))
+            assert listed(pipe) == opened(pipe) == before
+            goes_on(pipe, ("counter", "ledger"))
+    for numbers in ledger.lives().values():
+        assert numbers == sorted(set(numbers))
