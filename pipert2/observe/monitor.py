@@ -175,7 +175,7 @@ class Monitor:
             dropped=words[w.DROPPED] + board[row + b.DISCARDED],
             queued=table.waiting,
             rate=_per_second(now.received[edge.index] - before.received[edge.index], before, now),
-            copied=0,
+            copied=board[row + b.COPIED],
             blocked_seconds=max(0, blocked_ns) / 1e9,
             blocked=bool(since),
             unlinked=bool(board[row + b.CLOSED]),

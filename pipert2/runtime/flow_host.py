@@ -110,7 +110,8 @@ class FlowHost:
         if edge.shared:
             queue, receive = self._queues.get(edge.index), edge.transmitter.receive()
             name = self._spec.routines[edge.source].name
-            return WorkReceiver(self._queues, queue, self._segments, routine, name, receive)
+            bell = self._bell(routine)
+            return WorkReceiver(self._queues, queue, self._segments, self._board, bell, routine, name, receive)
         ring = self._arena.open(ring_key(edge.index))
         source = self._spec.routines[edge.source].name
         receive = edge.transmitter.receive()

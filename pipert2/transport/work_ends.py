@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from time import monotonic_ns
 from typing import Any
@@ -13,9 +14,10 @@ from pipert2.transport import work_table as w
 from pipert2.transport.board import Board
 from pipert2.transport.codec import loads, unflatten
 from pipert2.transport.envelope import CELL, COUNT, FLAT, HEAD, HERE, INDIRECT, PLACE, Message
-from pipert2.transport.memory import Fence
+from pipert2.transport.lease import MOST_VIEWS
+from pipert2.transport.memory import Bell
 from pipert2.transport.ring import LARGE_BYTES, Waiter
-from pipert2.transport.segment import Segment, Segments
+from pipert2.transport.segment import Root, Segment, Segments
 from pipert2.transport.work_queue import Place, WorkQueue, WorkQueues
 from pipert2.transport.work_table import Claim, Parent
 
@@ -101,8 +103,8 @@ class WorkSender:
         began = 0
         try:
             while True:
-                if self._closed:
-                    self.discard()
+                if self._closed or self._queues.is_forsaken(queue):
+                    self.discard()  # unlinked, or nobody is left to take it
                     return
                 with self._queues.locked(queue, above):
                     while not lossless and not table.has_room(capacity, 0, 0):
@@ -166,10 +168,22 @@ class WorkSender:
         self._words[self._row + b.DISCARDED] += 1
 
 
+class _Viewed:
+    """A message whose arrays are looked at: it is not over before the last of these views is gone."""
+
+    __slots__ = ("claim", "views")
+
+    def __init__(self, claim: Claim) -> None:
+        self.claim = claim
+        self.views = 0
+
+
 class WorkReceiver:
     """The receiving end of one replica: claims messages.
 
     Args:
+        board: for the count of arrays that were copied.
+        bell: the replica's own; rung when a view is gone, so that its message can be ended.
         routine: the replica's index.
         source: name of the routine that sends, for errors.
         receive: what the wire's transmitter makes of what arrives.
@@ -180,6 +194,8 @@ class WorkReceiver:
         queues: WorkQueues,
         queue: WorkQueue,
         segments: Segments,
+        board: Board,
+        bell: Bell,
         routine: int,
         source: str,
         receive: Callable[[Any], Any] | None,
@@ -191,16 +207,22 @@ class WorkReceiver:
         self._routine = routine
         self._source = source
         self._receive = receive
-        self._fence = Fence()
-        self._private = queue.spec.transmitter.view_threshold is None
+        self._words = board.words
+        self._row = board.edge(queue.spec.index)
+        self._bell = bell
+        self._threshold = queue.spec.transmitter.view_threshold
+        self._looked_at: set[_Viewed] = set()
+        self._gone: deque[_Viewed] = deque()
 
     @property
     def views(self) -> int:
-        """Messages of a queue arrive as copies."""
-        return 0
+        """Messages that views are still alive of."""
+        return len(self._looked_at)
 
     def has_data(self) -> bool:
         """Whether there is something to claim."""
+        if self._gone:
+            self._end_viewed()
         return bool(self._queue.table.waiting)
 
     def ended(self) -> bool:
@@ -217,6 +239,8 @@ class WorkReceiver:
             UnreadableDataError: it cannot be turned into data here; it is over.
         """
         queue = self._queue
+        if self._gone:
+            self._end_viewed()
         if not queue.table.waiting:
             return None
         with queue.lock:
@@ -238,19 +262,53 @@ class WorkReceiver:
             else:
                 at = HEAD.size + PLACE.size * count
                 stream = cell[at : at + length]
-            data = self._decode(kind, stream, [self._copy(cell, place) for place in places])
+            data = self._decode(kind, stream, self._buffers(cell, places, claim))
         except Exception as error:
             delivery.done()
             raise UnreadableDataError(self._source, f"{type(error).__name__}: {error}") from error
         return Message(data, origin, born, sent, claim.attempt, delivery)
 
-    def _copy(self, cell: bytes, place: Place) -> bytes | bytearray:
-        number, slot, offset, length = place
-        data: Any = cell[offset : offset + length] if number == HERE else self._bytes(number, slot, offset, length)
-        return bytearray(data) if self._private else bytes(data)
+    def _buffers(self, cell: bytes, places: Sequence[Place], claim: Claim) -> list[Any]:
+        """What lies at the places, as views or copies."""
+        found: list[Any] = []
+        viewed: _Viewed | None = None
+        threshold = self._threshold
+        for number, slot, offset, length in places:
+            if number == HERE:
+                data: Any = cell[offset : offset + length]
+            else:
+                segment = self._segments.get(number)
+                data = segment.bytes_of(slot, offset, length)
+                if threshold is not None and length >= threshold:
+                    if viewed is not None or len(self._looked_at) < MOST_VIEWS:
+                        viewed = viewed or self._view(claim)
+                        viewed.views += 1
+                        self._segments.watch(data, segment, slot, offset, viewed, self._died)
+                        found.append(data)
+                        continue
+                    self._words[self._row + b.COPIED] += 1
+            found.append(bytearray(data) if threshold is None else bytes(data))
+        return found
 
-    def _bytes(self, number: int, slot: int, offset: int, length: int) -> Any:
-        return self._segments.get(number).bytes_of(slot, offset, length)
+    def _view(self, claim: Claim) -> _Viewed:
+        viewed = _Viewed(claim)
+        self._looked_at.add(viewed)
+        self._queues.hold(self._queue, claim)
+        return viewed
+
+    def _died(self, root: Root) -> None:
+        # Called wherever the last reference goes, perhaps inside the garbage collector: only note it and ring.
+        self._segments.forget(root)
+        root.owner.views -= 1
+        if not root.owner.views:
+            self._gone.append(root.owner)
+            self._bell.ring()
+
+    def _end_viewed(self) -> None:
+        while self._gone:
+            viewed = self._gone.popleft()
+            self._looked_at.discard(viewed)
+            self._queues.let_go(self._queue, viewed.claim)
 
     def _decode(self, kind: int, stream: bytes, buffers: Sequence[Any]) -> Any:
         data = unflatten(stream, buffers) if kind & FLAT else loads(stream, buffers=buffers)

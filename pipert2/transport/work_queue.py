@@ -192,6 +192,29 @@ class WorkQueues:
             if segment.words[WAITING]:
                 self._bell(segment.owner).ring()
 
+    def hold(self, queue: WorkQueue, claim: Claim) -> None:
+        """Somebody looks at the message's data: it is not over before :meth:`let_go`."""
+        with queue.lock:
+            queue.table.words[queue.table.row(claim.cell) + w.DESCENDANTS] += w.LOOKED_AT
+
+    def let_go(self, queue: WorkQueue, claim: Claim) -> None:
+        """Take :meth:`hold` back."""
+        words, row = queue.table.words, queue.table.row(claim.cell)
+        with queue.lock:
+            if words[row + w.NUMBER] != claim.number or words[row + w.DESCENDANTS] < w.LOOKED_AT:
+                return
+            words[row + w.DESCENDANTS] -= w.LOOKED_AT
+            over = queue.table.is_over(claim.cell)
+            at = Parent(queue.number, claim.cell, claim.number, words[row + w.ATTEMPT])
+        if over:
+            self._go_up(queue, at)
+
+    def is_forsaken(self, queue: WorkQueue) -> bool:
+        """Whether all replicas of the destination were killed for good."""
+        words, board = self._board.words, self._board
+        members = self._described().members(queue.spec.destination)
+        return all(words[board.routine(index) + b.GONE] for index in members)
+
     def finish(self, queue: WorkQueue, claim: Claim) -> None:
         """The routine is done with a message; if nothing of it is left it is over, and so may be what it came from."""
         above = self.get(claim.parent.queue) if claim.parent is not None else None
@@ -270,6 +293,7 @@ class WorkQueues:
         with self.locked(*queues):
             for queue in queues:
                 for index in routines:
+                    queue.table.look_away(index)
                     most = max(1, self._described().routines[index].retries) + 1
                     for cell in queue.table.claimed_by(index):
                         if queue.table.words[queue.table.row(cell) + w.ATTEMPT] >= most:

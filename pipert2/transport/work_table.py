@@ -33,6 +33,10 @@ CELL_WORDS = 8
 
 FREE, READY, CLAIMED, RETURNED = range(4)
 
+LOOKED_AT = 1 << 32
+"""Added to a cell's word of descendants for each replica that still looks at the message's data in its slot."""
+_CHILDREN = LOOKED_AT - 1
+
 
 class Parent(NamedTuple):
     """A cell that a message comes from: *number* and *attempt* tell whether it is still the same message."""
@@ -95,11 +99,15 @@ class WorkTable:
     # --- the sending end
 
     def has_room(self, capacity: int, size: int, most_bytes: int) -> bool:
-        """Whether another message of *size* bytes in slots may be put; two may always wait."""
+        """Whether another message of *size* bytes in slots may be put.
+
+        Large ones may have *most_bytes* in all, but two that wait or are worked on are always let in, since somebody
+        may look at those that are done for as long as it likes.
+        """
         words = self.words
         if words[TAIL] - words[HEAD] >= capacity or words[FREE_HEAD] == words[FREE_TAIL]:
             return False
-        return not size or words[UNDONE] < 2 or words[BYTES] + size <= most_bytes
+        return not size or words[BYTES] + size <= most_bytes or words[TAIL] - words[HEAD] + words[CLAIMED_NOW] < 2
 
     def take_free(self) -> int:
         """A free cell to write a message to; :meth:`put` it under the same lock."""
@@ -232,6 +240,13 @@ class WorkTable:
         ]
         return sorted(found, key=lambda cell: int(words[self.row(cell) + NUMBER]))
 
+    def look_away(self, claimer: int) -> None:
+        """*claimer* has died, and looks at nothing any more."""
+        words = self.words
+        for _, row in self._each():
+            if words[row + CLAIMER] == claimer + 1:
+                words[row + DESCENDANTS] &= _CHILDREN
+
     def _each(self) -> Iterator[tuple[int, int]]:
         return ((cell, self.row(cell)) for cell in range(self.cells))
 
@@ -239,7 +254,8 @@ class WorkTable:
         """Make a claimed message ready again, for another attempt; :meth:`rebuild` puts it ahead of all others."""
         words, row = self.words, self.row(cell)
         words[row + ATTEMPT] += 1
-        words[row + CLAIMER] = words[row + DESCENDANTS] = 0
+        words[row + CLAIMER] = 0
+        words[row + DESCENDANTS] &= ~_CHILDREN  # what the last attempt has made goes its own way
         words[row + STATE] = READY
         words[AGAIN] += 1
 
@@ -288,7 +304,8 @@ def recount(tables: Mapping[int, WorkTable]) -> list[tuple[int, int]]:
     for number, table in tables.items():
         for cell, row in table._each():
             if table.words[row + STATE] in (CLAIMED, RETURNED):
-                table.words[row + DESCENDANTS] = counts.get((number, cell), 0)
+                looked_at = table.words[row + DESCENDANTS] & ~_CHILDREN
+                table.words[row + DESCENDANTS] = looked_at | counts.get((number, cell), 0)
                 if table.words[row + STATE] == RETURNED and not table.words[row + DESCENDANTS]:
                     complete.append((number, cell))
     return complete
