@@ -15,6 +15,7 @@ from pipert2.errors import (
     PipertError,
     PipeStateError,
     SharedMemoryFullError,
+    UnknownDeadLetterError,
     UnknownEventError,
     UnknownFlowError,
     UnknownNameError,
@@ -51,6 +52,7 @@ from pipert2.observe.snapshot import (
     WireStatus,
 )
 from pipert2.pipe import Pipe
+from pipert2.runtime.dead_letters import DeadLetterStatus
 from pipert2.runtime.preview import PreviewFrame
 from pipert2.runtime.restart import Restart
 
@@ -89,6 +91,7 @@ __all__ = [
     "ControlError",
     "Data",
     "DataTransmitter",
+    "DeadLetterStatus",
     "DestinationRoutine",
     "DocumentError",
     "EndOfStream",
@@ -122,6 +125,7 @@ __all__ = [
     "SharedMemoryFullError",
     "SharedMemoryTransmitter",
     "SourceRoutine",
+    "UnknownDeadLetterError",
     "UnknownEventError",
     "UnknownFlowError",
     "UnknownNameError",

@@ -35,6 +35,7 @@ from pipert2.observe.monitor import Monitor
 from pipert2.observe.snapshot import ParameterStatus, PipeState, PipeStatus, RunSummary
 from pipert2.runtime import commands
 from pipert2.runtime.auto_pacing import INTERVAL, AutoPacing
+from pipert2.runtime.dead_letters import DeadLetterStatus
 from pipert2.runtime.ending import end, end_at_exit, ended, signals_noted
 from pipert2.runtime.handover import check_start_method
 from pipert2.runtime.histogram import Histogram
@@ -125,6 +126,7 @@ class Pipe:
         self.log_listeners: list[Callable[[logging.LogRecord], None]] = []
         self._structure_version = 0
         self._levels_set: set[logging.Logger] = set()
+        self._last_dead_letters: tuple[DeadLetterStatus, ...] = ()
         self._last_histograms: dict[str, tuple[Histogram, Histogram]] = {}
         self._rewiring: Rewiring | None = None
         self._wiring = threading.RLock()
@@ -240,7 +242,6 @@ class Pipe:
             wires,
             data_transmitter=self._data_transmitter,
             replicas=self._replicas,
-            acknowledged=self._lossless,
             **rules,
         )
         spec = supervisor.spec
@@ -321,7 +322,6 @@ class Pipe:
                 lossless=self._lossless,
                 data_transmitter=self._data_transmitter,
                 replicas=self._replicas,
-                acknowledged=self._lossless,
             )
             routines = self._objects(spec)
             supervisor = Supervisor(spec, routines, self._settings, self.logger, self.log_listeners, self._forget)
@@ -418,6 +418,36 @@ class Pipe:
         if supervisor is None:
             return ()
         return tuple(routine.name for routine in resolve(supervisor.spec, event_name, specific_flow_routines))
+
+    # --- dead letters
+
+    def dead_letters(self) -> tuple[DeadLetterStatus, ...]:
+        """The messages that were given up after all their attempts, oldest first; they are kept until the pipe ends."""
+        supervisor = self._supervisor
+        return supervisor.dead_letters.list() if supervisor is not None else self._last_dead_letters
+
+    def requeue_dead_letter(self, number: int, *, wait: float = 30.0) -> None:
+        """Give a message that was given up to its routine again.
+
+        Args:
+            number: the dead letter's number.
+            wait: seconds that the routine may take.
+
+        Raises:
+            UnknownDeadLetterError: there is none of this number.
+            EventHandlerError: it failed again, and is kept as it was.
+            PipeStateError: the pipe does not run.
+        """
+        self._running("requeue_dead_letter").dead_letters.requeue(number, wait)
+
+    def drop_dead_letter(self, number: int) -> None:
+        """Forget a message that was given up.
+
+        Raises:
+            UnknownDeadLetterError: there is none of this number.
+            PipeStateError: the pipe does not run.
+        """
+        self._running("drop_dead_letter").dead_letters.drop(number)
 
     # --- parameters, levels, previews of routines
 
@@ -554,7 +584,8 @@ class Pipe:
             self._end(supervisor, signals, by_force_after=2)
         final = self._last_status or status
         return RunSummary(
-            ok=failed is None and reason in ("finished", "timeout"),
+            ok=failed is None and reason in ("finished", "timeout") and not self._last_dead_letters,
+            dead_letters=len(self._last_dead_letters),
             reason=failed or reason,
             elapsed=monotonic() - began,
             errors=sum(routine.errors for routine in final.routines),
@@ -630,6 +661,7 @@ class Pipe:
             if self._supervisor is supervisor:
                 self._last_status = self.status()
                 self._last_histograms = self.histograms()
+                self._last_dead_letters = supervisor.dead_letters.list()
                 self._supervisor = self._monitor = self._rewiring = None
         supervisor.close()
         for logger in self._levels_set:  # a later pipe of this name begins as the first one did

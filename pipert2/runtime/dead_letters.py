@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pipert2.errors import UnknownNameError
+from pipert2.errors import UnknownDeadLetterError
 from pipert2.runtime import commands
 from pipert2.runtime.messages import DeadLetter, Packed
 from pipert2.transport.codec import dumps_plain, loads, unflatten
@@ -21,14 +21,8 @@ if TYPE_CHECKING:
     from pipert2.runtime.supervisor import Supervisor
 
 
-class UnknownDeadLetterError(UnknownNameError):
-    """No dead letter of this number."""
-
-    kind = "dead letter"
-
-
 @dataclass(frozen=True, slots=True)
-class KeptLetter:
+class DeadLetterStatus:
     """A dead letter as it is listed.
 
     Attributes:
@@ -64,13 +58,13 @@ class DeadLetters:
         with self._lock:
             self._letters[next(self._numbers)] = (time.time(), letter)
 
-    def list(self) -> tuple[KeptLetter, ...]:
+    def list(self) -> tuple[DeadLetterStatus, ...]:
         """All of them, oldest first."""
         with self._lock:
             found = tuple(self._letters.items())
         routines = self._supervisor.spec.routines
         return tuple(
-            KeptLetter(
+            DeadLetterStatus(
                 number,
                 routines[letter.routine].name,
                 letter.reason,
