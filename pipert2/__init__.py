@@ -17,6 +17,7 @@ from pipert2.errors import (
     PipeStateError,
     SharedMemoryFullError,
     StoreError,
+    UnknownDeadLetterError,
     UnknownEventError,
     UnknownFlowError,
     UnknownNameError,
@@ -53,6 +54,7 @@ from pipert2.observe.snapshot import (
     WireStatus,
 )
 from pipert2.pipe import Pipe
+from pipert2.runtime.dead_letters import DeadLetterStatus
 from pipert2.runtime.preview import PreviewFrame
 from pipert2.runtime.restart import Restart
 
@@ -92,6 +94,7 @@ __all__ = [
     "ControlError",
     "Data",
     "DataTransmitter",
+    "DeadLetterStatus",
     "DestinationRoutine",
     "DocumentError",
     "EndOfStream",
@@ -126,6 +129,7 @@ __all__ = [
     "SharedMemoryTransmitter",
     "SourceRoutine",
     "StoreError",
+    "UnknownDeadLetterError",
     "UnknownEventError",
     "UnknownFlowError",
     "UnknownNameError",

@@ -98,6 +98,12 @@ class UnknownParameterError(UnknownNameError):
     kind = "parameter"
 
 
+class UnknownDeadLetterError(UnknownNameError):
+    """No dead letter of this number."""
+
+    kind = "dead letter"
+
+
 class ParameterError(PipertError, ValueError):
     """A value that a parameter does not take; nothing was changed."""
 

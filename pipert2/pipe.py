@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import logging
 import signal
@@ -26,7 +27,7 @@ from pipert2.graph.handlers import (
 )
 from pipert2.graph.parameter import plain_value
 from pipert2.graph.routine import Routine
-from pipert2.graph.spec import EdgeSpec, make_edges, make_spec
+from pipert2.graph.spec import EdgeSpec, PipeSpec, make_edges, make_spec
 from pipert2.graph.transmitter import DataTransmitter
 from pipert2.graph.validation import problems
 from pipert2.graph.wire import QueueNetwork, Wire
@@ -34,6 +35,7 @@ from pipert2.observe.monitor import Monitor
 from pipert2.observe.snapshot import ParameterStatus, PipeState, PipeStatus, RunSummary
 from pipert2.runtime import commands
 from pipert2.runtime.auto_pacing import INTERVAL, AutoPacing
+from pipert2.runtime.dead_letters import DeadLetterStatus
 from pipert2.runtime.ending import end, end_at_exit, ended, signals_noted
 from pipert2.runtime.handover import check_start_method
 from pipert2.runtime.histogram import Histogram
@@ -43,6 +45,7 @@ from pipert2.runtime.restart import Restart
 from pipert2.runtime.rewiring import Rewiring
 from pipert2.runtime.supervisor import TICK, Settings, Supervisor
 from pipert2.transport.board import RoutineState
+from pipert2.transport.work_table import MOST_MEMBERS
 
 _numbers = itertools.count()
 
@@ -116,12 +119,14 @@ class Pipe:
         )
         self._flows: dict[str, list[Routine]] = {}
         self._wires: list[Wire] = []
+        self._replicas: dict[str, int] = {}
         self._supervisor: Supervisor | None = None
         self._monitor: Monitor | None = None
         self._last_status: PipeStatus | None = None
         self.log_listeners: list[Callable[[logging.LogRecord], None]] = []
         self._structure_version = 0
         self._levels_set: set[logging.Logger] = set()
+        self._last_dead_letters: tuple[DeadLetterStatus, ...] = ()
         self._last_histograms: dict[str, tuple[Histogram, Histogram]] = {}
         self._rewiring: Rewiring | None = None
         self._wiring = threading.RLock()
@@ -136,6 +141,7 @@ class Pipe:
         auto_wire: bool = True,
         *routines: Routine,
         data_transmitter: DataTransmitter | None = None,
+        replicas: int | None = None,
     ) -> None:
         """Add a flow: routines that share a process.
 
@@ -144,8 +150,10 @@ class Pipe:
             auto_wire: wire the routines to one another in the order given.
             routines: the flow's routines.
             data_transmitter: for these wires.
+            replicas: processes of this flow that compete for its input: each message goes to one of them.
 
         Raises:
+            ValueError: replicas is not 1 or more.
             PipeBuildError: the name is taken, or a routine is in a flow already.
             PipeStateError: the pipe is built already.
             TypeError: something given is not a routine.
@@ -166,6 +174,12 @@ class Pipe:
                 elif callable(routine):
                     hint = ", make it one with @source, @middle or @destination"
                 raise TypeError(f"create_flow({flow_name!r}, ...): {routine!r} is not a routine{hint}")
+        if replicas is not None and (
+            isinstance(replicas, bool) or not isinstance(replicas, int) or not 1 <= replicas <= MOST_MEMBERS
+        ):
+            raise ValueError(
+                f"create_flow({flow_name!r}, ..., replicas=...) is a number from 1 to {MOST_MEMBERS}, not {replicas!r}"
+            )
         if flow_name in self._flows:
             raise PipeBuildError([f"there are two flows {flow_name!r}: give them different names"])
         present = {id(routine): flow for flow, members in self._flows.items() for routine in members}
@@ -182,6 +196,8 @@ class Pipe:
             routine.flow_name = flow_name
             routine._context = _Outside(self, routine)
         self._flows[flow_name] = list(routines)
+        if replicas is not None:
+            self._replicas[flow_name] = replicas
         if auto_wire:
             self._wires += [Wire(source, after, data_transmitter) for source, after in pairwise(routines)]
 
@@ -221,7 +237,13 @@ class Pipe:
         found = [text for text in problems(self._flows, [*self._wires, *wires], **rules) if text not in before]
         if found:
             raise PipeBuildError(found)
-        edges = make_edges(self._flows, wires, data_transmitter=self._data_transmitter, **rules)
+        edges = make_edges(
+            self._flows,
+            wires,
+            data_transmitter=self._data_transmitter,
+            replicas=self._replicas,
+            **rules,
+        )
         spec = supervisor.spec
         for edge in edges:
             source, end = spec.routines[edge.source].name, spec.routines[edge.destination].name
@@ -299,8 +321,9 @@ class Pipe:
                 network=self._network,
                 lossless=self._lossless,
                 data_transmitter=self._data_transmitter,
+                replicas=self._replicas,
             )
-            routines = [routine for members in self._flows.values() for routine in members]
+            routines = self._objects(spec)
             supervisor = Supervisor(spec, routines, self._settings, self.logger, self.log_listeners, self._forget)
             supervisor.start()
             self._supervisor = supervisor
@@ -314,6 +337,14 @@ class Pipe:
                 watch = getattr(handler, "pipert2_watch", None)  # one that shows the pipe, not only its log
                 if watch is not None:
                     watch(self)
+
+    def _objects(self, spec: PipeSpec) -> list[Routine]:
+        """The routines' objects by index; replicas are handed over by value, but inline each needs one of its own."""
+        first = [routine for members in self._flows.values() for routine in members]
+        return [
+            copy.deepcopy(first[routine.base]) if routine.replica and self._settings.inline else first[routine.base]
+            for routine in spec.routines
+        ]
 
     def _must_be_new(self, what: str) -> None:
         if self._last_status is not None:
@@ -387,6 +418,36 @@ class Pipe:
         if supervisor is None:
             return ()
         return tuple(routine.name for routine in resolve(supervisor.spec, event_name, specific_flow_routines))
+
+    # --- dead letters
+
+    def dead_letters(self) -> tuple[DeadLetterStatus, ...]:
+        """The messages that were given up after all their attempts, oldest first; they are kept until the pipe ends."""
+        supervisor = self._supervisor
+        return supervisor.dead_letters.list() if supervisor is not None else self._last_dead_letters
+
+    def requeue_dead_letter(self, number: int, *, wait: float = 30.0) -> None:
+        """Give a message that was given up to its routine again.
+
+        Args:
+            number: the dead letter's number.
+            wait: seconds that the routine may take.
+
+        Raises:
+            UnknownDeadLetterError: there is none of this number.
+            EventHandlerError: it failed again, and is kept as it was.
+            PipeStateError: the pipe does not run.
+        """
+        self._running("requeue_dead_letter").dead_letters.requeue(number, wait)
+
+    def drop_dead_letter(self, number: int) -> None:
+        """Forget a message that was given up.
+
+        Raises:
+            UnknownDeadLetterError: there is none of this number.
+            PipeStateError: the pipe does not run.
+        """
+        self._running("drop_dead_letter").dead_letters.drop(number)
 
     # --- parameters, levels, previews of routines
 
@@ -523,7 +584,8 @@ class Pipe:
             self._end(supervisor, signals, by_force_after=2)
         final = self._last_status or status
         return RunSummary(
-            ok=failed is None and reason in ("finished", "timeout"),
+            ok=failed is None and reason in ("finished", "timeout") and not self._last_dead_letters,
+            dead_letters=len(self._last_dead_letters),
             reason=failed or reason,
             elapsed=monotonic() - began,
             errors=sum(routine.errors for routine in final.routines),
@@ -599,6 +661,7 @@ class Pipe:
             if self._supervisor is supervisor:
                 self._last_status = self.status()
                 self._last_histograms = self.histograms()
+                self._last_dead_letters = supervisor.dead_letters.list()
                 self._supervisor = self._monitor = self._rewiring = None
         supervisor.close()
         for logger in self._levels_set:  # a later pipe of this name begins as the first one did

@@ -110,7 +110,7 @@ class EventBus:
     def _post(self, number: int, name: str, routines: Sequence[RoutineSpec], params: Any) -> None:
         by_flow: dict[str, list[int]] = {}
         for routine in routines:
-            by_flow.setdefault(routine.flow, []).append(routine.index)
+            by_flow.setdefault(routine.process, []).append(routine.index)
         for flow, indices in by_flow.items():
             if not self._deliver(flow, EventCall(number, name, tuple(indices), params)):
                 self.fail(indices, "its flow has no living process", only=number)
@@ -121,7 +121,7 @@ class EventBus:
             waiting = self._waiting.get(number)
             if waiting is None or routine not in waiting.missing:
                 return
-            name = self._spec.routines[routine].name
+            name = self._spec.routines[routine].label
             failure = None if error is None else EventHandlerError(name, waiting.name, *error)
             self._note(waiting, routine, EventResult(name, value, failure))
         self._finish(number)
@@ -134,7 +134,7 @@ class EventBus:
                 waiting = self._waiting.get(number)
                 for index in waiting.missing.intersection(routines) if waiting is not None else ():
                     assert waiting is not None
-                    name = self._spec.routines[index].name
+                    name = self._spec.routines[index].label
                     self._note(waiting, index, EventResult(name, None, EventHandlerError(name, waiting.name, reason)))
         for number in numbers:
             self._finish(number)
@@ -145,7 +145,7 @@ class EventBus:
             waiting = self._waiting.get(number)
             for index in tuple(waiting.missing) if waiting is not None else ():
                 assert waiting is not None
-                name = self._spec.routines[index].name
+                name = self._spec.routines[index].label
                 error = EventTimeoutError(
                     name, waiting.name, "it did not answer in time; it may still do what was asked"
                 )
@@ -175,4 +175,4 @@ class EventBus:
             if waiting is None or waiting.missing:
                 return
             del self._waiting[number]
-        waiting.done({routine.name: waiting.results[routine.index] for routine in waiting.order})
+        waiting.done({routine.label: waiting.results[routine.index] for routine in waiting.order})

@@ -36,19 +36,22 @@ def resolve(spec: PipeSpec, event: str, targets: Targets | None) -> tuple[Routin
         raise TypeError(f'an event\'s targets are given as {{"flow": ["routine", ...]}}, not as {targets!r}')
     found: list[RoutineSpec] = []
     for flow, names in targets.items():
-        if flow not in spec.flows:
-            raise UnknownFlowError(str(flow), tuple(spec.flows))
-        members = [spec.routines[index] for index in spec.flows[flow]]
+        members = [routine for routine in spec.routines if routine.flow == flow]
+        if not members:
+            known = tuple(dict.fromkeys(routine.flow for routine in spec.routines))
+            raise UnknownFlowError(str(flow), known)
         if names is not None and (isinstance(names, str) or not isinstance(names, Sequence)):
             raise TypeError(f"the routines of flow {flow!r} are given as a list, [{names!r}], not as {names!r}")
         if not names:
             found += _handling(spec, event, members, f"flow {flow!r}")
             continue
-        by_name = {member.name: member for member in members}
+        by_name: dict[str, list[RoutineSpec]] = {}
+        for member in members:
+            by_name.setdefault(member.name, []).append(member)
         for name in names:
             if name not in by_name:
                 raise UnknownRoutineError(str(name), tuple(by_name), f"flow {flow!r}")
-            found += _handling(spec, event, [by_name[name]], f"routine {name!r}")
+            found += _handling(spec, event, by_name[name], f"routine {name!r}")
     return tuple(dict.fromkeys(found))
 
 

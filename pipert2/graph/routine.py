@@ -74,9 +74,15 @@ class Routine(ABC):
     Attributes:
         name: the routine's name.
         flow_name: the flow that the routine belongs to, ``None`` until it is in one.
+        retries: how often a message on a lossless way is tried again when ``main_logic`` raises, before it becomes a
+            dead letter.
+        concurrency: how many messages it works on at once.
     """
 
     kind = RoutineKind.ANY
+
+    retries = 0
+    concurrency = 1
 
     name: str
     flow_name: str | None

@@ -13,13 +13,46 @@ from pipert2.graph.wire import LOSSLESS_CAPACITY, REAL_TIME_CAPACITY, QueueNetwo
 
 @dataclass(frozen=True, slots=True)
 class RoutineSpec:
-    """A routine as the pipe knows it. *index* numbers it within the pipe."""
+    """A routine as the pipe knows it; one of each of its replicas.
+
+    Attributes:
+        index: numbers it within the pipe.
+        base: the index of its first replica, its own if it is that one.
+        replica: which of the flow's replicas it is in, from 0.
+        replicated: whether its flow may have several replicas.
+        retries: how often a message that fails is tried again.
+        concurrency: how many messages it works on at once.
+    """
 
     index: int
     name: str
     flow: str
     kind: RoutineKind
     events: tuple[str, ...]
+    base: int = -1
+    replica: int = 0
+    replicated: bool = False
+    retries: int = 0
+    concurrency: int = 1
+
+    def __post_init__(self) -> None:
+        if self.base < 0:
+            object.__setattr__(self, "base", self.index)
+
+    @property
+    def process(self) -> str:
+        """The key of its process in :attr:`PipeSpec.flows`."""
+        return process_name(self.flow, self.replica)
+
+    @property
+    def label(self) -> str:
+        """Its name, told apart from its replicas'."""
+        return process_name(self.name, self.replica) if self.replicated else self.name
+
+
+def process_name(flow: str, replica: int) -> str:
+    """The name of one replica of a flow."""
+    return f"{flow}#{replica + 1}" if replica else flow
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +62,8 @@ class EdgeSpec:
     Attributes:
         crosses: whether it leads from one flow to another.
         feedback: whether it leads back, closing a circle; the end of its stream is not waited for.
+        shared: whether all replicas of its source put into one queue, for which those of its destination compete;
+            *source* and *destination* are the first replicas then.
     """
 
     index: int
@@ -39,17 +74,33 @@ class EdgeSpec:
     transmitter: DataTransmitter = field(compare=False)
     crosses: bool
     feedback: bool = False
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class PipeSpec:
-    """All that is fixed about a pipe once it is built."""
+    """All that is fixed about a pipe once it is built.
+
+    Attributes:
+        flows: by process, the indices of its routines; a flow's replicas are processes of their own.
+        acknowledged: whether messages on shared edges are kept until everything that came of them is done.
+    """
 
     name: str
     flows: Mapping[str, tuple[int, ...]]
     routines: tuple[RoutineSpec, ...]
     edges: tuple[EdgeSpec, ...]
     patience: float
+    acknowledged: bool = False
+
+    def members(self, routine: int) -> tuple[int, ...]:
+        """The indices of all replicas of a routine."""
+        base = self.routines[routine].base
+        return tuple(other.index for other in self.routines if other.base == base)
+
+    def processes(self, flow: str) -> tuple[str, ...]:
+        """The processes of a flow."""
+        return tuple(dict.fromkeys(routine.process for routine in self.routines if routine.flow == flow))
 
     def routine(self, name: str) -> RoutineSpec | None:
         """The routine of this name, None if there is none."""
@@ -57,11 +108,13 @@ class PipeSpec:
 
     def inputs(self, routine: int) -> tuple[EdgeSpec, ...]:
         """The edges into a routine."""
-        return tuple(edge for edge in self.edges if edge.destination == routine)
+        base = self.routines[routine].base
+        return tuple(edge for edge in self.edges if edge.destination == (base if edge.shared else routine))
 
     def outputs(self, routine: int) -> tuple[EdgeSpec, ...]:
         """The edges out of a routine."""
-        return tuple(edge for edge in self.edges if edge.source == routine)
+        base = self.routines[routine].base
+        return tuple(edge for edge in self.edges if edge.source == (base if edge.shared else routine))
 
     def carriers(self, routine: int) -> tuple[EdgeSpec, ...]:
         """The crossing edges that data made by *routine* can travel on when everyone behind it passes it on."""
@@ -125,8 +178,16 @@ def make_edges(
     network: QueueNetwork,
     lossless: bool,
     data_transmitter: DataTransmitter | None,
+    replicas: Mapping[str, int] | None = None,
+    acknowledged: bool = False,
 ) -> list[EdgeSpec]:
-    """What wires are made of, numbered from 0, with the rules that hold where a wire says nothing."""
+    """What wires are made of, numbered from 0, with the rules that hold where a wire says nothing.
+
+    Args:
+        replicas: the number of replicas of flows that may have several.
+        acknowledged: whether lossless wires between flows keep messages until all that came of them is done.
+    """
+    several = replicas or {}
     order = [(flow, routine) for flow, routines in flows.items() for routine in routines]
     index = {id(routine): number for number, (_, routine) in enumerate(order)}
     flow_of = {id(routine): flow for flow, routine in order}
@@ -134,6 +195,8 @@ def make_edges(
     for wire in wires:
         rule = wire.lossless if wire.lossless is not None else (lossless or network.put_block)
         for end in wire.destinations:
+            flows_of = flow_of[id(wire.source)], flow_of[id(end)]
+            crosses = flows_of[0] != flows_of[1]
             edges.append(
                 EdgeSpec(
                     index=len(edges),
@@ -142,7 +205,8 @@ def make_edges(
                     lossless=rule,
                     capacity=capacity_of(wire, rule, network),
                     transmitter=wire.data_transmitter or data_transmitter or BasicTransmitter(),
-                    crosses=flow_of[id(wire.source)] != flow_of[id(end)],
+                    crosses=crosses,
+                    shared=crosses and (any(flow in several for flow in flows_of) or (acknowledged and rule)),
                 )
             )
     return edges
@@ -156,11 +220,22 @@ def make_spec(
     network: QueueNetwork,
     lossless: bool,
     data_transmitter: DataTransmitter | None,
+    replicas: Mapping[str, int] | None = None,
+    acknowledged: bool = False,
 ) -> PipeSpec:
-    """Number everything. What is described must have been validated before."""
+    """Number everything, replicas behind all first ones. What is described must have been validated before."""
+    several = replicas or {}
     order = [(flow, routine) for flow, routines in flows.items() for routine in routines]
     index = {id(routine): number for number, (_, routine) in enumerate(order)}
-    edges = make_edges(flows, wires, network=network, lossless=lossless, data_transmitter=data_transmitter)
+    edges = make_edges(
+        flows,
+        wires,
+        network=network,
+        lossless=lossless,
+        data_transmitter=data_transmitter,
+        replicas=several,
+        acknowledged=acknowledged,
+    )
     fed = {edge.destination for edge in edges}
     feeding = {edge.source for edge in edges}
     back = _feedback([(edge.source, edge.destination) for edge in edges])
@@ -172,11 +247,36 @@ def make_spec(
             flow,
             settled_kind(routine, number in fed, number in feeding),
             tuple(sorted(set(event_handlers(type(routine))) - set(BUILT_IN_EVENTS))),
+            replicated=flow in several,
+            retries=routine.retries,
+            concurrency=routine.concurrency,
         )
         for number, (flow, routine) in enumerate(order)
     )
     members = {flow: tuple(index[id(routine)] for routine in routines) for flow, routines in flows.items()}
-    return PipeSpec(name, members, routines, tuple(edges), network.timeout)
+    spec = PipeSpec(name, members, routines, tuple(edges), network.timeout, acknowledged)
+    for flow, count in several.items():
+        for replica in range(1, count):
+            spec = with_replica(spec, flow, replica)
+    return spec
+
+
+def with_replica(spec: PipeSpec, flow: str, replica: int) -> PipeSpec:
+    """The pipe with another replica of a flow: its routines, and the wires between them."""
+    first = spec.flows[flow]
+    twins = {base: len(spec.routines) + at for at, base in enumerate(first)}
+    routines = [replace(spec.routines[base], index=twins[base], replica=replica) for base in first]
+    inner = [edge for edge in spec.edges if not edge.crosses and edge.source in twins]
+    edges = [
+        replace(edge, index=len(spec.edges) + at, source=twins[edge.source], destination=twins[edge.destination])
+        for at, edge in enumerate(inner)
+    ]
+    return replace(
+        spec,
+        flows={**spec.flows, process_name(flow, replica): tuple(twins.values())},
+        routines=(*spec.routines, *routines),
+        edges=(*spec.edges, *edges),
+    )
 
 
 def with_edges(spec: PipeSpec, edges: Sequence[EdgeSpec], gone: Collection[int] = ()) -> PipeSpec:

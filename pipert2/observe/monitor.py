@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 
 import psutil
 
-from pipert2.graph.spec import PipeSpec
+from pipert2.graph.spec import EdgeSpec, PipeSpec
 from pipert2.observe.snapshot import FlowStatus, Latency, PipeState, PipeStatus, RoutineStatus, WireStatus
 from pipert2.runtime.histogram import Histogram, quantile
 from pipert2.runtime.supervisor import FlowRecord, Supervisor
 from pipert2.transport import board as b
+from pipert2.transport import work_table as w
 from pipert2.transport.board import RoutineState
 
 WINDOW = 5.0
@@ -58,25 +59,34 @@ class Monitor:
         return _Sample(
             time.monotonic(),
             tuple(words[row + b.SENT] for row in rows),
-            tuple(words[board.edge(edge.index) + b.RECEIVED] for edge in spec.edges),
+            tuple(self._received(edge) for edge in spec.edges),
             tuple(tuple(words[row + b.LOGIC + 2 : row + b.LOGIC + 2 + span]) for row in rows),
             tuple(tuple(words[row + b.AGE + 2 : row + b.AGE + 2 + span]) for row in rows),
         )
 
+    def _received(self, edge: EdgeSpec) -> int:
+        if edge.shared:
+            words = self._supervisor.memory.queues.get(edge.index).table.words
+            return int(words[w.TAKEN] - words[w.AGAIN])
+        return int(self._board.words[self._board.edge(edge.index) + b.RECEIVED])
+
     def histograms(self) -> dict[str, tuple[Histogram, Histogram]]:
         """By routine, the time in its logic and the age of its data, since the pipe was built."""
-        words, board = self._board.words, self._board
+        spec = self._supervisor.spec
         return {
             routine.name: (
-                self._histogram(words, board.routine(routine.index) + b.LOGIC),
-                self._histogram(words, board.routine(routine.index) + b.AGE),
+                self._histogram(spec.members(routine.index), b.LOGIC),
+                self._histogram(spec.members(routine.index), b.AGE),
             )
-            for routine in self._supervisor.spec.routines
+            for routine in spec.routines
+            if not routine.replica
         }
 
-    @staticmethod
-    def _histogram(words: memoryview, start: int) -> Histogram:
-        return Histogram(tuple(words[start + 2 : start + 2 + b.HISTOGRAM_BUCKETS]), words[start + 1])
+    def _histogram(self, members: Sequence[int], start: int) -> Histogram:
+        words, board = self._board.words, self._board
+        rows = [board.routine(member) + start for member in members]
+        counts = [tuple(words[row + 2 : row + 2 + b.HISTOGRAM_BUCKETS]) for row in rows]
+        return Histogram(_sums(counts, range(len(counts))), sum(words[row + 1] for row in rows))
 
     def snapshot(self, state: PipeState, reason: str | None) -> PipeStatus:
         """The pipe as it is now."""
@@ -86,41 +96,51 @@ class Monitor:
             fresh = len(now.received) - len(before.received)  # wires that came since
             before = replace(before, received=before.received + (0,) * fresh)
             spec = self._supervisor.spec
-            routines = tuple(self._routine(spec, index, before, now) for index in range(len(spec.routines)))
+            routines = tuple(
+                self._routine(spec, routine.index, before, now) for routine in spec.routines if not routine.replica
+            )
             wires = _one_each([self._wire(spec, index, before, now) for index in range(len(now.received))])
             flows = tuple(self._flow(flow) for flow in self._supervisor.flows.values())
         return PipeStatus(spec.name, state, reason, time.time(), self._supervisor.memory.size, routines, wires, flows)
 
     def _routine(self, pipe: PipeSpec, index: int, before: _Sample, now: _Sample) -> RoutineStatus:
+        """A routine, all its replicas taken together: counts are summed, and the most remarkable state is shown."""
         spec = pipe.routines[index]
-        words, row = self._board.words, self._board.routine(index)
-        inputs = [edge.index for edge in pipe.inputs(index) if edge.index < len(now.received)]
+        members = pipe.members(index)
+        words, rows = self._board.words, [self._board.routine(member) for member in members]
+        inputs = {edge.index for member in members for edge in pipe.inputs(member) if edge.index < len(now.received)}
         received = sum(now.received[edge] for edge in inputs)
-        fresh = (
-            received - sum(before.received[edge] for edge in inputs) if inputs else now.sent[index] - before.sent[index]
-        )
-        since = words[row + b.BUSY_SINCE]
+        sent = sum(now.sent[member] for member in members)
+        if inputs:
+            fresh = received - sum(before.received[edge] for edge in inputs)
+        else:
+            fresh = sent - sum(before.sent[member] for member in members)
+        busy = [since for row in rows if (since := words[row + b.BUSY_SINCE])]
+        states = {RoutineState(words[row + b.STATE]) for row in rows}
+        errors = [error for member in members if (error := self._board.read_error(member)) is not None]
         return RoutineStatus(
             name=spec.name,
             flow=spec.flow,
             kind=spec.kind.value,
-            state=RoutineState(words[row + b.STATE]).name.lower(),
-            finished=bool(words[row + b.FINISHED]),
+            state=next(state for state in _REMARKABLE if state in states).name.lower(),
+            finished=all(words[row + b.FINISHED] for row in rows),
             received=received,
-            sent=now.sent[index],
+            sent=sent,
             rate=_per_second(fresh, before, now),
-            logic_time=_latency(before.logic[index], now.logic[index]),
-            age=_latency(before.age[index], now.age[index]),
-            errors=words[row + b.ERRORS],
-            last_error=self._board.read_error(index),
-            skipped=words[row + b.SKIPPED],
-            interrupted=words[row + b.INTERRUPTED],
-            busy_for=max(0.0, (time.monotonic_ns() - since) / 1e9) if since else 0.0,
+            logic_time=_latency(_sums(before.logic, members), _sums(now.logic, members)),
+            age=_latency(_sums(before.age, members), _sums(now.age, members)),
+            errors=sum(words[row + b.ERRORS] for row in rows),
+            last_error=errors[-1] if errors else None,
+            skipped=sum(words[row + b.SKIPPED] for row in rows),
+            interrupted=sum(words[row + b.INTERRUPTED] for row in rows),
+            busy_for=max(0.0, (time.monotonic_ns() - min(busy)) / 1e9) if busy else 0.0,
             parameters=self._supervisor.live_parameters(index).status(),
         )
 
     def _wire(self, pipe: PipeSpec, index: int, before: _Sample, now: _Sample) -> WireStatus:
         edge = pipe.edges[index]
+        if edge.shared:
+            return self._queue(pipe, edge, before, now)
         words, row = self._board.words, self._board.edge(index)
         for _ in range(10):  # these words belong together; look again if the receiver took a message meanwhile
             taken = words[row + b.R]
@@ -147,6 +167,29 @@ class Monitor:
             blocked_seconds=max(0, blocked_ns) / 1e9,
             blocked=bool(since),
             unlinked=bool(words[row + b.CLOSED]),
+        )
+
+    def _queue(self, pipe: PipeSpec, edge: EdgeSpec, before: _Sample, now: _Sample) -> WireStatus:
+        """A wire whose messages lie in a queue."""
+        table = self._supervisor.memory.queues.get(edge.index).table
+        words, board, row = table.words, self._board.words, self._board.edge(edge.index)
+        since = board[row + b.BLOCKED_SINCE]
+        blocked_ns = board[row + b.BLOCKED_NS] + (time.monotonic_ns() - since if since else 0)
+        return WireStatus(
+            source=pipe.routines[edge.source].name,
+            destination=pipe.routines[edge.destination].name,
+            lossless=edge.lossless,
+            capacity=edge.capacity,
+            transmitter=repr(edge.transmitter),
+            sent=words[w.PUT] + board[row + b.DISCARDED],
+            received=now.received[edge.index],
+            dropped=words[w.DROPPED] + board[row + b.DISCARDED],
+            queued=table.waiting,
+            rate=_per_second(now.received[edge.index] - before.received[edge.index], before, now),
+            copied=board[row + b.COPIED],
+            blocked_seconds=max(0, blocked_ns) / 1e9,
+            blocked=bool(since),
+            unlinked=bool(board[row + b.CLOSED]),
         )
 
     def _flow(self, flow: FlowRecord) -> FlowStatus:
@@ -204,6 +247,22 @@ def _one(lives: Sequence[WireStatus]) -> WireStatus:
         copied=sum(wire.copied for wire in lives),
         blocked_seconds=sum(wire.blocked_seconds for wire in lives),
     )
+
+
+_REMARKABLE = (
+    RoutineState.FAILED,
+    RoutineState.RUNNING,
+    RoutineState.STARTING,
+    RoutineState.STOPPING,
+    RoutineState.IDLE,
+    RoutineState.KILLED,
+)
+
+
+def _sums(histograms: Sequence[tuple[int, ...]], members: Sequence[int]) -> tuple[int, ...]:
+    if len(members) == 1:
+        return histograms[members[0]]
+    return tuple(map(sum, zip(*(histograms[member] for member in members), strict=True)))
 
 
 def _per_second(count: int, before: _Sample, now: _Sample) -> float:

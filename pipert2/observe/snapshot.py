@@ -185,11 +185,12 @@ class RunSummary:
     """How a run went.
 
     Attributes:
-        ok: all streams ended, and nothing failed for good.
+        ok: all streams ended, nothing failed for good, and there are no dead letters.
         reason: ``"finished"``, ``"timeout"``, ``"interrupted by SIGINT"``, or a sentence about the failure.
         elapsed: seconds from start to end.
         errors: exceptions in routines; they are in the log, and do not make a run not ok.
         routines, wires, flows: as they were at the end; see :class:`PipeStatus`.
+        dead_letters: messages that were given up; see :meth:`Pipe.dead_letters`.
     """
 
     ok: bool
@@ -199,9 +200,12 @@ class RunSummary:
     routines: tuple[RoutineStatus, ...]
     wires: tuple[WireStatus, ...]
     flows: tuple[FlowStatus, ...]
+    dead_letters: int = 0
 
     def __str__(self) -> str:
         lines = [f"{'ok' if self.ok else 'FAILED'} ({self.reason}) after {self.elapsed:.1f} s, {self.errors} errors"]
         lines += [f"  {r.name}: received {r.received}, sent {r.sent}, errors {r.errors}" for r in self.routines]
         lines += [f"  {w.source} -> {w.destination}: dropped {w.dropped}" for w in self.wires if w.dropped]
+        if self.dead_letters:
+            lines.append(f"  {self.dead_letters} messages were given up, see Pipe.dead_letters()")
         return "\n".join(lines)

@@ -16,6 +16,8 @@ from pipert2.graph.handlers import KILL_EVENT_NAME
 from pipert2.graph.spec import EdgeSpec, PipeSpec
 from pipert2.runtime.commands import LEAVE
 from pipert2.runtime.messages import (
+    DeadLetter,
+    DeadLetterRequest,
     EventAnswer,
     EventReply,
     EventRequest,
@@ -23,6 +25,7 @@ from pipert2.runtime.messages import (
     Launch,
     Packed,
     ParameterSet,
+    Receipt,
     SegmentReply,
     SegmentRequest,
     Send,
@@ -30,7 +33,7 @@ from pipert2.runtime.messages import (
 )
 from pipert2.runtime.pipe_memory import BOARD_KEY, bell_key
 from pipert2.runtime.preview import Encoder, Side, Tap
-from pipert2.runtime.routine_loop import Command, RoutineLoop
+from pipert2.runtime.routine_loop import Command, Receiver, RoutineLoop
 from pipert2.transport.board import CLOSED, Board, RoutineState
 from pipert2.transport.local import LocalEdge
 from pipert2.transport.memory import Arena, Bell
@@ -38,6 +41,8 @@ from pipert2.transport.outlet import Outlet
 from pipert2.transport.pool import SlotPool
 from pipert2.transport.ring import RingReceiver, RingSender, ring_key
 from pipert2.transport.segment import Segments
+from pipert2.transport.work_ends import Delivery, WorkReceiver, WorkSender
+from pipert2.transport.work_queue import WorkQueues
 
 logger = logging.getLogger(__name__)
 
@@ -70,12 +75,15 @@ class FlowHost:
             name = spec.routines[index].name
             log = logging.getLogger(f"{launch.logger}.{launch.flow}.{name}")
             self.loops[index] = RoutineLoop(spec, spec.routines[index], routine, board, self._bell(index), self, log)
+        self._queues = WorkQueues(arena, board, self._segments, self._bell, lambda: self._spec)
         self._local: dict[int, LocalEdge] = {}
         self._learning = threading.Lock()
         self._encoder = Encoder(send)
         self._make_local_edges(spec.edges)
         for index, loop in self.loops.items():
-            loop.connect([self.receiver(edge) for edge in spec.inputs(index)], self._outlet(loop, launch.segments))
+            loop.connect(
+                [self.receiver(edge, index) for edge in spec.inputs(index)], self._outlet(loop, launch.segments)
+            )
         for loop in self.loops.values():
             loop.thread.start()
 
@@ -95,19 +103,26 @@ class FlowHost:
             self._carriers = _carriers_of(spec)
             self._spec = spec
 
-    def receiver(self, edge: EdgeSpec) -> RingReceiver | LocalEdge:
-        """The receiving end of an edge."""
+    def receiver(self, edge: EdgeSpec, routine: int) -> Receiver:
+        """The receiving end of an edge in one of the routines."""
         if not edge.crosses:
             return self._local[edge.index]
+        if edge.shared:
+            queue, receive = self._queues.get(edge.index), edge.transmitter.receive()
+            name = self._spec.routines[edge.source].name
+            bell = self._bell(routine)
+            return WorkReceiver(self._queues, queue, self._segments, self._board, bell, routine, name, receive)
         ring = self._arena.open(ring_key(edge.index))
         source = self._spec.routines[edge.source].name
         receive = edge.transmitter.receive()
         return RingReceiver(edge, self._board, ring, self._segments, self._bell(edge.source), source, receive)
 
-    def sender(self, edge: EdgeSpec, loop: RoutineLoop) -> RingSender | LocalEdge:
+    def sender(self, edge: EdgeSpec, loop: RoutineLoop) -> RingSender | LocalEdge | WorkSender:
         """The sending end of an edge."""
         if not edge.crosses:
             return self._local[edge.index]
+        if edge.shared:
+            return WorkSender(self._queues, self._queues.get(edge.index), self._board, loop.spec.replica, loop)
         ring = self._arena.open(ring_key(edge.index))
         return RingSender(edge, self._board, ring, self._bell(edge.destination), loop.fence, loop)
 
@@ -156,10 +171,10 @@ class FlowHost:
         """Take a message from the main process. Never blocks."""
         if isinstance(message, EventCall):
             self._post(message)
-        elif isinstance(message, EventReply | SegmentReply):
+        elif isinstance(message, EventReply | SegmentReply | Receipt):
             pending = self._pending.get(message.request)
             if pending is not None:
-                pending[1].append(message.results if isinstance(message, EventReply) else message.segment)
+                pending[1].append(message.answer)
                 pending[0].set()
         elif isinstance(message, Exit):
             for loop in self.loops.values():
@@ -200,6 +215,16 @@ class FlowHost:
 
     def parameter_set(self, routine: int, name: str, value: Any) -> None:
         self._send(ParameterSet(routine, name, value))
+
+    def give_back(self, routine: int) -> None:
+        """Let other replicas have what this routine had claimed."""
+        self._queues.release(routine)
+
+    def return_message(self, delivery: Delivery, *, again: bool) -> None:
+        self._queues.give_back(delivery.queue, delivery.claim, again=again)
+
+    def keep_dead_letter(self, letter: DeadLetter) -> bool:
+        return self._ask(lambda request: DeadLetterRequest(request, letter), ANSWER_TIMEOUT) is not None
 
     def tap(self, routine: str, side: Side, rate: float, size: int) -> Tap:
         return Tap(self._encoder, routine, side, rate, size)

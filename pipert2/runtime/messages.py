@@ -56,7 +56,7 @@ class EventReply:
     """The results of an event that a routine of the flow waits for."""
 
     request: int
-    results: dict[str, EventResult]
+    answer: dict[str, EventResult]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,15 @@ class SegmentReply:
     """The segment a pool asked for, or why there is none."""
 
     request: int
-    segment: int | SharedMemoryFullError
+    answer: int | SharedMemoryFullError
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The main process has kept what it was given."""
+
+    request: int
+    answer: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +81,26 @@ class Exit:
 
     grace: float
     again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message that was given up.
+
+    Attributes:
+        routine: the index of the routine that could not do it.
+        data: what the routine got, as it can be sent there again; None: it could not be read.
+        reason, traceback: why the last attempt failed.
+        attempts: how many there were.
+        origin: source and sequence, see :func:`pipert2.transport.envelope.origin_of`.
+    """
+
+    routine: int
+    data: Packed | None
+    reason: str
+    traceback: str
+    attempts: int
+    origin: int
 
 
 # --- from a flow to the main process
@@ -110,6 +138,14 @@ class EventAnswer:
     routine: int
     value: Any = None
     error: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterRequest:
+    """A message is given up; it is over when the main process has kept it."""
+
+    request: int
+    letter: DeadLetter
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ from pipert2.transport.memory import Bell, Block, PrivateArena, SharedArena
 from pipert2.transport.recovery import release_receiver, retract_sender
 from pipert2.transport.ring import ring_key, ring_size
 from pipert2.transport.segment import WAITING, Segment, create_segment
+from pipert2.transport.work_queue import WorkQueue, WorkQueues, queue_cells, queue_key, queue_size
+from pipert2.transport.work_table import SENDER_ENDED, WorkTable
 
 BOARD_KEY = "board"
 
@@ -61,10 +63,16 @@ class PipeMemory:
         self._bells: list[Bell] = [self.arena.bell(bell_key(index), create=True) for index in range(routines)]
         for edge in self._spec.edges:
             self._make_edge(edge)
+        self.arena.lock_file()
+        self.queues = WorkQueues(self.arena, self.board, self, lambda index: self._bells[index], lambda: self._spec)
 
     def _make_edge(self, edge: EdgeSpec) -> None:
         self.board.words[self.board.edge(edge.index) + b.WAKE_AT] = NEVER
-        if edge.crosses:
+        if edge.shared:
+            block = self.arena.create(queue_key(edge.index), queue_size(edge))
+            WorkTable(block.words, queue_cells(edge)).reset()
+            self._rings[edge.index] = block
+        elif edge.crosses:
             self._rings[edge.index] = self.arena.create(ring_key(edge.index), ring_size(edge))
 
     @property
@@ -125,6 +133,10 @@ class PipeMemory:
                 return number
         raise full
 
+    def get(self, number: int) -> Segment:
+        """A segment by its number."""
+        return self._segments[number]
+
     def segments_of(self, routines: Collection[int]) -> tuple[int, ...]:
         """The numbers of the segments that belong to these routines' pools."""
         return tuple(number for number, segment in tuple(self._segments.items()) if segment.owner in routines)
@@ -140,8 +152,12 @@ class PipeMemory:
         for bell in self._bells:
             bell.ring()
 
-    def recover(self, routines: Sequence[int]) -> None:
-        """Do for a dead process with these routines what it cannot do any more: give back what it held."""
+    def recover(self, routines: Sequence[int]) -> list[tuple[WorkQueue, int]]:
+        """Do for a dead process with these routines what it cannot do any more: give back what it held.
+
+        Returns:
+            What :meth:`WorkQueues.recover` does.
+        """
         words, board = self.board.words, self.board
         segments = tuple(self._segments.values())
         fed = {edge.destination for edge in self._spec.edges}
@@ -151,6 +167,8 @@ class PipeMemory:
                 words[row + b.INTERRUPTED] += 1
             words[row + b.BUSY_SINCE] = words[row + b.SLEEPING] = 0
         for edge in self._spec.edges:
+            if edge.shared:
+                continue
             if edge.crosses and edge.destination in routines:
                 release_receiver(edge, board, segments)
             if edge.crosses and edge.source in routines:
@@ -160,7 +178,9 @@ class PipeMemory:
         for segment in segments:
             if segment.owner in routines:
                 segment.words[WAITING] = 0
+        spent = self.queues.recover(routines, [segment for segment in segments if segment.owner in routines])
         self.ring_all()
+        return spent
 
     def begin_streams(self, routines: Sequence[int]) -> None:
         """Take back that the streams of these idle routines have ended, before they start again."""
@@ -168,7 +188,9 @@ class PipeMemory:
         for index in routines:
             words[self.board.routine(index) + b.FINISHED] = 0
             for edge in self._spec.outputs(index):
-                if not words[self.board.edge(edge.index) + b.CLOSED]:
+                if edge.shared:
+                    self._say_ended(edge, index, False)
+                elif not words[self.board.edge(edge.index) + b.CLOSED]:
                     words[self.board.edge(edge.index) + b.ENDED] = 0
 
     def end_streams(self, routines: Sequence[int], state: RoutineState) -> None:
@@ -178,10 +200,23 @@ class PipeMemory:
             words[self.board.routine(index) + b.STATE] = state
             words[self.board.routine(index) + b.GONE] = 1
             for edge in self._spec.outputs(index):
-                if edge.crosses:
+                if edge.shared:
+                    self._say_ended(edge, index, True)
+                elif edge.crosses:
                     row = self.board.edge(edge.index)
                     words[row + b.ENDED] = words[row + b.W] + 1
         self.ring_all()
+
+    def _say_ended(self, edge: EdgeSpec, routine: int, ended: bool) -> None:
+        replica = self._spec.routines[routine].replica
+        self.queues.get(edge.index).table.words[SENDER_ENDED + replica] = int(ended)
+
+    def has_ended(self, edge: EdgeSpec) -> bool:
+        """Whether nothing more will be sent on an edge, as far as its source has said."""
+        if edge.shared:
+            return self.queues.has_ended(self.queues.get(edge.index))
+        row = self.board.edge(edge.index)
+        return bool(self.board.words[row + b.ENDED] or self.board.words[row + b.CLOSED])
 
     def revive(self, routines: Sequence[int]) -> None:
         """Take :meth:`end_streams` back: these routines get a process again."""

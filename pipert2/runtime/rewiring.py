@@ -83,7 +83,7 @@ class Rewiring:
             spec = supervisor.spec.routines[source]
             supervisor.shut.update(numbers)
             results = supervisor.bus.call(commands.SHUT, [spec], {"edges": numbers}, wait)
-            if results[spec.name].error is not None and supervisor.flows[spec.flow].ended:
+            if results[spec.name].error is not None and supervisor.flows[spec.process].ended:
                 supervisor.memory.shut(numbers)
 
     @staticmethod
@@ -149,7 +149,7 @@ class Rewiring:
                 continue
             if isinstance(error, EventTimeoutError):
                 reason = f"did not end the message in hand within {wait:g} s"
-            elif lives[spec.flow] != self._lives()[spec.flow]:
+            elif lives[spec.process] != self._lives()[spec.process]:
                 continue  # its next process begins with the new description
             else:
                 reason = error.reason
@@ -172,7 +172,7 @@ class Rewiring:
             )
         if self._is_gone(source.index):
             raise PipeStateError(f"no wire was added: {source.name!r} was killed")
-        if lives[source.flow] == self._lives()[source.flow]:
+        if lives[source.process] == self._lives()[source.process]:
             raise PipeStateError(f"no wire was added: {source.name!r}: {error.reason}")
 
     def _shut(self, numbers: Sequence[int]) -> None:
@@ -181,7 +181,7 @@ class Rewiring:
         supervisor.shut.update(numbers)
         for number in numbers:
             source = supervisor.spec.routines[supervisor.spec.edges[number].source]
-            flow = supervisor.flows[source.flow]
+            flow = supervisor.flows[source.process]
             if flow.ended or flow.handle is None:
                 supervisor.memory.shut([number])
             if not flow.ended:
@@ -189,7 +189,7 @@ class Rewiring:
 
     def _is_gone(self, routine: int) -> bool:
         supervisor = self._supervisor
-        ended = supervisor.flows[supervisor.spec.routines[routine].flow].ended
+        ended = supervisor.flows[supervisor.spec.routines[routine].process].ended
         return ended or supervisor.state(routine) is RoutineState.KILLED
 
     def _lives(self) -> dict[str, tuple[int, bool]]:

@@ -28,20 +28,26 @@ from pipert2.graph.spec import EdgeSpec, PipeSpec, RoutineSpec
 from pipert2.graph.validation import has_logic
 from pipert2.runtime import commands
 from pipert2.runtime.histogram import Sampler
+from pipert2.runtime.messages import DeadLetter, Packed
 from pipert2.runtime.pacing import SECOND, Ticker
 from pipert2.runtime.preview import Side, Tap
 from pipert2.transport import board as b
 from pipert2.transport.board import Board, RoutineState
+from pipert2.transport.codec import dumps_plain
 from pipert2.transport.envelope import Message, origin_of
 from pipert2.transport.local import LocalEdge
 from pipert2.transport.memory import Bell, Fence
 from pipert2.transport.outlet import Outlet
 from pipert2.transport.ring import Interrupted, RingReceiver, RingSender
+from pipert2.transport.work_ends import Delivery, WorkReceiver, WorkSender
 
 _ENDING = (STOP_EVENT_NAME, KILL_EVENT_NAME)
 _LEADING_TO_AN_END = (*_ENDING, commands.DRAIN, commands.LEAVE)
 _LOG_INTERVAL = 1.0  # seconds in which failures of one kind are logged once; all are counted
 _LONGEST_PAUSE = 1.0  # seconds between two calls of a source that keeps failing
+
+
+Receiver = RingReceiver | LocalEdge | WorkReceiver
 
 
 class Command(NamedTuple):
@@ -63,11 +69,17 @@ class Host(Protocol):
 
     def tap(self, routine: str, side: Side, rate: float, size: int) -> Tap: ...
 
+    def give_back(self, routine: int) -> None: ...
+
+    def return_message(self, delivery: Delivery, *, again: bool) -> None: ...
+
+    def keep_dead_letter(self, letter: DeadLetter) -> bool: ...
+
     def learn(self, spec: PipeSpec) -> None: ...
 
-    def receiver(self, edge: EdgeSpec) -> RingReceiver | LocalEdge: ...
+    def receiver(self, edge: EdgeSpec, routine: int) -> Receiver: ...
 
-    def sender(self, edge: EdgeSpec, loop: RoutineLoop) -> RingSender | LocalEdge: ...
+    def sender(self, edge: EdgeSpec, loop: RoutineLoop) -> RingSender | LocalEdge | WorkSender: ...
 
     def notify_event(
         self,
@@ -129,10 +141,12 @@ class RoutineLoop:
             commands.LOG_LEVEL: self._set_log_level,
             commands.PREVIEW: self._preview,
             commands.LEARN: self._learn,
+            commands.REDO: self._redo,
             commands.OPEN: self._open,
             commands.SHUT: self._shut,
         }
-        self._receivers: list[RingReceiver | LocalEdge] = []
+        self._receivers: list[Receiver] = []
+        self._unfinished: Delivery | None = None
         self._outlet: Outlet | None = None
         self._turn = 0
         self._ticker = Ticker()
@@ -152,7 +166,7 @@ class RoutineLoop:
         routine.flow_name = spec.flow
         self.set_rate(routine._rate)
 
-    def connect(self, receivers: Sequence[RingReceiver | LocalEdge], outlet: Outlet) -> None:
+    def connect(self, receivers: Sequence[Receiver], outlet: Outlet) -> None:
         """Give the loop its edges; then start its thread."""
         self._receivers = list(receivers)
         self._outlet = outlet
@@ -254,6 +268,7 @@ class RoutineLoop:
                 break
         assert self._outlet is not None
         self._outlet.abandon()
+        self._host.give_back(self.spec.index)
         if self._wanted is _End.LEFT:
             return  # the streams go on, from another process
         self._outlet.end()  # nothing will ever come from here
@@ -305,6 +320,8 @@ class RoutineLoop:
         self._set_state(RoutineState.RUNNING, "")
         try:
             self._outlet.resume()
+            self._finish(self._unfinished)
+            self._unfinished = None
             end = self._consume() if self._receivers else self._produce()
         except Interrupted:
             end = self._interrupted()
@@ -428,33 +445,73 @@ class RoutineLoop:
                     return _End.FINISHED
                 self._sleep()
                 continue
-            data, origin, born, _, attempt = message
-            message = None
+            data, origin, born, _, attempt, delivery = message
             began = words[busy] = monotonic_ns()
             try:
                 data = logic(data)
             except Interrupted:
+                if delivery is not None:
+                    self._host.return_message(delivery, again=False)
                 return self._interrupted()
             except BaseException as error:
                 words[busy] = 0
                 data = None
-                self._failed("main_logic", error)
+                failure = self._failed("main_logic", error)
+                if delivery is not None:
+                    self._give_up_or_retry(message, failure)
                 continue
+            message = None
             words[busy] = 0
             sampler.countdown -= 1
             if sampler.countdown <= 0:
                 sampler.record(began, monotonic_ns(), born)
-            if data is None:
-                continue
-            if send is not None:
+            if data is not None and send is not None:
                 words[sent] += counted
                 try:
-                    send(data, origin, born, attempt)
+                    send(data, origin, born, attempt, delivery)
                 except Interrupted:
+                    self._unfinished = delivery
                     return self._interrupted()
                 except Exception as error:
                     self._failed("sending", error)
             data = None
+            if delivery is not None:
+                delivery.done()
+
+    @staticmethod
+    def _finish(delivery: Delivery | None) -> None:
+        if delivery is not None:
+            delivery.done()
+
+    def _give_up_or_retry(self, message: Message, failure: tuple[str, str]) -> None:
+        """A message on a lossless way has failed: let it be tried again after a while, or keep it as a dead letter."""
+        delivery: Delivery = message.delivery
+        if not delivery.is_kept:
+            delivery.done()
+            return
+        attempt = max(1, message.attempt)
+        if attempt <= self.spec.retries:
+            self._wait_before_retry(attempt)
+            self._host.return_message(delivery, again=True)
+            return
+        try:
+            data: Packed | None = Packed(dumps_plain(message.data))
+        except PipertError:
+            data = None
+        reason, trace = failure
+        letter = DeadLetter(self.spec.index, data, reason, trace, attempt, message.origin)
+        if self._host.keep_dead_letter(letter):
+            delivery.done()
+        else:
+            self._host.return_message(delivery, again=False)
+
+    def _wait_before_retry(self, attempt: int) -> None:
+        """Wait longer before each attempt, but no longer than until the routine is to end."""
+        due = monotonic() + min(_LONGEST_PAUSE, 0.01 * 2.0**attempt)
+        while (left := due - monotonic()) > 0 and self._wanted is None:
+            if self._inbox:
+                self._attend()
+            self._bell.wait(left)
 
     def _logic(self) -> Callable[[Any], Any]:
         """``main_logic``, behind the preview of the input where there is one."""
@@ -475,7 +532,7 @@ class RoutineLoop:
         if tap is None:
             return send
 
-        def seen(data: Any, *about: int) -> None:
+        def seen(data: Any, *about: Any) -> None:
             tap.see(data)
             if send is not None:
                 send(data, *about)
@@ -609,7 +666,16 @@ class RoutineLoop:
         self._outlet.watch(pipe.carriers(self.spec.index))
         known = {receiver.spec.index for receiver in self._receivers}
         fresh = [edge for edge in pipe.inputs(self.spec.index) if edge.index not in known]
-        self._receivers += [self._host.receiver(edge) for edge in fresh]
+        self._receivers += [self._host.receiver(edge, self.spec.index) for edge in fresh]
+
+    def _redo(self, params: dict[str, Any]) -> None:
+        if self._words[self._row + b.STATE] != RoutineState.RUNNING or params["data"] is None:
+            raise PipertError(f"{self.spec.name!r} does not run, or the message cannot be read")
+        began = monotonic_ns()
+        data = self.routine.main_logic(params["data"].open())
+        send = self._send()
+        if data is not None and send is not None:
+            send(data, params["origin"], began)
 
     def _shut(self, params: dict[str, Any]) -> None:
         assert self._outlet is not None

@@ -19,6 +19,7 @@ from pipert2.graph.routine import Routine
 from pipert2.graph.spec import PipeSpec
 from pipert2.runtime import commands
 from pipert2.runtime import messages as m
+from pipert2.runtime.dead_letters import DeadLetters, dead_letter_of
 from pipert2.runtime.flow_handle import InlineFlow, ProcessFlow
 from pipert2.runtime.handover import classes_of_main, start_context, untransferable
 from pipert2.runtime.live_parameters import LiveParameters
@@ -29,6 +30,7 @@ from pipert2.runtime.restart import Restart
 from pipert2.transport import board as b
 from pipert2.transport.board import RoutineState
 from pipert2.transport.codec import loads
+from pipert2.transport.work_queue import WorkQueue
 
 START_TIMEOUT = 60.0
 """Seconds that the processes of all flows may take to come up."""
@@ -115,6 +117,7 @@ class Supervisor:
         self._log_listeners = log_listeners
         self._unlinked = unlinked
         self.shut: set[int] = set()  # edges that were taken away, whether their source knows it yet or not
+        self.dead_letters = DeadLetters(self)
         self.previews: dict[tuple[str, str], PreviewFrame] = {}
         self._parameters = [LiveParameters(routine) for routine in self._routines]
         self._standing: dict[tuple[int, str, str], dict[str, Any]] = {}
@@ -225,7 +228,8 @@ class Supervisor:
         words = self.board.words
         if not self.spec.edges:  # routines that only handle events have no stream that could end
             return False
-        wired = {end for edge in self.spec.edges for end in (edge.source, edge.destination)} - self._killed
+        ends = {end for edge in self.spec.edges for end in (edge.source, edge.destination)}
+        wired = {member for end in ends for member in self.spec.members(end)} - self._killed
         wired.difference_update(*(flow.routines for flow in self.flows.values() if flow.given_up))
         return all(
             words[self.board.routine(index) + b.FINISHED] and self._states[index] is RoutineState.IDLE
@@ -422,7 +426,7 @@ class Supervisor:
         idle = [index for index in routines if self._states[index] in (RoutineState.IDLE, RoutineState.FAILED)]
         self.memory.begin_streams(idle)
         for index in idle:
-            if self.flows[self.spec.routines[index].flow].ready:
+            if self.flows[self.spec.routines[index].process].ready:
                 self._states[index] = RoutineState.STARTING
 
     def nudge(self) -> None:
@@ -506,6 +510,9 @@ class Supervisor:
             self._send(flow, m.SegmentReply(message.request, self._make_segment(message)))
         elif isinstance(message, m.LogRecords):
             self._log(message)
+        elif isinstance(message, m.DeadLetterRequest):
+            self.dead_letters.keep(message.letter)
+            self._send(flow, m.Receipt(message.request))
         elif isinstance(message, m.ParameterSet):
             self._parameters[message.routine].changed(message.name, message.value)
         elif isinstance(message, PreviewFrame):
@@ -597,10 +604,7 @@ class Supervisor:
                 if index not in self._wanted or self._states[index] is not RoutineState.IDLE:
                     continue
                 alive = any(
-                    not edge.feedback
-                    and edge.source in self._wanted
-                    and not words[board.edge(edge.index) + b.ENDED]
-                    and not words[board.edge(edge.index) + b.CLOSED]
+                    not edge.feedback and edge.source in self._wanted and not self.memory.has_ended(edge)
                     for edge in self.spec.inputs(index)
                 )
                 if words[board.routine(index) + b.FINISHED] and alive:
@@ -658,8 +662,9 @@ class Supervisor:
             flow.handle = None
             was_ready, flow.ready = flow.ready, False
             flow.terminate_at = flow.kill_at = None
-            self.memory.recover(flow.routines)
+            spent = self.memory.recover(flow.routines)
             self.memory.shut([number for number in self.shut if self.spec.edges[number].source in flow.routines])
+            self._bury(flow, spent)
             again, flow.again = flow.again and not flow.exiting, False
             if again:
                 self._on_left(flow)
@@ -675,6 +680,15 @@ class Supervisor:
             self._states[index] = RoutineState.KILLED
         self.memory.end_streams(flow.routines, RoutineState.KILLED)
         self.bus.fail(flow.routines, f"its flow {flow.name!r} ended ({flow.last_exit})")
+
+    def _bury(self, flow: FlowRecord, spent: Sequence[tuple[WorkQueue, int]]) -> None:
+        """Messages that have killed their process too often become dead letters, and the flow is not to blame."""
+        for queue, cell in spent:
+            reason = f"its process ended while it worked on it ({flow.last_exit})"
+            letter = dead_letter_of(queue, cell, self.memory, reason)
+            self.dead_letters.keep(letter)
+            self.memory.queues.bury(queue, cell)
+            flow.deaths.clear()
 
     def _on_left(self, flow: FlowRecord) -> None:
         """The process ended because another one is to take its place."""

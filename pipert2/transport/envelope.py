@@ -37,7 +37,8 @@ class Message(NamedTuple):
         origin: source routine and sequence number in one number, see :func:`origin_of`; kept along the way.
         born: when the source made it; monotonic clock, ns, the same for all processes of the machine.
         sent: when the last routine sent it.
-        attempt: how often it was tried before.
+        attempt: the how manieth attempt at it this is, from 1, where messages are acknowledged; else 0.
+        delivery: what has to be told when it is done with, where messages are acknowledged.
     """
 
     data: Any
@@ -45,6 +46,7 @@ class Message(NamedTuple):
     born: int
     sent: int
     attempt: int = 0
+    delivery: Any = None
 
 
 def origin_of(source: int, sequence: int) -> int:

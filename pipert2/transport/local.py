@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 from collections import deque
@@ -79,6 +80,11 @@ class LocalEdge:
         if self._closed or (waited and words[self._receiver_gone]):
             self.discard()  # unlinked, or nobody is left to take it
             return
+        if message.delivery is not None:
+            message.delivery.add()
+            if self._messages.maxlen is not None and len(self._messages) >= self._messages.maxlen:
+                with contextlib.suppress(IndexError):  # the receiver was faster
+                    self._messages.popleft()[1].delivery.done()
         self._messages.append((number, message))
         words[row] = self._number = number
         if words[self._sleeping]:

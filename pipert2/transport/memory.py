@@ -94,6 +94,8 @@ class Arena(Protocol):
 
     def free_bytes(self) -> int: ...
 
+    def lock_file(self) -> int | None: ...
+
 
 class ThreadBell:
     """A bell between the threads of one process."""
@@ -165,6 +167,10 @@ class PrivateArena:
     def free_bytes(self) -> int:
         return 1 << 62
 
+    def lock_file(self) -> int | None:
+        """Between the threads of one process no file is needed."""
+        return None
+
     def close(self) -> None:
         self._blocks.clear()
         self._bells.clear()
@@ -182,6 +188,7 @@ class SharedArena:
         self.prefix = prefix
         self._created: list[Block] = []
         self._created_bells: list[str] = []
+        self._locks: int | None = None
 
     def name(self, key: str) -> str:
         """The system-wide name of what this run calls *key*."""
@@ -229,6 +236,16 @@ class SharedArena:
             self._created_bells.append(key)
         return bell
 
+    def lock_file(self) -> int | None:
+        """The descriptor of the file whose bytes are the locks of this run.
+
+        It is opened once and kept: a process that closes any descriptor of a file loses its locks on it.
+        """
+        if self._locks is None:
+            flags = posix_ipc.O_CREAT
+            self._locks = posix_ipc.SharedMemory(self.name("locks"), flags, mode=0o600, size=0).fd
+        return self._locks
+
     def free_bytes(self) -> int:
         """Bytes of shared memory that can still be had."""
         try:
@@ -249,6 +266,10 @@ class SharedArena:
         for block in self._created:
             block.close()
             unlink_memory(self.name(block.key))
+        if self._locks is not None:
+            os.close(self._locks)
+            self._locks = None
+            unlink_memory(self.name("locks"))
         for key in self._created_bells:
             unlink_semaphore(self.name(key))
         self._created.clear()

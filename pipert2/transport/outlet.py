@@ -28,6 +28,7 @@ from pipert2.transport.local import LocalEdge, separate
 from pipert2.transport.pool import Slot, SlotPool
 from pipert2.transport.ring import Interrupted, RingSender
 from pipert2.transport.segment import Segment, Segments
+from pipert2.transport.work_ends import Delivery, WorkSender
 
 FORWARD_BYTES = 1024
 """Arrays of fewer bytes are copied rather than looked up in the slots that this process holds."""
@@ -35,7 +36,8 @@ LOAN_MARGIN = 4096
 """Room behind a loaned array for what is sent beside it."""
 _MOST_SLOTS = ROOM // PLACE.size - 1
 
-_Sender = RingSender | LocalEdge
+_Crossing = RingSender | WorkSender
+_Sender = _Crossing | LocalEdge
 _Array = np.ndarray[Any, np.dtype[Any]]
 
 
@@ -75,7 +77,8 @@ class Outlet:
         self._loaned: dict[tuple[int, int], tuple[Slot, int]] = {}
         self._unsent: _Unsent | None = None
         self.senders: list[_Sender] = []
-        self._rings: list[RingSender] = []
+        self._rings: list[_Crossing] = []
+        self._copies = False
         self._transforms = False
         self._delivering = False
         self._arrange(senders)
@@ -83,17 +86,18 @@ class Outlet:
     def _arrange(self, senders: Sequence[_Sender]) -> None:
         # Real-time edges first: they never wait, so a full lossless edge cannot hold them up.
         self.senders = sorted(senders, key=lambda sender: sender.spec.lossless)
-        self._rings = [sender for sender in self.senders if isinstance(sender, RingSender)]
+        self._rings = [sender for sender in self.senders if not isinstance(sender, LocalEdge)]
+        self._copies = any(isinstance(ring, WorkSender) for ring in self._rings)
         self._transforms = any(ring.spec.transmitter.transmit() is not None for ring in self._rings)
 
-    def send(self, data: Any, origin: int, born: int, attempt: int = 0) -> None:
+    def send(self, data: Any, origin: int, born: int, attempt: int = 0, delivery: Delivery | None = None) -> None:
         """Send *data* to all edges.
 
         Raises:
             UnsendableDataError, SharedMemoryFullError: no edge got it; each has counted it.
             Interrupted: some edges have it; :meth:`resume` goes on with the others.
         """
-        message = Message(data, origin, born, monotonic_ns(), attempt)
+        message = Message(data, origin, born, monotonic_ns(), attempt, delivery)
         if not self._rings:
             self._deliver(message, self.senders)
         elif self._transforms:
@@ -101,12 +105,12 @@ class Outlet:
         else:
             self._send_to(message, self.senders, self._rings)
 
-    def _send_to(self, message: Message, senders: Sequence[_Sender], rings: Sequence[RingSender]) -> None:
+    def _send_to(self, message: Message, senders: Sequence[_Sender], rings: Sequence[_Crossing]) -> None:
         try:
             flat, stream, arrays = self._encode(message.data)
             kind = FLAT if flat else DIRECT
             if not arrays and len(stream) <= ROOM:
-                _, origin, born, sent, attempt = message
+                _, origin, born, sent, attempt, _ = message
                 cell = HEAD.pack(kind, 0, attempt, len(stream), origin, born, sent) + stream
                 self._deliver(message, senders, cell)
             elif len(arrays) == 1 and len(stream) <= ROOM - PLACE.size and arrays[0].nbytes > ROOM:
@@ -128,7 +132,7 @@ class Outlet:
         failure: Exception | None = None
         for at, sender in enumerate(senders):
             try:
-                if isinstance(sender, RingSender):
+                if not isinstance(sender, LocalEdge):
                     transmit = sender.spec.transmitter.transmit()
                     own = message if transmit is None else message._replace(data=transmit(message.data))
                     self._send_to(own, [sender], [sender])
@@ -157,6 +161,8 @@ class Outlet:
             for sender in senders:
                 if isinstance(sender, RingSender):
                     sender.put(cell, slots, size)
+                elif isinstance(sender, WorkSender):
+                    sender.put(cell, slots, size, message.delivery)
                 elif len(self.senders) > 1:
                     sender.put(message._replace(data=separate(message.data)))
                 else:
@@ -169,7 +175,7 @@ class Outlet:
             self._delivering = False
 
     def _place_one(
-        self, message: Message, rings: Sequence[RingSender], kind: int, stream: bytes, array: _Array
+        self, message: Message, rings: Sequence[_Crossing], kind: int, stream: bytes, array: _Array
     ) -> tuple[bytes, Collection[tuple[Segment, int]], int]:
         """:meth:`_place` for the usual case, one large array and a small stream."""
         length = array.nbytes
@@ -181,14 +187,14 @@ class Outlet:
             slot = self._pool.acquire(length)
             slot.write(0, array)
             segment, number, at = slot.segment, slot.index, 0
-        _, origin, born, sent, attempt = message
+        _, origin, born, sent, attempt, _ = message
         head = HEAD_AND_PLACE.pack(
             kind, 1, attempt, len(stream), origin, born, sent, segment.number, number, at, length
         )
         return head + stream, ((segment, number),), length
 
     def _place(
-        self, message: Message, rings: Sequence[RingSender], kind: int, stream: bytes, arrays: Sequence[_Array]
+        self, message: Message, rings: Sequence[_Crossing], kind: int, stream: bytes, arrays: Sequence[_Array]
     ) -> tuple[bytes, Collection[tuple[Segment, int]], int]:
         """Write the arrays where receivers will find them: cell, slots referred to, bytes in slots.
 
@@ -244,10 +250,10 @@ class Outlet:
         head = HEAD.pack(kind, count, message.attempt, length, message.origin, message.born, message.sent)
         return head + packed + stream + tail, slots, size
 
-    def _find(self, array: _Array, rings: Sequence[RingSender]) -> tuple[Segment, int, int] | None:
+    def _find(self, array: _Array, rings: Sequence[_Crossing]) -> tuple[Segment, int, int] | None:
         """Where *array* lies already, if it lies in a slot that this process holds and may travel on these edges."""
-        if not (self._forwards or self._pool.loans):
-            return None
+        if self._copies or not (self._forwards or self._pool.loans):
+            return None  # a queue's slots are freed when the message is over, whoever else still has its data
         found = self._segments.find(array)
         if found is None or not all(self._carries(found[0].owner, ring.spec.index) for ring in rings):
             return None

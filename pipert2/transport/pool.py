@@ -17,6 +17,7 @@ from pipert2.transport.lease import MOST_VIEWS
 from pipert2.transport.memory import Fence
 from pipert2.transport.ring import Waiter
 from pipert2.transport.segment import PAGE, TAKEN, WAITING, Root, Segment, Segments
+from pipert2.transport.work_queue import UNDER_WAY
 
 STEP_BYTES = 4 * 1024 * 1024
 """A pool grows by at least this much at a time, 16 slots at most."""
@@ -88,10 +89,15 @@ class SlotPool:
     def watch(self, carriers: Sequence[EdgeSpec]) -> None:
         """Look at these edges when a slot is to be free; before anybody can send this pool's slots on a new one."""
         self._edges = [
-            (edge.index, self._board.edge(edge.index) + b.W, 0 if edge.lossless else edge.capacity) for edge in carriers
+            (
+                edge.index,
+                self._board.edge(edge.index) + b.W,
+                0 if edge.lossless or edge.shared else edge.capacity,
+            )
+            for edge in carriers
         ]
         self._two_looks = any(edge.source != self._owner for edge in carriers)
-        self._most = 4 + sum(edge.capacity + MOST_VIEWS + 2 for edge in carriers)
+        self._most = 4 + sum(edge.capacity + (UNDER_WAY if edge.shared else MOST_VIEWS + 2) for edge in carriers)
 
     def adopt(self, numbers: Sequence[int]) -> None:
         """Take over the segments of a process that died."""

@@ -29,6 +29,7 @@ EXAMPLES = [
     errors.UnsendableDataError("data of type generator", "TypeError: no"),
     errors.UnreadableDataError("left", "KeyError: 'x'"),
     errors.UnknownParameterError("gian", ["gain"], "routine 'camera'"),
+    errors.UnknownDeadLetterError("7", ["1"], "pipe 'x'"),
     errors.ParameterError("camera", "gain", 9, "is at most 5"),
     errors.ControlError("unknown_name", "no such routine", "routine", "camera"),
     errors.ConfigError("configs/A.json", "interval", "evry 5 s", '"every 10 s", "hourly"', "every 5 s"),

@@ -1,0 +1,315 @@
+"""The two ends of a work queue in a routine, and the message between them that has to be brought to its end."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from time import monotonic_ns
+from typing import Any
+
+from pipert2.errors import UnreadableDataError
+from pipert2.transport import board as b
+from pipert2.transport import work_table as w
+from pipert2.transport.board import Board
+from pipert2.transport.codec import loads, unflatten
+from pipert2.transport.envelope import CELL, COUNT, FLAT, HEAD, HERE, INDIRECT, PLACE, Message
+from pipert2.transport.lease import MOST_VIEWS
+from pipert2.transport.memory import Bell
+from pipert2.transport.ring import LARGE_BYTES, Waiter
+from pipert2.transport.segment import Root, Segment, Segments
+from pipert2.transport.work_queue import Place, WorkQueue, WorkQueues
+from pipert2.transport.work_table import Claim, Parent
+
+
+class Delivery:
+    """A message that was claimed and is being worked on in this process; over when all who work on it are done.
+
+    Attributes:
+        queue, claim: where it lies.
+    """
+
+    __slots__ = ("_left", "_lock", "_queues", "claim", "queue")
+
+    def __init__(self, queues: WorkQueues, queue: WorkQueue, claim: Claim) -> None:
+        self._queues = queues
+        self.queue = queue
+        self.claim = claim
+        self._left = 1
+        self._lock = threading.Lock()
+
+    @property
+    def parent(self) -> Parent:
+        """What comes of it names this as where it came from."""
+        return Parent(self.queue.number, self.claim.cell, self.claim.number, self.claim.attempt)
+
+    def add(self) -> None:
+        """Another routine of this process gets it, or something that was made of it."""
+        with self._lock:
+            self._left += 1
+
+    def done(self) -> None:
+        """One of those who work on it is done."""
+        with self._lock:
+            self._left -= 1
+            last = not self._left
+        if last:
+            self._queues.finish(self.queue, self.claim)
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the message must not be lost."""
+        return self.queue.spec.lossless
+
+
+class WorkSender:
+    """The sending end: puts cells into the queue, from the thread of its routine.
+
+    Args:
+        queues: this process's queues.
+        queue: the one of this edge.
+        replica: which of its routine's replicas sends here.
+        waiter: how it sleeps when there is no room.
+    """
+
+    def __init__(self, queues: WorkQueues, queue: WorkQueue, board: Board, replica: int, waiter: Waiter) -> None:
+        self.spec = queue.spec
+        self._queues = queues
+        self._queue = queue
+        self._words = board.words
+        self._row = board.edge(self.spec.index)
+        self._replica = replica
+        self._waiter = waiter
+        self._closed = False
+        self._word = queue.table.words
+        self._word[w.SENDER_WAITS + replica] = 0
+
+    def put(
+        self,
+        cell: bytes,
+        slots: Iterable[tuple[Segment, int]] = (),
+        size: int = 0,
+        delivery: Delivery | None = None,
+    ) -> None:
+        """Put a message there; waits for room if the edge is lossless.
+
+        Raises:
+            Interrupted: there was no room before the routine was told to stop; nothing was put.
+        """
+        queue, table = self._queue, self._queue.table
+        capacity, lossless = self.spec.capacity, self.spec.lossless
+        parent = delivery.parent if delivery is not None else None
+        above = self._queues.get(parent.queue) if parent is not None else None
+        began = 0
+        try:
+            while True:
+                if self._closed or self._queues.is_forsaken(queue):
+                    self.discard()  # unlinked, or nobody is left to take it
+                    return
+                with self._queues.locked(queue, above):
+                    while not lossless and not table.has_room(capacity, 0, 0):
+                        dropped = table.drop_oldest()
+                        if dropped is None:
+                            break
+                        self._queues.free_slots(queue, dropped, self._word[table.row(dropped) + w.NUMBER])
+                    if table.has_room(capacity, size if lossless else 0, LARGE_BYTES):
+                        self._put(cell, slots, size, parent, above)
+                        return
+                    self._word[w.SENDER_WAITS + self._replica] = 1
+                if not began:
+                    began = self._words[self._row + b.BLOCKED_SINCE] = monotonic_ns()
+                self._waiter.check()
+                self._waiter.sleep("room")
+        finally:
+            if began:
+                self._words[self._row + b.BLOCKED_SINCE] = 0
+                self._words[self._row + b.BLOCKED_NS] += monotonic_ns() - began
+
+    def _put(
+        self,
+        cell: bytes,
+        slots: Iterable[tuple[Segment, int]],
+        size: int,
+        parent: Parent | None,
+        above: WorkQueue | None,
+    ) -> None:
+        queue, table = self._queue, self._queue.table
+        at = table.take_free()
+        number = self._word[w.NEXT] + 1
+        for segment, slot in slots:
+            segment.words[segment.given(slot) + self.spec.index] = number
+        start = queue.start(at)
+        queue.view[start : start + len(cell)] = cell
+        table.put(at, size, parent, above.table if above is not None else None)
+        self._queues.wake_one(queue)
+
+    def end(self) -> None:
+        """Say that no message follows from this replica, for now."""
+        with self._queue.lock:
+            self._word[w.SENDER_ENDED + self._replica] = 1
+        self._queues.wake_all(self._queue)
+
+    def reopen(self) -> None:
+        """Take :meth:`end` back."""
+        self._word[w.SENDER_ENDED + self._replica] = 0
+
+    def open(self) -> None:
+        """Take :meth:`close` back."""
+        self._closed = False
+
+    def close(self) -> None:
+        """Say that no message will follow: the edge was unlinked."""
+        self._closed = True
+        self._words[self._row + b.CLOSED] = 1
+        self._queues.wake_all(self._queue)
+
+    def discard(self) -> None:
+        """Count a message that could not be sent."""
+        self._words[self._row + b.DISCARDED] += 1
+
+
+class _Viewed:
+    """A message whose arrays are looked at: it is not over before the last of these views is gone."""
+
+    __slots__ = ("claim", "views")
+
+    def __init__(self, claim: Claim) -> None:
+        self.claim = claim
+        self.views = 0
+
+
+class WorkReceiver:
+    """The receiving end of one replica: claims messages.
+
+    Args:
+        board: for the count of arrays that were copied.
+        bell: the replica's own; rung when a view is gone, so that its message can be ended.
+        routine: the replica's index.
+        source: name of the routine that sends, for errors.
+        receive: what the wire's transmitter makes of what arrives.
+    """
+
+    def __init__(
+        self,
+        queues: WorkQueues,
+        queue: WorkQueue,
+        segments: Segments,
+        board: Board,
+        bell: Bell,
+        routine: int,
+        source: str,
+        receive: Callable[[Any], Any] | None,
+    ) -> None:
+        self.spec = queue.spec
+        self._queues = queues
+        self._queue = queue
+        self._segments = segments
+        self._routine = routine
+        self._source = source
+        self._receive = receive
+        self._words = board.words
+        self._row = board.edge(queue.spec.index)
+        self._bell = bell
+        self._threshold = queue.spec.transmitter.view_threshold
+        self._looked_at: set[_Viewed] = set()
+        self._gone: deque[_Viewed] = deque()
+
+    @property
+    def views(self) -> int:
+        """Messages that views are still alive of."""
+        return len(self._looked_at)
+
+    def has_data(self) -> bool:
+        """Whether there is something to claim."""
+        if self._gone:
+            self._end_viewed()
+        return bool(self._queue.table.waiting)
+
+    def ended(self) -> bool:
+        """Whether nothing will ever come: nobody sends, nothing waits, and nobody works on what might come back."""
+        return self._queues.has_ended(self._queue) and self._queue.table.idle
+
+    def wake_sender(self) -> None:
+        """Let senders that wait for room look again: this replica is killed."""
+
+    def take(self) -> Message | None:
+        """Claim the message that has waited longest; None if there is none.
+
+        Raises:
+            UnreadableDataError: it cannot be turned into data here; it is over.
+        """
+        queue = self._queue
+        if self._gone:
+            self._end_viewed()
+        if not queue.table.waiting:
+            return None
+        with queue.lock:
+            claim = queue.table.claim(self._routine)
+        if claim is None:
+            return None
+        start = queue.start(claim.cell)
+        cell = bytes(queue.view[start : start + CELL])
+        kind, count, _, length, origin, born, sent = HEAD.unpack_from(cell)
+        delivery = Delivery(self._queues, queue, claim)
+        try:
+            places: list[Place] = [PLACE.unpack_from(cell, HEAD.size + PLACE.size * index) for index in range(count)]
+            if kind & INDIRECT:
+                blob = bytes(self._segments.get(places[0][0]).bytes_of(places[0][1], places[0][2], places[0][3]))
+                number = COUNT.unpack_from(blob)[0]
+                places = [PLACE.unpack_from(blob, COUNT.size + PLACE.size * index) for index in range(number)]
+                at = COUNT.size + PLACE.size * number
+                stream = blob[at : at + length]
+            else:
+                at = HEAD.size + PLACE.size * count
+                stream = cell[at : at + length]
+            data = self._decode(kind, stream, self._buffers(cell, places, claim))
+        except Exception as error:
+            delivery.done()
+            raise UnreadableDataError(self._source, f"{type(error).__name__}: {error}") from error
+        return Message(data, origin, born, sent, claim.attempt, delivery)
+
+    def _buffers(self, cell: bytes, places: Sequence[Place], claim: Claim) -> list[Any]:
+        """What lies at the places, as views or copies."""
+        found: list[Any] = []
+        viewed: _Viewed | None = None
+        threshold = self._threshold
+        for number, slot, offset, length in places:
+            if number == HERE:
+                data: Any = cell[offset : offset + length]
+            else:
+                segment = self._segments.get(number)
+                data = segment.bytes_of(slot, offset, length)
+                if threshold is not None and length >= threshold:
+                    if viewed is not None or len(self._looked_at) < MOST_VIEWS:
+                        viewed = viewed or self._view(claim)
+                        viewed.views += 1
+                        self._segments.watch(data, segment, slot, offset, viewed, self._died)
+                        found.append(data)
+                        continue
+                    self._words[self._row + b.COPIED] += 1
+            found.append(bytearray(data) if threshold is None else bytes(data))
+        return found
+
+    def _view(self, claim: Claim) -> _Viewed:
+        viewed = _Viewed(claim)
+        self._looked_at.add(viewed)
+        self._queues.hold(self._queue, claim)
+        return viewed
+
+    def _died(self, root: Root) -> None:
+        # Called wherever the last reference goes, perhaps inside the garbage collector: only note it and ring.
+        self._segments.forget(root)
+        root.owner.views -= 1
+        if not root.owner.views:
+            self._gone.append(root.owner)
+            self._bell.ring()
+
+    def _end_viewed(self) -> None:
+        while self._gone:
+            viewed = self._gone.popleft()
+            self._looked_at.discard(viewed)
+            self._queues.let_go(self._queue, viewed.claim)
+
+    def _decode(self, kind: int, stream: bytes, buffers: Sequence[Any]) -> Any:
+        data = unflatten(stream, buffers) if kind & FLAT else loads(stream, buffers=buffers)
+        return data if self._receive is None else self._receive(data)

@@ -1,0 +1,332 @@
+"""Work queues: the ends of an edge whose destination has replicas, or whose messages are acknowledged.
+
+A queue is one block of shared memory, a :class:`WorkTable` and its cells, under one lock. Whoever has something puts
+it there, whoever has time claims it: nothing is handed out ahead of that, so a slow replica holds up nobody. The lock
+is the kernel's (``fcntl``), which lets go of it when its holder is killed; within a process a lock of threads stands
+before it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol
+
+from pipert2.graph.spec import EdgeSpec, PipeSpec
+from pipert2.transport import board as b
+from pipert2.transport import work_table as w
+from pipert2.transport.board import Board
+from pipert2.transport.envelope import CELL, HEAD, HERE, PLACE
+from pipert2.transport.memory import Arena, Bell, Block
+from pipert2.transport.segment import WAITING, Segment
+from pipert2.transport.work_table import Claim, Parent, WorkTable, recount
+
+UNDER_WAY = 256
+"""Messages of a queue that may be claimed, or wait for what came of them, besides those that wait to be claimed."""
+
+Place = tuple[int, int, int, int]
+
+
+class Mapped(Protocol):
+    """Finds segments by their numbers."""
+
+    def get(self, number: int) -> Segment: ...
+
+
+def queue_key(edge: int) -> str:
+    """The key of a queue in its arena."""
+    return f"q{edge:x}"
+
+
+def queue_cells(edge: EdgeSpec) -> int:
+    """Cells of a queue."""
+    return edge.capacity + UNDER_WAY
+
+
+def _cells_start(cells: int) -> int:
+    return -(-8 * w.table_words(cells) // CELL) * CELL
+
+
+def queue_size(edge: EdgeSpec) -> int:
+    """Bytes of a queue."""
+    cells = queue_cells(edge)
+    return _cells_start(cells) + cells * CELL
+
+
+class QueueLock:
+    """The lock of one queue, between processes and between the threads of this one. A context manager."""
+
+    __slots__ = ("_file", "_offset", "_thread")
+
+    def __init__(self, file: int | None, offset: int) -> None:
+        self._thread = threading.Lock()
+        self._file = file
+        self._offset = offset
+
+    def __enter__(self) -> None:
+        self._thread.acquire()
+        if self._file is not None:
+            fcntl.lockf(self._file, fcntl.LOCK_EX, 1, self._offset)
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, self._offset)
+        self._thread.release()
+
+
+class WorkQueue:
+    """One queue as this process sees it."""
+
+    def __init__(self, spec: EdgeSpec, block: Block, lock: QueueLock) -> None:
+        self.spec = spec
+        self.number = spec.index
+        self.lock = lock
+        self.table = WorkTable(block.words, queue_cells(spec))
+        self.view = block.view
+        self._start = _cells_start(self.table.cells)
+
+    def start(self, cell: int) -> int:
+        """Where a cell's bytes begin in the block."""
+        return self._start + cell * CELL
+
+    def places(self, cell: int) -> list[Place]:
+        """The slots that a cell refers to."""
+        _, count, *_ = HEAD.unpack_from(self.view, self.start(cell))
+        at = self.start(cell) + HEAD.size
+        return [place for i in range(count) if (place := PLACE.unpack_from(self.view, at + PLACE.size * i))[0] != HERE]
+
+
+class WorkQueues:
+    """All queues that this process has to do with, and what is done to several of them at once.
+
+    Args:
+        arena: where they are found.
+        board: for the words of who sleeps.
+        segments: where slots are given back.
+        bell: gives the bell of a routine.
+        described: gives the pipe's description as it is now.
+    """
+
+    def __init__(
+        self,
+        arena: Arena,
+        board: Board,
+        segments: Mapped,
+        bell: Callable[[int], Bell],
+        described: Callable[[], PipeSpec],
+    ) -> None:
+        self._arena = arena
+        self._board = board
+        self._segments = segments
+        self._bell = bell
+        self._described = described
+        self._known: dict[int, WorkQueue] = {}
+        self._opening = threading.Lock()
+
+    def get(self, number: int) -> WorkQueue:
+        """The queue of a shared edge."""
+        queue = self._known.get(number)
+        if queue is None:
+            with self._opening:
+                queue = self._known.get(number)
+                if queue is None:
+                    edge = self._described().edges[number]
+                    lock = QueueLock(self._arena.lock_file(), number)
+                    queue = WorkQueue(edge, self._arena.open(queue_key(number)), lock)
+                    self._known[number] = queue
+        return queue
+
+    def all(self) -> list[WorkQueue]:
+        """Every queue of the pipe."""
+        return [self.get(edge.index) for edge in self._described().edges if edge.shared]
+
+    @contextlib.contextmanager
+    def locked(self, *queues: WorkQueue | None) -> Iterator[None]:
+        """Hold the locks of several queues, always taken in the same order."""
+        with contextlib.ExitStack() as stack:
+            for number in sorted({queue.number for queue in queues if queue is not None}):
+                stack.enter_context(self.get(number).lock)
+            yield
+
+    # --- waking; with the queue's lock held
+
+    def wake_one(self, queue: WorkQueue) -> None:
+        """Wake a replica that sleeps, if one does; it is awake from now on for whoever looks next."""
+        words, board = self._board.words, self._board
+        for index in self._described().members(queue.spec.destination):
+            sleeping = board.routine(index) + b.SLEEPING
+            if words[sleeping]:
+                words[sleeping] = 0
+                self._bell(index).ring()
+                return
+
+    def wake_all(self, queue: WorkQueue) -> None:
+        """Let all replicas look: the queue may have come to its end."""
+        for index in self._described().members(queue.spec.destination):
+            self._bell(index).ring()
+
+    def _made_room(self, queue: WorkQueue) -> None:
+        words = queue.table.words
+        for index in self._described().members(queue.spec.source):
+            flag = w.SENDER_WAITS + self._described().routines[index].replica
+            if words[flag]:
+                words[flag] = 0
+                self._bell(index).ring()
+
+    def has_ended(self, queue: WorkQueue) -> bool:
+        """Whether all replicas of the source have ended their streams, or the edge was taken away."""
+        if self._board.words[self._board.edge(queue.number) + b.CLOSED]:
+            return True
+        words, spec = queue.table.words, self._described()
+        return all(words[w.SENDER_ENDED + spec.routines[index].replica] for index in spec.members(queue.spec.source))
+
+    # --- ends of messages
+
+    def free_slots(self, queue: WorkQueue, cell: int, number: int) -> None:
+        """Give the slots of a message back to their pools."""
+        for place in queue.places(cell):
+            segment = self._segments.get(place[0])
+            segment.words[segment.hold(place[1]) + queue.number] = number
+            if segment.words[WAITING]:
+                self._bell(segment.owner).ring()
+
+    def hold(self, queue: WorkQueue, claim: Claim) -> None:
+        """Somebody looks at the message's data: it is not over before :meth:`let_go`."""
+        with queue.lock:
+            queue.table.words[queue.table.row(claim.cell) + w.DESCENDANTS] += w.LOOKED_AT
+
+    def let_go(self, queue: WorkQueue, claim: Claim) -> None:
+        """Take :meth:`hold` back."""
+        words, row = queue.table.words, queue.table.row(claim.cell)
+        with queue.lock:
+            if words[row + w.NUMBER] != claim.number or words[row + w.DESCENDANTS] < w.LOOKED_AT:
+                return
+            words[row + w.DESCENDANTS] -= w.LOOKED_AT
+            over = queue.table.is_over(claim.cell)
+            at = Parent(queue.number, claim.cell, claim.number, words[row + w.ATTEMPT])
+        if over:
+            self._go_up(queue, at)
+
+    def is_forsaken(self, queue: WorkQueue) -> bool:
+        """Whether all replicas of the destination were killed for good."""
+        words, board = self._board.words, self._board
+        members = self._described().members(queue.spec.destination)
+        return all(words[board.routine(index) + b.GONE] for index in members)
+
+    def finish(self, queue: WorkQueue, claim: Claim) -> None:
+        """The routine is done with a message; if nothing of it is left it is over, and so may be what it came from."""
+        above = self.get(claim.parent.queue) if claim.parent is not None else None
+        with self.locked(queue, above):
+            if not queue.table.is_alive(Parent(queue.number, claim.cell, claim.number, claim.attempt)):
+                return  # it was given back meanwhile, and is somebody else's
+            over = queue.table.returned(claim.cell)
+            if over:
+                over = self._complete(queue, claim.cell, above)
+            elif queue.table.idle and self.has_ended(queue):
+                self.wake_all(queue)
+        if over and claim.parent is not None and above is not None:
+            self._go_up(above, claim.parent)
+
+    def _complete(self, queue: WorkQueue, cell: int, above: WorkQueue | None) -> bool:
+        row = queue.table.row(cell)
+        self.free_slots(queue, cell, queue.table.words[row + w.NUMBER])
+        up = queue.table.complete(cell, above.table if above is not None else None)
+        self._made_room(queue)
+        if queue.table.idle and self.has_ended(queue):
+            self.wake_all(queue)
+        return up
+
+    def _go_up(self, queue: WorkQueue, at: Parent) -> None:
+        """Complete a message whose last descendant is gone, and so on."""
+        while True:
+            table = queue.table
+            above_at = table.parent_of(at.cell)
+            above = self.get(above_at.queue) if above_at is not None else None
+            with self.locked(queue, above):
+                if not table.is_alive(at) or not table.is_over(at.cell):
+                    return
+                up = self._complete(queue, at.cell, above)
+            if not up or above is None or above_at is None:
+                return
+            queue, at = above, above_at
+
+    # --- after a death
+
+    def give_back(self, queue: WorkQueue, claim: Claim, *, again: bool) -> None:
+        """Let a claimed message be claimed anew, ahead of all others; *again*: that is another attempt."""
+        table = queue.table
+        with queue.lock:
+            row = table.row(claim.cell)
+            if table.words[row + w.STATE] == w.CLAIMED and table.words[row + w.NUMBER] == claim.number:
+                table.give_back(claim.cell)
+                if not again:
+                    table.words[row + w.ATTEMPT] -= 1
+                table.rebuild()
+                self.wake_one(queue)
+
+    def release(self, routine: int) -> None:
+        """Let other replicas have what this one had claimed and did not get to."""
+        for queue in self.all():
+            with queue.lock:
+                cells = queue.table.claimed_by(routine)
+                for cell in cells:
+                    queue.table.give_back(cell)
+                    queue.table.words[queue.table.row(cell) + w.ATTEMPT] -= 1
+                if cells:
+                    queue.table.rebuild()
+                    self.wake_all(queue)
+
+    def recover(self, routines: Sequence[int], segments: Iterable[Segment] = ()) -> list[tuple[WorkQueue, int]]:
+        """Give back what dead replicas had claimed, and the slots that they gave to messages they never put.
+
+        Args:
+            segments: those that the dead replicas' data lay in.
+
+        Returns:
+            Queue and cell of each message that has had all its attempts: it is still claimed, and somebody has to keep
+            it elsewhere and :meth:`bury` it.
+        """
+        queues = self.all()
+        spent: list[tuple[WorkQueue, int]] = []
+        with self.locked(*queues):
+            for queue in queues:
+                for index in routines:
+                    queue.table.look_away(index)
+                    most = max(1, self._described().routines[index].retries) + 1
+                    for cell in queue.table.claimed_by(index):
+                        if queue.table.words[queue.table.row(cell) + w.ATTEMPT] >= most:
+                            spent.append((queue, cell))
+                        else:
+                            queue.table.give_back(cell)
+                queue.table.rebuild()
+            tables = {queue.number: queue.table for queue in queues}
+            while over := recount(tables):
+                for number, cell in over:
+                    queue = self.get(number)
+                    parent = queue.table.parent_of(cell)
+                    self._complete(queue, cell, self.get(parent.queue) if parent is not None else None)
+            for queue in queues:
+                self._free_unput(queue, segments)
+                self.wake_all(queue)
+                self._made_room(queue)
+        return spent
+
+    def _free_unput(self, queue: WorkQueue, segments: Iterable[Segment]) -> None:
+        used = {place[:2] for cell in queue.table.under_way() for place in queue.places(cell)}
+        for segment in segments:
+            for slot in range(segment.slots):
+                given, hold = segment.given(slot) + queue.number, segment.hold(slot) + queue.number
+                if segment.words[given] != segment.words[hold] and (segment.number, slot) not in used:
+                    segment.words[hold] = segment.words[given]
+
+    def bury(self, queue: WorkQueue, cell: int) -> None:
+        """End a message that was kept elsewhere as a dead letter."""
+        table = queue.table
+        row = table.row(cell)
+        claim = Claim(cell, table.words[row + w.NUMBER], table.words[row + w.ATTEMPT], table.parent_of(cell))
+        with queue.lock:
+            table.words[w.DEAD] += 1
+            table.words[row + w.DESCENDANTS] = 0
+        self.finish(queue, claim)

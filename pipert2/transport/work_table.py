@@ -1,0 +1,311 @@
+"""The table of a work queue: which messages wait, who works on which, what waits for its descendants.
+
+Pure arithmetic on words of shared memory; whoever calls holds the queue's lock (and that of the parent's queue where a
+parent is named). The state word of a cell is the truth; the two rings of cell numbers beside it, one of cells that are
+ready and one of cells that are free, are made anew from the states when a process has died in the middle of something.
+A death half-way can only leave a cell in neither ring until then, never in two.
+
+A cell's life: FREE -> READY (put) -> CLAIMED (a replica works on it) -> RETURNED (the routine is done; its descendants
+are not) -> FREE. A cell is complete when it is RETURNED and nothing that came of it is left: then its parent has one
+descendant less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+# words of the table
+HEAD, TAIL, FREE_HEAD, FREE_TAIL, NEXT, UNDONE, BYTES, CLAIMED_NOW = range(8)
+PUT, TAKEN, DONE, DROPPED, AGAIN, DEAD, COPIED, LOST = range(8, 16)
+HEADER_WORDS = 16
+MOST_MEMBERS = 64
+"""Replicas at either end of a queue."""
+SENDER_WAITS = HEADER_WORDS
+"""From here on a word for each replica of the source: 1 while it waits for room."""
+SENDER_ENDED = SENDER_WAITS + MOST_MEMBERS
+"""From here on a word for each replica of the source: 1 when its stream has ended."""
+_CELLS = SENDER_ENDED + MOST_MEMBERS
+
+# words of a cell
+STATE, NUMBER, CLAIMER, ATTEMPT, DESCENDANTS, PARENT, PARENT_NUMBER, SIZE = range(8)
+CELL_WORDS = 8
+
+FREE, READY, CLAIMED, RETURNED = range(4)
+
+LOOKED_AT = 1 << 32
+"""Added to a cell's word of descendants for each replica that still looks at the message's data in its slot."""
+_CHILDREN = LOOKED_AT - 1
+
+
+class Parent(NamedTuple):
+    """A cell that a message comes from: *number* and *attempt* tell whether it is still the same message."""
+
+    queue: int
+    cell: int
+    number: int
+    attempt: int
+
+
+class Claim(NamedTuple):
+    """A message that was claimed: its cell, and what is needed to end its life there."""
+
+    cell: int
+    number: int
+    attempt: int
+    parent: Parent | None
+
+
+def table_words(cells: int) -> int:
+    """Words of a table with so many cells."""
+    return _CELLS + cells * (CELL_WORDS + 2)
+
+
+class WorkTable:
+    """The words of one queue.
+
+    Args:
+        words: of the block, the table at its start.
+        cells: how many messages may be under way at once.
+    """
+
+    __slots__ = ("_free", "_order", "_rows", "cells", "words")
+
+    def __init__(self, words: memoryview, cells: int) -> None:
+        self.words = words
+        self.cells = cells
+        self._rows = _CELLS
+        self._order = _CELLS + cells * CELL_WORDS
+        self._free = self._order + cells
+
+    def reset(self) -> None:
+        """Make a new table: all cells are free."""
+        self.rebuild()
+
+    def row(self, cell: int) -> int:
+        """Index of a cell's first word."""
+        return self._rows + cell * CELL_WORDS
+
+    @property
+    def waiting(self) -> int:
+        """How many messages are ready for somebody to claim."""
+        return int(self.words[TAIL] - self.words[HEAD])
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is ready or claimed: nobody will ever get anything, unless more is put."""
+        return self.words[TAIL] == self.words[HEAD] and not self.words[CLAIMED_NOW]
+
+    # --- the sending end
+
+    def has_room(self, capacity: int, size: int, most_bytes: int) -> bool:
+        """Whether another message of *size* bytes in slots may be put.
+
+        Large ones may have *most_bytes* in all, but two that wait or are worked on are always let in, since somebody
+        may look at those that are done for as long as it likes.
+        """
+        words = self.words
+        if words[TAIL] - words[HEAD] >= capacity or words[FREE_HEAD] == words[FREE_TAIL]:
+            return False
+        return not size or words[BYTES] + size <= most_bytes or words[TAIL] - words[HEAD] + words[CLAIMED_NOW] < 2
+
+    def take_free(self) -> int:
+        """A free cell to write a message to; :meth:`put` it under the same lock."""
+        return int(self.words[self._free + self.words[FREE_HEAD] % self.cells])
+
+    def put(self, cell: int, size: int = 0, parent: Parent | None = None, parents: WorkTable | None = None) -> int:
+        """Make the cell of :meth:`take_free` ready; the message's number."""
+        words, row = self.words, self.row(cell)
+        words[FREE_HEAD] += 1
+        number: int = words[NEXT] + 1
+        words[NEXT] = number
+        words[row + NUMBER] = number
+        words[row + CLAIMER] = words[row + DESCENDANTS] = 0
+        words[row + ATTEMPT] = 1
+        words[row + SIZE] = size
+        if parent is None:
+            words[row + PARENT] = 0
+        else:
+            assert parents is not None
+            words[row + PARENT] = (parent.queue + 1) << 32 | parent.cell
+            words[row + PARENT_NUMBER] = parent.number << 16 | parent.attempt
+            if parents.is_alive(parent):
+                parents.words[parents.row(parent.cell) + DESCENDANTS] += 1
+        words[UNDONE] += 1
+        words[BYTES] += size
+        words[PUT] += 1
+        words[self._order + words[TAIL] % self.cells] = cell
+        words[row + STATE] = READY
+        words[TAIL] += 1
+        return number
+
+    def drop_oldest(self) -> int | None:
+        """Give up the message that has waited longest (real-time queues); its cell, None if none waits."""
+        claim = self._next()
+        if claim is None:
+            return None
+        words = self.words
+        words[HEAD] += 1
+        words[DROPPED] += 1
+        self._set_free(claim)
+        return claim
+
+    def is_alive(self, parent: Parent) -> bool:
+        """Whether the cell still holds the same message in the same attempt."""
+        words, row = self.words, self.row(parent.cell)
+        return bool(
+            words[row + STATE] in (CLAIMED, RETURNED)
+            and words[row + NUMBER] == parent.number
+            and words[row + ATTEMPT] == parent.attempt
+        )
+
+    # --- the receiving end
+
+    def _next(self) -> int | None:
+        words, cells, order = self.words, self.cells, self._order
+        while words[HEAD] != words[TAIL]:
+            cell: int = words[order + words[HEAD] % cells]
+            if words[self.row(cell) + STATE] == READY:
+                return cell
+            words[HEAD] += 1  # its claimer died before it could say so
+        return None
+
+    def claim(self, claimer: int) -> Claim | None:
+        """The message that has waited longest, now *claimer*'s; None if none waits."""
+        cell = self._next()
+        if cell is None:
+            return None
+        words, row = self.words, self.row(cell)
+        words[row + CLAIMER] = claimer + 1
+        words[row + STATE] = CLAIMED
+        words[HEAD] += 1
+        words[CLAIMED_NOW] += 1
+        words[TAKEN] += 1
+        return Claim(cell, words[row + NUMBER], words[row + ATTEMPT], self.parent_of(cell))
+
+    def parent_of(self, cell: int) -> Parent | None:
+        """What a cell's message came from."""
+        words, row = self.words, self.row(cell)
+        packed: int = words[row + PARENT]
+        if not packed:
+            return None
+        number: int = words[row + PARENT_NUMBER]
+        return Parent((packed >> 32) - 1, packed & 0xFFFFFFFF, number >> 16, number & 0xFFFF)
+
+    def returned(self, cell: int) -> bool:
+        """The routine is done with the message; whether nothing of it is left, so that it can be completed."""
+        words, row = self.words, self.row(cell)
+        if words[row + STATE] != CLAIMED:
+            return False
+        words[row + STATE] = RETURNED
+        words[CLAIMED_NOW] -= 1
+        return not words[row + DESCENDANTS]
+
+    def complete(self, cell: int, parents: WorkTable | None) -> bool:
+        """Free a cell of which nothing is left; whether its parent (in *parents*) is complete now, too."""
+        words = self.words
+        parent = self.parent_of(cell)
+        words[DONE] += 1
+        self._set_free(cell)
+        if parent is None or parents is None or not parents.is_alive(parent):
+            return False
+        above = parents.row(parent.cell)
+        parents.words[above + DESCENDANTS] -= 1
+        return bool(parents.words[above + STATE] == RETURNED and not parents.words[above + DESCENDANTS])
+
+    def is_over(self, cell: int) -> bool:
+        """Whether the routine is done with the message and nothing of it is left."""
+        words, row = self.words, self.row(cell)
+        return bool(words[row + STATE] == RETURNED and not words[row + DESCENDANTS])
+
+    def under_way(self) -> list[int]:
+        """All cells that are not free."""
+        return [cell for cell, row in self._each() if self.words[row + STATE] != FREE]
+
+    def _set_free(self, cell: int) -> None:
+        words, row = self.words, self.row(cell)
+        words[UNDONE] -= 1
+        words[BYTES] -= words[row + SIZE]
+        words[row + STATE] = FREE
+        words[self._free + words[FREE_TAIL] % self.cells] = cell
+        words[FREE_TAIL] += 1
+
+    # --- after a death
+
+    def claimed_by(self, claimer: int) -> list[int]:
+        """The cells that *claimer* works on, oldest message first."""
+        words = self.words
+        found = [
+            cell for cell, row in self._each() if words[row + STATE] == CLAIMED and words[row + CLAIMER] == claimer + 1
+        ]
+        return sorted(found, key=lambda cell: int(words[self.row(cell) + NUMBER]))
+
+    def look_away(self, claimer: int) -> None:
+        """*claimer* has died, and looks at nothing any more."""
+        words = self.words
+        for _, row in self._each():
+            if words[row + CLAIMER] == claimer + 1:
+                words[row + DESCENDANTS] &= _CHILDREN
+
+    def _each(self) -> Iterator[tuple[int, int]]:
+        return ((cell, self.row(cell)) for cell in range(self.cells))
+
+    def give_back(self, cell: int) -> None:
+        """Make a claimed message ready again, for another attempt; :meth:`rebuild` puts it ahead of all others."""
+        words, row = self.words, self.row(cell)
+        words[row + ATTEMPT] += 1
+        words[row + CLAIMER] = 0
+        words[row + DESCENDANTS] &= ~_CHILDREN  # what the last attempt has made goes its own way
+        words[row + STATE] = READY
+        words[AGAIN] += 1
+
+    def rebuild(self) -> None:
+        """Make rings and sums anew from the states."""
+        words = self.words
+        ready: list[int] = []
+        free: list[int] = []
+        undone = size = claimed = 0
+        for cell, row in self._each():
+            state = words[row + STATE]
+            if state == FREE:
+                free.append(cell)
+                continue
+            undone += 1
+            size += words[row + SIZE]
+            claimed += state == CLAIMED
+            if state == READY:
+                ready.append(cell)
+        ready.sort(key=lambda cell: (words[self.row(cell) + ATTEMPT] == 1, words[self.row(cell) + NUMBER]))
+        words[HEAD] = words[FREE_HEAD] = 0
+        for at, cell in enumerate(ready):
+            words[self._order + at] = cell
+        for at, cell in enumerate(free):
+            words[self._free + at] = cell
+        words[TAIL], words[FREE_TAIL] = len(ready), len(free)
+        words[UNDONE], words[BYTES], words[CLAIMED_NOW] = undone, size, claimed
+
+
+def recount(tables: Mapping[int, WorkTable]) -> list[tuple[int, int]]:
+    """Count the descendants of all cells of all queues (by number) anew, with all locks held.
+
+    Returns:
+        Queue and cell of each message that turns out to be complete.
+    """
+    counts: dict[tuple[int, int], int] = {}
+    for table in tables.values():
+        for cell, row in table._each():
+            if table.words[row + STATE] == FREE:
+                continue
+            parent = table.parent_of(cell)
+            if parent is not None and tables[parent.queue].is_alive(parent):
+                key = (parent.queue, parent.cell)
+                counts[key] = counts.get(key, 0) + 1
+    complete = []
+    for number, table in tables.items():
+        for cell, row in table._each():
+            if table.words[row + STATE] in (CLAIMED, RETURNED):
+                looked_at = table.words[row + DESCENDANTS] & ~_CHILDREN
+                table.words[row + DESCENDANTS] = looked_at | counts.get((number, cell), 0)
+                if table.words[row + STATE] == RETURNED and not table.words[row + DESCENDANTS]:
+                    complete.append((number, cell))
+    return complete

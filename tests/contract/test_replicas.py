@@ -1,0 +1,262 @@
+"""Replicas of a flow compete for its input: each message goes to one of them, and none is lost when one dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipert2 import (
+    DestinationRoutine,
+    MiddleRoutine,
+    Pipe,
+    PipeBuildError,
+    SharedMemoryTransmitter,
+    UnknownDeadLetterError,
+    Wire,
+    events,
+)
+from pipert2.testing import CollectingDestination, ListSource, wait_until
+
+INLINE = pytest.mark.parametrize("inline", [True, False], ids=["inline", "processes"])
+
+
+class Work(MiddleRoutine):
+    """Says who did it."""
+
+    retries = 2
+    seconds = 0.0
+    factor = 1
+
+    def main_logic(self, number: int) -> Any:
+        time.sleep(self.seconds)  # the work itself
+        if number == -1:
+            raise ValueError("minus one")
+        if number == -2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return number * self.factor, os.getpid(), threading.get_ident()
+
+    @events("FACTOR")
+    def set_factor(self, factor: int) -> int:
+        self.factor = factor
+        return os.getpid()
+
+
+def shop(items: list[Any], *, inline: bool, seconds: float = 0.0, replicas: int = 2) -> tuple[Pipe, Any]:
+    pipe = Pipe(inline=inline, lossless=True)
+    tasks, work, results = ListSource(items, "tasks"), Work("work"), CollectingDestination("results")
+    work.seconds = seconds
+    pipe.create_flow("source", True, tasks)
+    pipe.create_flow("workers", True, work, replicas=replicas)
+    pipe.create_flow("end", True, results)
+    pipe.link(Wire(tasks, work), Wire(work, results))
+    return pipe, results
+
+
+@INLINE
+@pytest.mark.parametrize("replicas", [1, 2, 5])
+def test_each_message_goes_to_one_replica(inline: bool, replicas: int) -> None:
+    pipe, results = shop(list(range(300)), inline=inline, replicas=replicas)
+    summary = pipe.run(timeout=60)
+    assert (summary.ok, summary.reason) == (True, "finished")
+    assert sorted(number for number, _, _ in results.items()) == list(range(300))
+
+
+@INLINE
+def test_the_replicas_share_the_work(inline: bool) -> None:
+    pipe, results = shop(list(range(60)), inline=inline, seconds=0.01)
+    assert pipe.run(timeout=60).ok
+    shares = Counter((pid, thread) for _, pid, thread in results.items())
+    assert len(shares) == 2
+    assert min(shares.values()) >= 15
+
+
+def test_a_slow_replica_holds_up_nobody() -> None:
+    class Uneven(Work):
+        def setup(self) -> None:
+            self.seconds = 0.2 if self.slow.acquire(block=False) else 0.005
+
+    import multiprocessing
+
+    pipe = Pipe(lossless=True)
+    tasks, work, results = ListSource(list(range(60)), "tasks"), Uneven("work"), CollectingDestination("results")
+    work.slow = multiprocessing.get_context("forkserver").Semaphore(1)
+    pipe.create_flow("source", True, tasks)
+    pipe.create_flow("workers", True, work, replicas=2)
+    pipe.create_flow("end", True, results)
+    pipe.link(Wire(tasks, work), Wire(work, results))
+    assert pipe.run(timeout=60).ok
+    shares = sorted(Counter(pid for _, pid, _ in results.items()).values())
+    assert sum(shares) == 60
+    assert shares[0] < 20
+
+
+@INLINE
+def test_an_event_reaches_every_replica(inline: bool) -> None:
+    pipe, _ = shop([], inline=inline, replicas=3)
+    with pipe:
+        pipe.notify_event("start", wait=10)
+        results = pipe.notify_event("FACTOR", {"workers": ["work"]}, wait=10, factor=5)
+        assert set(results) == {"work", "work#2", "work#3"}
+        assert all(result.error is None for result in results.values())
+
+
+@INLINE
+def test_the_status_takes_replicas_together(inline: bool) -> None:
+    pipe, _ = shop(list(range(40)), inline=inline, replicas=3)
+    summary = pipe.run(timeout=60)
+    assert [one.name for one in summary.routines] == ["tasks", "work", "results"]
+    assert (summary.routines[1].received, summary.routines[1].sent) == (40, 40)
+    assert [flow.name for flow in summary.flows] == ["source", "workers", "end", "workers#2", "workers#3"]
+
+
+@INLINE
+@pytest.mark.parametrize("transmitter", [None, SharedMemoryTransmitter()], ids=["copies", "views"])
+def test_large_data_arrives_whole(inline: bool, transmitter: SharedMemoryTransmitter | None) -> None:
+    class Sums(MiddleRoutine):
+        def setup(self) -> None:
+            self.kept: list[Any] = []
+
+        def main_logic(self, frame: np.ndarray) -> tuple[int, bool]:
+            self.kept.append(frame)
+            assert all((array == array[0, 0]).all() for array in self.kept)
+            return int(frame[0, 0]), frame.flags.writeable
+
+    pipe = Pipe(inline=inline, lossless=True, data_transmitter=transmitter)
+    frames = ListSource([np.full((300, 400), number, np.uint8) for number in range(60)], "frames")
+    sums, results = Sums("sums"), CollectingDestination("results")
+    pipe.create_flow("source", True, frames)
+    pipe.create_flow("workers", True, sums, replicas=2)
+    pipe.create_flow("end", True, results)
+    pipe.link(Wire(frames, sums), Wire(sums, results))
+    summary = pipe.run(timeout=60)
+    assert summary.errors == 0
+    assert sorted(results.items()) == [(number, transmitter is None) for number in range(60)]
+
+
+def test_what_a_killed_replica_had_is_done_by_another(caplog: pytest.LogCaptureFixture) -> None:
+    pipe, results = shop(list(range(40)), inline=False, seconds=0.03)
+    pipe.build()
+    victim = pipe.status().flow("workers").pid
+    assert victim is not None
+
+    def kill() -> None:
+        wait_until(lambda: pipe.status().routine("work").received >= 6)
+        os.kill(victim, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    summary = pipe.run(timeout=60)
+    killer.join()
+    caplog.clear()  # that it died is logged, as it should be
+    assert summary.ok
+    assert sorted(number for number, _, _ in results.items()) == list(range(40))
+    assert len({pid for _, pid, _ in results.items()}) == 3
+    assert next(flow for flow in summary.flows if flow.name == "workers").restarts == 1
+
+
+@pytest.mark.expects_errors
+@INLINE
+def test_a_message_that_fails_is_tried_again_and_then_kept(inline: bool) -> None:
+    pipe, results = shop([1, -1, 2], inline=inline)
+    with pipe:
+        pipe.notify_event("start", wait=10)
+        wait_until(lambda: pipe.dead_letters())
+        (letter,) = pipe.dead_letters()
+        assert (letter.routine, letter.data, letter.attempts) == ("work", -1, 3)
+        assert letter.reason == "ValueError: minus one"
+        assert "minus one" in letter.traceback
+    assert sorted(number for number, _, _ in results.items()) == [1, 2]
+
+
+@pytest.mark.expects_errors
+def test_a_message_that_kills_its_process_again_and_again_is_kept_and_the_others_are_done() -> None:
+    pipe, results = shop([*range(10), -2, *range(10, 20)], inline=False)
+    summary = pipe.run(timeout=60)
+    assert sorted(number for number, _, _ in results.items()) == list(range(20))
+    (letter,) = pipe.dead_letters()
+    assert (letter.data, letter.attempts) == (-2, 3)
+    assert "SIGKILL" in letter.reason
+    assert (summary.ok, summary.reason, summary.dead_letters) == (False, "finished", 1)
+
+
+@pytest.mark.expects_errors
+@INLINE
+def test_a_dead_letter_can_be_tried_again_or_dropped(inline: bool) -> None:
+    class Mended(Work):
+        retries = 0
+        broken = True
+
+        def main_logic(self, number: int) -> Any:
+            if self.broken:
+                raise ValueError("not yet")
+            return number
+
+        @events("MEND")
+        def mend(self) -> None:
+            self.broken = False
+
+    pipe = Pipe(inline=inline, lossless=True)
+    tasks, work, results = ListSource([1, 2], "tasks"), Mended("work"), CollectingDestination("results")
+
+    class Goes(DestinationRoutine):
+        def main_logic(self, data: Any) -> None:
+            pass
+
+    endless, goes = ListSource([0], "more"), Goes("goes")
+    pipe.create_flow("source", True, tasks)
+    pipe.create_flow("workers", True, work, replicas=1)
+    pipe.create_flow("end", True, results)
+    pipe.create_flow("beside", True, endless, goes)
+    pipe.link(Wire(tasks, work), Wire(work, results))
+    tasks.rest_at_end = True
+    with pipe:
+        pipe.build()
+        pipe.notify_event("start", wait=10)
+        wait_until(lambda: len(pipe.dead_letters()) == 2)
+        first, second = pipe.dead_letters()
+        with pytest.raises(UnknownDeadLetterError, match="no dead letter '77'"):
+            pipe.drop_dead_letter(77)
+        pipe.drop_dead_letter(second.number)
+        pipe.notify_event("start", {"workers": []}, wait=10)
+        pipe.notify_event("MEND", wait=10)
+        if pipe.status().routine("work").state == "running":
+            pipe.requeue_dead_letter(first.number)
+            wait_until(lambda: results.items() == [first.data])
+            assert pipe.dead_letters() == ()
+
+
+@INLINE
+def test_replicas_on_a_real_time_wire_share_what_is_newest(inline: bool) -> None:
+    pipe = Pipe(inline=inline)
+    tasks, work, results = ListSource(list(range(500)), "tasks"), Work("work"), CollectingDestination("results")
+    work.seconds = 0.002
+    pipe.create_flow("source", True, tasks)
+    pipe.create_flow("workers", True, work, replicas=2)
+    pipe.create_flow("end", True, results)
+    pipe.link(Wire(tasks, work), Wire(work, results, lossless=True))
+    summary = pipe.run(timeout=60)
+    wire = summary.wires[0]
+    assert wire.dropped > 0
+    assert wire.received + wire.dropped == wire.sent == 500
+    numbers = [number for number, _, _ in results.items()]
+    assert len(numbers) == len(set(numbers)) == wire.received
+
+
+@pytest.mark.parametrize("replicas", [0, -1, 65, "two", True, 1.5])
+def test_a_number_of_replicas_that_cannot_be_is_refused(replicas: Any) -> None:
+    with pytest.raises(ValueError, match=r"create_flow\('workers', ..., replicas=...\) is a number from 1 to 64"):
+        Pipe().create_flow("workers", True, Work("work"), replicas=replicas)
+
+
+def test_a_wire_to_nowhere_is_found_with_replicas_too() -> None:
+    pipe = Pipe()
+    pipe.create_flow("workers", True, Work("work"), replicas=2)
+    with pytest.raises(PipeBuildError, match="is not linked to anything"):
+        pipe.build()
