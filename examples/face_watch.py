@@ -15,6 +15,7 @@ are real-time, the newest frame wins, what is dropped is counted, and the output
     python examples/face_watch.py                                            makes a video of its own first
     python examples/face_watch.py --input holiday.mp4 --output faces.mp4     writes faces.json beside it
     python examples/face_watch.py --input /dev/video0 --duration 20          or 0, 1, ... or rtsp://...
+    python examples/face_watch.py --live --cockpit                           prints the address of a page that shows it
 
 Ctrl-C ends it early and leaves a file that plays. Exit codes: 0 done, 1 something failed on the way, 2 it could not
 begin (one line says why), 130 a file was not worked through because of Ctrl-C.
@@ -27,6 +28,7 @@ import argparse
 import json
 import sys
 import tempfile
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from fractions import Fraction
 from pathlib import Path
@@ -39,6 +41,7 @@ from make_video import add_video_stream, make_video, parse_size, positive
 from rich.console import Console
 
 from pipert2 import Pipe, PipertError, RunSummary, SharedMemoryTransmitter, Wire
+from pipert2.cockpit.beside import cockpit_beside
 
 FINDERS = 2
 
@@ -209,7 +212,10 @@ def watch(video: Video, options: argparse.Namespace, folder: Path, console: Cons
     total = video.frames
     if total and options.duration and video.fps:
         total = min(total, round(options.duration * video.fps))
-    with LiveView(pipe, counted="writer", total=total, console=console):
+    with ExitStack() as stack:
+        if options.cockpit:
+            console.print(f"cockpit: {stack.enter_context(cockpit_beside(pipe))}", highlight=False)
+        stack.enter_context(LiveView(pipe, counted="writer", total=total, console=console))
         run = pipe.run()
     report = summarise(run, video, options, notes)
     options.summary.write_text(json.dumps(report, indent=1) + "\n")
@@ -237,6 +243,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--duration", type=positive, metavar="SECONDS", help="stop after so many seconds of video")
     parser.add_argument("--size", type=parse_size, metavar="WxH", help="scale to this size, such as 640x360")
     parser.add_argument("--live", action="store_true", help="play a file at its own speed, like a camera")
+    parser.add_argument("--cockpit", action="store_true", help="see and drive it in a browser while it runs")
     options = parser.parse_args()
     if options.summary is None:
         options.summary = options.output.with_suffix(".json")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from pipert2.cli.options import Json
-from pipert2.cli.run import Api, ApiToken, Duration, LogLevel, NoApi, Rpc, Summary
+from pipert2.cli.run import Api, ApiToken, Cockpit, Duration, LogLevel, NoApi, Rpc, Summary
 
 
 def register(app: typer.Typer) -> None:
@@ -18,6 +18,7 @@ def demo(
     api: Api = None,
     no_api: NoApi = False,
     rpc: Rpc = None,
+    cockpit: Cockpit = False,
     token: ApiToken = None,
     log_level: LogLevel = "INFO",
     summary: Summary = None,
@@ -38,7 +39,7 @@ def demo(
     )
     from pipert2.cli.live_view import LiveView
 
-    faces = faces_from(api, no_api, rpc, token)
+    faces = faces_from(api, no_api, rpc, token, cockpit)
     check_summary_file(summary)
     pipe = make_demo()
     with reachable(pipe, faces), LiveView(pipe), logging_to_stderr(log_level):

@@ -31,21 +31,23 @@ class Faces:
         api: ``(host, port)`` of the HTTP API, port 0 for a free one; None for no API.
         rpc: zerorpc's endpoint; None for none.
         token: the one that callers have to show; None: as the environment says.
+        cockpit: whether a cockpit is served beside it.
     """
 
     api: tuple[str, int] | None
     rpc: str | None
     token: str | None
+    cockpit: bool = False
 
 
-def faces_from(api: str | None, no_api: bool, rpc: str | None, token: str | None) -> Faces:
-    """The faces that the options ``--api``, ``--no-api``, ``--rpc`` and ``--token`` ask for."""
+def faces_from(api: str | None, no_api: bool, rpc: str | None, token: str | None, cockpit: bool = False) -> Faces:
+    """The faces that the options ``--api``, ``--no-api``, ``--rpc``, ``--token`` and ``--cockpit`` ask for."""
     if no_api and api is not None:
         raise CommandError("--api and --no-api contradict each other")
     if token is not None and no_api:
         raise CommandError("--token is for the API, which --no-api leaves out")
     address = parse_address(api) if api is not None else ("127.0.0.1", 0)
-    return Faces(None if no_api else address, rpc, token)
+    return Faces(None if no_api else address, rpc, token, cockpit)
 
 
 def parse_address(text: str) -> tuple[str, int]:
@@ -65,7 +67,7 @@ def parse_address(text: str) -> tuple[str, int]:
 @contextmanager
 def reachable(pipe: Pipe, faces: Faces) -> Iterator[None]:
     """Open the pipe's faces and say where they are; close them at the end."""
-    if faces.api is None and faces.rpc is None:
+    if faces.api is None and faces.rpc is None and not faces.cockpit:
         yield
         return
     from pipert2.control.service import ControlService
@@ -76,6 +78,10 @@ def reachable(pipe: Pipe, faces: Faces) -> Iterator[None]:
             _serve_http(stack, service, faces.api, faces.token)
         if faces.rpc is not None:
             _serve_rpc(stack, service, faces.rpc)
+        if faces.cockpit:
+            from pipert2.cockpit.beside import cockpit_beside
+
+            say(f"pipe {pipe.name}: cockpit at {stack.enter_context(cockpit_beside(pipe, service=service))}")
         yield
 
 

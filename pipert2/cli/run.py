@@ -27,6 +27,9 @@ Rpc = Annotated[
     str | None,
     typer.Option("--rpc", metavar="ENDPOINT", help="Listen for zerorpc there as well, such as tcp://127.0.0.1:1234."),
 ]
+Cockpit = Annotated[
+    bool, typer.Option("--cockpit", help="Serve the cockpit beside it: see and drive the pipe in a browser.")
+]
 ApiToken = Annotated[
     str | None,
     typer.Option("--token", metavar="TOKEN", help="What callers have to show. Left out: PIPERT2_TOKEN, if it is set."),
@@ -82,6 +85,7 @@ def run(
     api: Api = None,
     no_api: NoApi = False,
     rpc: Rpc = None,
+    cockpit: Cockpit = False,
     token: ApiToken = None,
     log_level: LogLevel = "INFO",
     summary: Summary = None,
@@ -102,7 +106,7 @@ def run(
     from pipert2.cli.target import load_target
     from pipert2.cli.values import parse_settings
 
-    faces = faces_from(api, no_api, rpc, token)
+    faces = faces_from(api, no_api, rpc, token, cockpit)
     settings = parse_settings(values or ())
     check_summary_file(summary)
     with logging_to_stderr(log_level):

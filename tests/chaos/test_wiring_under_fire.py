@@ -437,7 +437,7 @@ def test_a_flow_that_does_not_answer_refuses_the_wire_and_gets_it_later(tmp_path
         pid = pipe.status().flow(stopped).pid
         freeze(pid)
         try:
-            with pytest.raises(PipeStateError, match="no wire was added: '.*' did not end the message in hand within"):
+            with pytest.raises(PipeStateError, match=r"no wire was added: '.*' did not end the message in hand within"):
                 pipe.link(Wire(pipe.routine("counter"), ledger), wait=0.3)
             assert listed(pipe) == opened(pipe) == before
         finally:

@@ -1,5 +1,5 @@
 import { type Connection, Controls, MiniMap, ReactFlow, ReactFlowProvider, useReactFlow, useStore } from "@xyflow/react";
-import { useCallback, useEffect, useMemo, useRef, useState } from "react";
+import { startTransition, useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { useCockpit, useMayDrive } from "../live/access";
 import { go, view } from "../live/location";
 import { usePart } from "../live/signal";
@@ -56,7 +56,7 @@ function usePlaces(structure: Structure | null): Drawn | null {
     let timer: ReturnType<typeof setTimeout> | undefined;
     const go = (): void => {
       const step = steps.next();
-      if (step.done) setDrawn({ structure, placed: step.value });
+      if (step.done) startTransition(() => setDrawn({ structure, placed: step.value }));
       else timer = setTimeout(go);
     };
     timer = setTimeout(go);
@@ -72,6 +72,7 @@ function Graph({ structure, placed }: Drawn) {
   const [ready, setReady] = useState(false);
   const [linking, setLinking] = useState<{ source: string; destination: string } | null>(null);
   const { nodes, edges } = useMemo(() => elementsOf(structure, placed, selection), [structure, placed, selection]);
+  const drawnEdges = useGrowing(edges, ready);
   const userMoved = useFitting(structure);
   const connect = ({ source, target }: Connection): void => {
     const names = { source: source.slice(2), destination: target.slice(2) };
@@ -82,7 +83,7 @@ function Graph({ structure, placed }: Drawn) {
       <div className={`graph ${mayDrive ? "driving" : ""}`} data-ready={ready}>
         <ReactFlow
           nodes={nodes}
-          edges={edges}
+          edges={drawnEdges}
           nodeTypes={NODES}
           edgeTypes={EDGES}
           nodesDraggable={false}
@@ -115,6 +116,20 @@ function Graph({ structure, placed }: Drawn) {
       </div>
     </SearchContext>
   );
+}
+
+const EDGES_AT_ONCE = 20;
+
+/** A list that is drawn some at a time, so that a large graph does not hold the page up while it appears. */
+function useGrowing<T>(all: T[], ready: boolean): T[] {
+  const [shown, setShown] = useState(EDGES_AT_ONCE);
+  const more = ready && shown < all.length;
+  useEffect(() => {
+    if (!more) return;
+    const timer = setTimeout(() => setShown((count) => count + EDGES_AT_ONCE));
+    return () => clearTimeout(timer);
+  }, [more, shown]);
+  return useMemo(() => (shown < all.length ? all.slice(0, shown) : all), [all, shown]);
 }
 
 /** Show all of the graph again when it or its room changes, unless the user has chosen what to look at. */
