@@ -214,7 +214,8 @@ def watch(video: Video, options: argparse.Namespace, folder: Path, console: Cons
         total = min(total, round(options.duration * video.fps))
     with ExitStack() as stack:
         if options.cockpit:
-            console.print(f"cockpit: {stack.enter_context(cockpit_beside(pipe))}", highlight=False)
+            page = stack.enter_context(cockpit_beside(pipe))
+            console.print(f"cockpit: {page}&routine=marker", highlight=False, soft_wrap=True)
         stack.enter_context(LiveView(pipe, counted="writer", total=total, console=console))
         run = pipe.run()
     report = summarise(run, video, options, notes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from urllib.parse import quote
 
 from pipert2.cockpit.link import CockpitLink
 from pipert2.cockpit.server import CockpitServer
@@ -20,7 +21,7 @@ logger = logging.getLogger(__name__)
 def cockpit_beside(
     pipe: Pipe, settings: CockpitSettings | None = None, *, service: ControlService | None = None
 ) -> Iterator[str]:
-    """Serve a cockpit that shows *pipe*; gives its address.
+    """Serve a cockpit that shows *pipe*; gives the address of the page that does.
 
     If its port is taken, a cockpit is expected to be there already, and the pipe is shown in that one.
 
@@ -42,4 +43,4 @@ def cockpit_beside(
                 raise
             logger.info("port %d is taken: pipe %s goes to the cockpit that is there", wanted.port, pipe.name)
         stack.enter_context(CockpitLink(pipe, server.url, wanted.token, service=service))
-        yield server.url
+        yield f"{server.url}/?pipe={quote(pipe.name)}"

@@ -24,8 +24,8 @@ def test_a_pipe_with_a_cockpit_beside_it_can_be_driven_there(tmp_path: Path) -> 
     pipe = _pipe("beside")
     with (
         pipe,
-        cockpit_beside(pipe, CockpitSettings(port=0, database=tmp_path / "c.db")) as url,
-        Browser(url) as browser,
+        cockpit_beside(pipe, CockpitSettings(port=0, database=tmp_path / "c.db")) as page,
+        Browser(page.partition("/?")[0]) as browser,
     ):
         (summary,) = wait_until(lambda: browser.get("/api/pipes")["pipes"], what="the pipe")
         assert browser.command(summary["id"], "start", wait=10)["reply"]["ok"]
@@ -38,8 +38,9 @@ def test_a_second_pipe_goes_to_the_cockpit_that_is_there(tmp_path: Path) -> None
         port = one.getsockname()[1]
     settings = CockpitSettings(port=port, database=tmp_path / "c.db")
     first, second = _pipe("first"), _pipe("second")
-    with first, second, cockpit_beside(first, settings) as url, cockpit_beside(second, settings) as other:
-        assert url == other
+    with first, second, cockpit_beside(first, settings) as page, cockpit_beside(second, settings) as other:
+        url = page.removesuffix("/?pipe=first")
+        assert other == f"{url}/?pipe=second"
         wait_until(lambda: len(ask(url, "/api/pipes")[1]["pipes"]) == 2, what="both")
 
 
