@@ -57,6 +57,7 @@ from pipert2.pipe import Pipe
 from pipert2.runtime.dead_letters import DeadLetterStatus
 from pipert2.runtime.preview import PreviewFrame
 from pipert2.runtime.restart import Restart
+from pipert2.store import Store, StoreReader
 
 if _typing.TYPE_CHECKING:
     from pipert2.control.api_wrapper import APIWrapper
@@ -128,7 +129,9 @@ __all__ = [
     "SharedMemoryFullError",
     "SharedMemoryTransmitter",
     "SourceRoutine",
+    "Store",
     "StoreError",
+    "StoreReader",
     "UnknownDeadLetterError",
     "UnknownEventError",
     "UnknownFlowError",

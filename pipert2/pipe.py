@@ -9,6 +9,7 @@ import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
+from pathlib import Path
 from time import monotonic
 from types import TracebackType
 from typing import Any, overload
@@ -44,6 +45,7 @@ from pipert2.runtime.preview import PreviewFrame, Side
 from pipert2.runtime.restart import Restart
 from pipert2.runtime.rewiring import Rewiring
 from pipert2.runtime.supervisor import TICK, Settings, Supervisor
+from pipert2.store import Store
 from pipert2.transport.board import RoutineState
 from pipert2.transport.work_table import MOST_MEMBERS
 
@@ -65,6 +67,7 @@ class Pipe:
         hang_timeout: kill and restart a flow in which one call of the user's code takes longer (seconds).
         kill_timeout: seconds that routines have to clean up when killed, before their process is ended by force.
         start_method: of multiprocessing; ``"forkserver"`` where there is one, else ``"spawn"``.
+        store: the file of the pipe's store, an SQLite database, made if it is not there; ``self.store`` in routines.
 
     Raises:
         TypeError, ValueError: an argument is not what it should be.
@@ -95,6 +98,7 @@ class Pipe:
         hang_timeout: float | None = None,
         kill_timeout: float = 2.0,
         start_method: str | None = None,
+        store: str | Path | None = None,
     ) -> None:
         _check_transmitter(data_transmitter, "Pipe(data_transmitter=...)")
         check_start_method(start_method)
@@ -106,6 +110,7 @@ class Pipe:
             raise ValueError(f"Pipe(kill_timeout=...) is a time in seconds, 0 or more, not {kill_timeout!r}")
         self.name = name if name is not None else f"pipe-{next(_numbers)}"
         self.logger = logger if logger is not None else logging.getLogger(f"pipert2.{self.name}")
+        self.store = Store(store) if store is not None else None
         self._network = network or QueueNetwork()
         self._data_transmitter = data_transmitter
         self._auto_pacing = auto_pacing_mechanism
@@ -116,6 +121,7 @@ class Pipe:
             hang_timeout=hang_timeout,
             kill_timeout=kill_timeout,
             start_method=start_method,
+            store=self.store,
         )
         self._flows: dict[str, list[Routine]] = {}
         self._wires: list[Wire] = []
@@ -810,6 +816,10 @@ class _Outside:
 
     def parameter_set(self, name: str, value: Any) -> bool:
         return self._pipe._parameter_set(self._routine, name, value)
+
+    @property
+    def store(self) -> Store | None:
+        return self._pipe.store
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _nothing, ()  # the pipe stays where it is when its routines travel

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipert2.graph.made_with import MadeWith
+from pipert2.store import Store
 
 
 class EndOfStream(Exception):
@@ -51,6 +52,9 @@ class RoutineContext(Protocol):
     def set_rate(self, rate: float) -> None: ...
 
     def parameter_set(self, name: str, value: Any) -> bool: ...
+
+    @property
+    def store(self) -> Store | None: ...
 
 
 _counters: defaultdict[str, Iterator[int]] = defaultdict(itertools.count)
@@ -129,6 +133,18 @@ class Routine(ABC):
         if self._context is not None:
             return self._context.logger
         return logging.getLogger(f"pipert2.{self.name}")
+
+    @property
+    def store(self) -> Store:
+        """The pipe's store, the same for all its routines: ``Pipe(store="run.db")``.
+
+        Raises:
+            RuntimeError: the routine is in no pipe, or the pipe has no store.
+        """
+        store = self._context.store if self._context is not None else None
+        if store is None:
+            raise RuntimeError(f'routine {self.name!r} has no store: give its pipe one with Pipe(store="run.db")')
+        return store
 
     def notify_event(
         self,

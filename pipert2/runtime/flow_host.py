@@ -79,6 +79,7 @@ class FlowHost:
         self._local: dict[int, LocalEdge] = {}
         self._learning = threading.Lock()
         self._encoder = Encoder(send)
+        self.store = launch.store
         self._make_local_edges(spec.edges)
         for index, loop in self.loops.items():
             loop.connect(

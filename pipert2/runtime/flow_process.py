@@ -59,6 +59,8 @@ def flow_main(parcel: Parcel, connection: Connection, orphanage: Connection | No
     threading.Thread(target=_listen, args=(host, connection, told), name="pipert2-listener", daemon=True).start()
     done = host.ended(told.get())
     host.close()
+    if host.store is not None:
+        host.store.close()
     if not done:
         _flush()
         outbox.close(0.5)

@@ -11,6 +11,7 @@ from pipert2.errors import SharedMemoryFullError, UnsendableDataError
 from pipert2.events.bus import EventResult
 from pipert2.graph.routine import Routine
 from pipert2.graph.spec import PipeSpec
+from pipert2.store import Store
 from pipert2.transport.board import RoutineState
 from pipert2.transport.codec import dumps_plain, loads
 
@@ -46,6 +47,7 @@ class Launch:
     logger: str
     level: int
     main_classes: dict[str, type]
+    store: Store | None = None
 
 
 # --- from the main process to a flow; EventCall too

@@ -31,6 +31,7 @@ from pipert2.runtime.histogram import Sampler
 from pipert2.runtime.messages import DeadLetter, Packed
 from pipert2.runtime.pacing import SECOND, Ticker
 from pipert2.runtime.preview import Side, Tap
+from pipert2.store import Store
 from pipert2.transport import board as b
 from pipert2.transport.board import Board, RoutineState
 from pipert2.transport.codec import dumps_plain
@@ -60,6 +61,8 @@ class Command(NamedTuple):
 
 class Host(Protocol):
     """What a routine's loop needs of the flow around it."""
+
+    store: Store | None
 
     def answer(self, number: int, routine: int, value: Any, error: tuple[str, str] | None) -> None: ...
 
@@ -203,6 +206,10 @@ class RoutineLoop:
                     break
                 self._bell.wait(left)
         return any(command.name in _LEADING_TO_AN_END for command in tuple(self._inbox))
+
+    @property
+    def store(self) -> Store | None:
+        return self._host.store
 
     def parameter_set(self, name: str, value: Any) -> bool:
         running = self._words[self._row + b.STATE] == RoutineState.RUNNING

@@ -27,6 +27,7 @@ from pipert2.runtime.logs import FORWARDED_ATTRIBUTE
 from pipert2.runtime.pipe_memory import PipeMemory
 from pipert2.runtime.preview import PreviewFrame
 from pipert2.runtime.restart import Restart
+from pipert2.store import Store
 from pipert2.transport import board as b
 from pipert2.transport.board import RoutineState
 from pipert2.transport.codec import loads
@@ -48,6 +49,7 @@ class Settings:
     hang_timeout: float | None
     kill_timeout: float
     start_method: str | None
+    store: Store | None = None
 
 
 @dataclass(slots=True)
@@ -163,6 +165,7 @@ class Supervisor:
             logger=self._logger.name,
             level=self._logger.getEffectiveLevel(),
             main_classes=self._main_classes,
+            store=self.settings.store,
         )
         if self._context is None:
             flow.handle = InlineFlow(launch, self.memory.arena, lambda message: self._receive(flow, message))
