@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import random
 import signal
@@ -220,7 +221,9 @@ def test_frames_stay_whole_while_wires_come_and_go_and_flows_are_killed(journal)
         pipe.notify_event("start", wait=10)
         rules: list[dict[str, Any]] = [{}, {"lossless": True, "capacity": 4}, {"data_transmitter": BasicTransmitter()}]
         with Fire(pipe, chance, ("camera", "one", "two", "holder", "hoarder"), 0.15) as fire:
-            for number in range(60):
+            for number in itertools.count():
+                if number >= 60 and fire.deaths >= 10:
+                    break
                 starts = [chance.choice((camera, one, two)) for _ in range(2)]
                 wires = [Wire(starts[at], end, **chance.choice(rules)) for at, end in enumerate((holder, hoarder))]
                 for wire in wires:
@@ -236,7 +239,6 @@ def test_frames_stay_whole_while_wires_come_and_go_and_flows_are_killed(journal)
         pipe.notify_event("stop", wait=10)
         status = pipe.status()
     assert journal.lines() == [], f"seed {seed}"
-    assert fire.deaths >= 10
     assert sum(routine.errors for routine in status.routines) == 0, f"seed {seed}: {status.routines}"
 
 
@@ -291,7 +293,9 @@ def test_lossless_wires_lose_only_what_was_in_hand_while_others_come_and_go(tmp_
         pipe.link(Wire(counter, passes, capacity=16), Wire(passes, ledger), Wire(rests, late))
         pipe.notify_event("start", wait=10)
         with Fire(pipe, chance, ("passes", "ledger", "late"), 0.1) as fire:
-            for _ in range(60):
+            for number in itertools.count():
+                if number >= 60 and fire.deaths >= 5:
+                    break
                 insist(pipe, Wire(passes, late, capacity=8))
                 goes_on(pipe, ("passes", "late"), by=5)
                 pipe.unlink(passes, late)
@@ -302,7 +306,6 @@ def test_lossless_wires_lose_only_what_was_in_hand_while_others_come_and_go(tmp_
         wait_until(lambda: all(wire.queued == 0 for wire in pipe.status().wires), 20.0)
         wait_until(lambda: not pipe.status().routine("ledger").busy_for)
         status = pipe.status()
-    assert fire.deaths > 5
     ((_, numbers),) = ledger.lives().items()
     assert numbers == sorted(set(numbers)), f"seed {seed}"
     missing = numbers[-1] + 1 - len(numbers)
@@ -503,7 +506,8 @@ def test_an_unlink_of_a_flow_that_is_dying_is_kept(tmp_path, signal_):
             freeze(pid)
             ask()
             os.kill(pid, signal_)
-            os.kill(pid, signal.SIGCONT)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
             wait_until(lambda pid=pid: pipe.status().flow("counter").pid not in (pid, None))
             in_peace(pipe)
             wait_until(lambda: listed(pipe) == opened(pipe) != before)
