@@ -18,6 +18,8 @@ from pipert2.testing import wait_until
 from pipert2.transport.pool import STEP_BYTES
 
 SIZES = (100, 2_000, 60_000, 600_000)
+OWN = f"pr2-{os.getpid():x}-"
+"""What the names of this process's shared memory begin with; other programs may have theirs."""
 
 
 class Camera(SourceRoutine):
@@ -72,7 +74,7 @@ def used(pids: list[int]) -> dict[str, float]:
         "memory": sum(process.memory_info().rss - process.memory_info().shared for process in processes),
         "descriptors": sum(len(descriptors(pid)) for pid in pids),
         "threads": sum(process.num_threads() for process in processes),
-        "shared memory": sum(file.stat().st_size for file in Path("/dev/shm").iterdir() if "pr2-" in file.name),
+        "shared memory": sum(file.stat().st_size for file in Path("/dev/shm").iterdir() if OWN in file.name),
     }
 
 
