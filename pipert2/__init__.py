@@ -6,6 +6,8 @@ Routines in plain Python, wired into a pipe; each flow is a process of its own; 
 import typing as _typing
 
 from pipert2.errors import (
+    CallError,
+    CallTimeoutError,
     ConfigError,
     ControlError,
     EventHandlerError,
@@ -36,6 +38,7 @@ from pipert2.graph.routine import (
     DestinationRoutine,
     EndOfStream,
     FPSRoutine,
+    MessageInfo,
     MiddleRoutine,
     Routine,
     SourceRoutine,
@@ -91,6 +94,8 @@ __all__ = [
     "STOP_EVENT_NAME",
     "APIWrapper",
     "BasicTransmitter",
+    "CallError",
+    "CallTimeoutError",
     "ConfigError",
     "ControlError",
     "Data",
@@ -107,6 +112,7 @@ __all__ = [
     "FlowStatus",
     "FrameData",
     "Latency",
+    "MessageInfo",
     "MiddleRoutine",
     "Parameter",
     "ParameterChange",

@@ -145,6 +145,22 @@ class EventTimeoutError(EventHandlerError):
     """An event was not answered within the time given; it may still be carried out."""
 
 
+class CallError(PipertError):
+    """A routine that was called did not return a result; *traceback* is its text from where that happened."""
+
+    def __init__(self, routine: str, reason: str, traceback: str = "") -> None:
+        self.routine = routine
+        self.reason = reason
+        self.traceback = traceback
+
+    def __str__(self) -> str:
+        return f"the call of routine {self.routine!r} failed: {self.reason}"
+
+
+class CallTimeoutError(CallError, TimeoutError):
+    """A routine that was called did not answer within the time given; it may still do what was asked."""
+
+
 class SharedMemoryFullError(PipertError):
     """There is not enough shared memory for a message. *needed* and *free* are in bytes."""
 

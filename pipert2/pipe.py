@@ -41,12 +41,14 @@ from pipert2.runtime.ending import end, end_at_exit, ended, signals_noted
 from pipert2.runtime.handover import check_start_method
 from pipert2.runtime.histogram import Histogram
 from pipert2.runtime.live_parameters import LiveParameters
+from pipert2.runtime.messages import Packed
 from pipert2.runtime.preview import PreviewFrame, Side
 from pipert2.runtime.restart import Restart
 from pipert2.runtime.rewiring import Rewiring
 from pipert2.runtime.supervisor import TICK, Settings, Supervisor
 from pipert2.store import Store
 from pipert2.transport.board import RoutineState
+from pipert2.transport.codec import dumps_plain
 from pipert2.transport.work_table import MOST_MEMBERS
 
 _numbers = itertools.count()
@@ -424,6 +426,30 @@ class Pipe:
         if supervisor is None:
             return ()
         return tuple(routine.name for routine in resolve(supervisor.spec, event_name, specific_flow_routines))
+
+    # --- calls
+
+    def call(self, routine: Routine | str, data: Any, *, timeout: float = 30.0) -> Any:
+        """Let a routine work on *data*, and get what its ``main_logic`` returns. One of its replicas that runs does it.
+
+        Args:
+            routine: whom to call, or its name; also one that is on no wire, if it is a ``service``.
+            data: what its ``main_logic`` gets; any picklable object.
+            timeout: seconds to wait for the result.
+
+        Raises:
+            CallError: it raised an exception, or its process died again and again.
+            CallTimeoutError: there was no result in time (a ``TimeoutError`` as well).
+            UnknownRoutineError: there is no such routine.
+            PipeStateError: the pipe is not built, or has ended.
+        """
+        name = routine.name if isinstance(routine, Routine) else routine
+        self.routine(name)
+        if not timeout > 0:
+            raise ValueError(f"call(timeout=...) is a time in seconds above 0, not {timeout!r}")
+        supervisor = self._running(f"call of {name!r}")
+        spec = supervisor.spec.routines[self._index(supervisor, name)]
+        return supervisor.calls.call(spec, Packed(dumps_plain(data)), timeout).unwrap()
 
     # --- dead letters
 
@@ -807,6 +833,17 @@ class _Outside:
 
     def loan(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
         return np.empty(shape, dtype)
+
+    def call(self, routine: str, data: Any, timeout: float) -> Any:
+        return self._pipe.call(routine, data, timeout=timeout)
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        return {}
+
+    @property
+    def message(self) -> None:
+        return None
 
     def wait(self, seconds: float) -> bool:
         return threading.Event().wait(seconds)

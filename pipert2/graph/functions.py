@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
-from typing import Any, overload
+from typing import Any, TypeVar, overload
 
-from pipert2.graph.routine import DestinationRoutine, MiddleRoutine, Routine, SourceRoutine
+from pipert2.graph.routine import DestinationRoutine, MiddleRoutine, Routine, RoutineKind, SourceRoutine
 
 
 def function_name(function: Callable[..., Any]) -> str | None:
@@ -17,19 +18,36 @@ def function_name(function: Callable[..., Any]) -> str | None:
     return None if name == "<lambda>" else name
 
 
-class _FunctionRoutine(Routine):
-    """A routine whose ``main_logic`` is a function; calling the routine calls the function."""
+def _required(function: Callable[..., Any]) -> int:
+    """How many arguments a function must be given."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError:  # a built-in function that does not tell
+        return 0
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return sum(one.kind in positional and one.default is inspect.Parameter.empty for one in parameters)
 
-    def __init__(self, function: Callable[..., Any], name: str | None = None) -> None:
+
+class _FunctionRoutine(Routine):
+    """A routine whose ``main_logic`` is a function; calling the routine calls the function.
+
+    Attributes:
+        takes_itself: whether the function has one argument more than its data, first of all: the routine.
+    """
+
+    def __init__(self, function: Callable[..., Any], name: str | None = None, **options: Any) -> None:
         if not callable(function):
             raise TypeError(f"a routine is made from a function, not from {function!r}")
         super().__init__(name)
         self.function = function
+        self.takes_itself = _required(function) == (2 if self.kind is not RoutineKind.SOURCE else 1)
         if name is None and (own := function_name(function)):
             self.name = own
+        for option, value in options.items():
+            setattr(self, option, value)
 
     def main_logic(self, *data: Any) -> Any:
-        return self.function(*data)
+        return self.function(self, *data) if self.takes_itself else self.function(*data)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
@@ -47,21 +65,42 @@ class FunctionDestination(_FunctionRoutine, DestinationRoutine):
     """A destination made from a function of one argument."""
 
 
-def _maker(routine_class: type[_FunctionRoutine], function: Callable[..., Any] | None, name: str | None) -> Any:
+_Made = TypeVar("_Made", bound=_FunctionRoutine)
+
+
+def _maker(
+    routine_class: type[_Made], function: Callable[..., Any] | None, name: str | None, options: dict[str, Any]
+) -> Any:
+    given = {option: value for option, value in options.items() if value != getattr(routine_class, option)}
     if function is None:
-        return lambda decorated: routine_class(decorated, name)
-    return routine_class(function, name)
+        return lambda decorated: routine_class(decorated, name, **given)
+    return routine_class(function, name, **given)
 
 
 @overload
-def source(function: Callable[[], Any], *, name: str | None = None) -> FunctionSource: ...
+def source(
+    function: Callable[..., Any], *, name: str | None = None, max_in_flight: int | None = None, trigger: Any = None
+) -> FunctionSource: ...
 @overload
-def source(function: None = None, *, name: str | None = None) -> Callable[[Callable[[], Any]], FunctionSource]: ...
-def source(function: Callable[[], Any] | None = None, *, name: str | None = None) -> Any:
+def source(
+    function: None = None, *, name: str | None = None, max_in_flight: int | None = None, trigger: Any = None
+) -> Callable[[Callable[..., Any]], FunctionSource]: ...
+def source(
+    function: Callable[..., Any] | None = None,
+    *,
+    name: str | None = None,
+    max_in_flight: int | None = None,
+    trigger: Any = None,
+) -> Any:
     """Make a source from a function without arguments, as a decorator or by a call.
 
     A plain function is called again and again; a generator function is run through, and its end is the end of the
-    stream.
+    stream. A function that must be given one argument gets the routine itself, for its ``store``, ``logger``, ...
+
+    Args:
+        name: the routine's; the function's if left out.
+        max_in_flight: see :class:`Routine`.
+        trigger: when it is called, such as ``Every("10 s")``; left out: again and again.
 
     >>> @source
     ... def numbers():
@@ -71,15 +110,39 @@ def source(function: Callable[[], Any] | None = None, *, name: str | None = None
     >>> source(lambda: 1, name="ones").name
     'ones'
     """
-    return _maker(FunctionSource, function, name)
+    return _maker(FunctionSource, function, name, {"max_in_flight": max_in_flight, "trigger": trigger})
 
 
 @overload
-def middle(function: Callable[[Any], Any], *, name: str | None = None) -> FunctionMiddle: ...
+def middle(
+    function: Callable[..., Any],
+    *,
+    name: str | None = None,
+    concurrency: int = 1,
+    retries: int = 0,
+    service: bool = False,
+) -> FunctionMiddle: ...
 @overload
-def middle(function: None = None, *, name: str | None = None) -> Callable[[Callable[[Any], Any]], FunctionMiddle]: ...
-def middle(function: Callable[[Any], Any] | None = None, *, name: str | None = None) -> Any:
+def middle(
+    function: None = None, *, name: str | None = None, concurrency: int = 1, retries: int = 0, service: bool = False
+) -> Callable[[Callable[..., Any]], FunctionMiddle]: ...
+def middle(
+    function: Callable[..., Any] | None = None,
+    *,
+    name: str | None = None,
+    concurrency: int = 1,
+    retries: int = 0,
+    service: bool = False,
+) -> Any:
     """Make a middle routine from a function of one argument, as a decorator or by a call.
+
+    A generator function sends each thing that it yields. An ``async`` function runs on the flow's event loop. A
+    function that must be given two arguments gets the routine itself first.
+
+    Args:
+        name: the routine's; the function's if left out.
+        concurrency: see :class:`Routine`.
+        retries, service: see :class:`Routine`.
 
     >>> @middle
     ... def double(number):
@@ -87,20 +150,36 @@ def middle(function: Callable[[Any], Any] | None = None, *, name: str | None = N
     >>> double(4)
     8
     """
-    return _maker(FunctionMiddle, function, name)
+    return _maker(FunctionMiddle, function, name, {"concurrency": concurrency, "retries": retries, "service": service})
 
 
-@overload
-def destination(function: Callable[[Any], Any], *, name: str | None = None) -> FunctionDestination: ...
 @overload
 def destination(
-    function: None = None, *, name: str | None = None
-) -> Callable[[Callable[[Any], Any]], FunctionDestination]: ...
-def destination(function: Callable[[Any], Any] | None = None, *, name: str | None = None) -> Any:
-    """Make a destination from a function of one argument, as a decorator or by a call.
+    function: Callable[..., Any],
+    *,
+    name: str | None = None,
+    concurrency: int = 1,
+    retries: int = 0,
+    service: bool = False,
+) -> FunctionDestination: ...
+@overload
+def destination(
+    function: None = None, *, name: str | None = None, concurrency: int = 1, retries: int = 0, service: bool = False
+) -> Callable[[Callable[..., Any]], FunctionDestination]: ...
+def destination(
+    function: Callable[..., Any] | None = None,
+    *,
+    name: str | None = None,
+    concurrency: int = 1,
+    retries: int = 0,
+    service: bool = False,
+) -> Any:
+    """Make a destination from a function of one argument, as a decorator or by a call; arguments as of :func:`middle`.
 
     >>> show = destination(print, name="show")
     >>> show("hello")
     hello
     """
-    return _maker(FunctionDestination, function, name)
+    return _maker(
+        FunctionDestination, function, name, {"concurrency": concurrency, "retries": retries, "service": service}
+    )

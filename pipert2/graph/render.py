@@ -75,7 +75,7 @@ def drawing_of(spec: PipeSpec) -> Drawing:
     nodes = [Node(routine.name, routine.flow, routine.kind.value) for routine in spec.routines]
     arrows = [
         Arrow(spec.routines[edge.source].name, spec.routines[edge.destination].name, edge.lossless, edge.capacity)
-        for edge in spec.edges
+        for edge in spec.links
     ]
     return make_drawing(spec.name, nodes, arrows)
 

@@ -9,6 +9,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
 
@@ -35,6 +36,23 @@ class RoutineKind(Enum):
     ANY = "any"
 
 
+@dataclass(frozen=True, slots=True)
+class MessageInfo:
+    """What is known about a message besides its data.
+
+    Attributes:
+        source: the name of the routine where it began.
+        sequence: the how manieth of that source's it is, from 1; what was made of it keeps both.
+        made: when the source made it (seconds since the epoch).
+        attempt: the how manieth attempt at it this is, from 1.
+    """
+
+    source: str
+    sequence: int
+    made: float
+    attempt: int
+
+
 class RoutineContext(Protocol):
     """What a running pipe lends its routines; set by whoever runs them."""
 
@@ -53,6 +71,14 @@ class RoutineContext(Protocol):
 
     def parameter_set(self, name: str, value: Any) -> bool: ...
 
+    def call(self, routine: str, data: Any, timeout: float) -> Any: ...
+
+    @property
+    def parameters(self) -> Mapping[str, Any]: ...
+
+    @property
+    def message(self) -> MessageInfo | None: ...
+
     @property
     def store(self) -> Store | None: ...
 
@@ -66,6 +92,20 @@ def _automatic_name(routine_class: type) -> str:
         return f"{routine_class.__name__}-{next(_counters[routine_class.__name__])}"
 
 
+class _Lent:
+    """An attribute that a running pipe lends; a subclass, or an object of one, may have it for itself."""
+
+    def __init__(self, default: Any) -> None:
+        self._default = default
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, routine: Routine | None, owner: type | None = None) -> Any:
+        context = routine._context if routine is not None else None
+        return self._default if context is None else getattr(context, self._name)
+
+
 class Routine(ABC):
     """A part of a pipe: :meth:`setup`, then :meth:`main_logic` again and again, then :meth:`cleanup`.
 
@@ -77,16 +117,28 @@ class Routine(ABC):
 
     Attributes:
         name: the routine's name.
+        parameters: those of the pipe as a whole, by name: ``Pipe(requires=...)``, :meth:`pipert2.Pipe.set_parameters`.
+        message: a :class:`MessageInfo` about the message that ``main_logic`` works on, or did last; None in sources.
         flow_name: the flow that the routine belongs to, ``None`` until it is in one.
         retries: how often a message on a lossless way is tried again when ``main_logic`` raises, before it becomes a
             dead letter.
-        concurrency: how many messages it works on at once.
+        concurrency: how many messages it works on at once: in so many threads, or, if ``main_logic`` is ``async``, in
+            so many coroutines on the one event loop of its flow.
+        max_in_flight: of a source: how many of its messages may be unacknowledged; needs lossless wires. With 1, a
+            generator gets back from ``yield`` what the destination returned for that message.
+        service: it is there to be called, see :meth:`call` and :meth:`pipert2.Pipe.call`, and needs no wires.
+        trigger: of a source: when its ``main_logic`` is called, such as ``Every("10 s")``; None: again and again.
     """
 
     kind = RoutineKind.ANY
 
     retries = 0
     concurrency = 1
+    max_in_flight: int | None = None
+    trigger: Any = None
+    service = False
+    parameters: Any = _Lent({})
+    message: Any = _Lent(None)
 
     name: str
     flow_name: str | None
@@ -117,14 +169,20 @@ class Routine(ABC):
         while not self._named and self.name in taken:
             self.name = _automatic_name(type(self))
 
-    def setup(self) -> None:  # noqa: B027 - there to be overridden, or not
-        """Called before the first message, in the flow's process: open files, cameras, models here."""
+    def setup(self) -> Any:  # noqa: B027 - there to be overridden, or not
+        """Called before the first message, in the flow's process: open files, cameras, models here.
+
+        It may be ``async``, as :meth:`cleanup` and event handlers may; it runs on the flow's event loop then.
+        """
+
+    def setup_thread(self) -> None:  # noqa: B027
+        """Called after :meth:`setup` in each thread that runs ``main_logic``, where ``concurrency`` is above 1."""
 
     def main_logic(self, *data: Any) -> Any:
         """Do the work on one message; what is returned goes to the routines behind, ``None`` sends nothing."""
         raise NotImplementedError(f"{type(self).__name__} has no main_logic")
 
-    def cleanup(self) -> None:  # noqa: B027
+    def cleanup(self) -> Any:  # noqa: B027
         """Called after the last message: close what :meth:`setup` opened."""
 
     @property
@@ -162,6 +220,25 @@ class Routine(ABC):
         if self._context is None:
             raise RuntimeError(f"routine {self.name!r} is in no pipe yet: put it into one with Pipe.create_flow(...)")
         return self._context.notify_event(event_name, specific_flow_routines, wait, params)
+
+    def call(self, routine: Routine | str, data: Any, *, timeout: float = 30.0) -> Any:
+        """Let another routine of the pipe work on *data* and get what its ``main_logic`` returns; ``await`` it in async
+        code. One of its replicas does it, one that has time.
+
+        Args:
+            routine: whom to call, or its name.
+            data: what its ``main_logic`` gets; any picklable object.
+            timeout: seconds to wait for the result.
+
+        Raises:
+            CallError: it raised an exception, or died.
+            EventTimeoutError: there was no result in time.
+            UnknownRoutineError: there is no such routine.
+            RuntimeError: this routine is in no pipe.
+        """
+        if self._context is None:
+            raise RuntimeError(f"routine {self.name!r} is in no pipe yet: put it into one with Pipe.create_flow(...)")
+        return self._context.call(routine.name if isinstance(routine, Routine) else routine, data, timeout)
 
     def loan(self, shape: int | Sequence[int], dtype: npt.DTypeLike = np.uint8) -> npt.NDArray[Any]:
         """An uninitialised array that lies where readers will find it, so that sending it copies nothing.

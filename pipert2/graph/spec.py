@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from pipert2.graph.handlers import BUILT_IN_EVENTS, event_handlers
 from pipert2.graph.routine import Routine, RoutineKind
 from pipert2.graph.transmitter import BasicTransmitter, DataTransmitter
-from pipert2.graph.wire import LOSSLESS_CAPACITY, REAL_TIME_CAPACITY, QueueNetwork, Wire
+from pipert2.graph.wire import FEEDBACK_CAPACITY, LOSSLESS_CAPACITY, REAL_TIME_CAPACITY, QueueNetwork, Wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class RoutineSpec:
         replica: which of the flow's replicas it is in, from 0.
         replicated: whether its flow may have several replicas.
         retries: how often a message that fails is tried again.
-        concurrency: how many messages it works on at once.
+        max_in_flight: how many messages a source may have unacknowledged; None: as many as fit.
     """
 
     index: int
@@ -33,7 +34,7 @@ class RoutineSpec:
     replica: int = 0
     replicated: bool = False
     retries: int = 0
-    concurrency: int = 1
+    max_in_flight: int | None = None
 
     def __post_init__(self) -> None:
         if self.base < 0:
@@ -62,8 +63,10 @@ class EdgeSpec:
     Attributes:
         crosses: whether it leads from one flow to another.
         feedback: whether it leads back, closing a circle; the end of its stream is not waited for.
-        shared: whether all replicas of its source put into one queue, for which those of its destination compete;
-            *source* and *destination* are the first replicas then.
+        shared: whether all replicas of its source put into one queue, for which those of its destination compete, and
+            which keeps messages until all that came of them is done; *source* and *destination* are the first replicas.
+        where: which messages travel on it, as :class:`Wire` says it; None: all.
+        ledger: it leads nowhere: its source keeps account there of what it has sent and is not acknowledged yet.
     """
 
     index: int
@@ -75,6 +78,8 @@ class EdgeSpec:
     crosses: bool
     feedback: bool = False
     shared: bool = False
+    where: Callable[[Any], Any] | None = field(default=None, compare=False)
+    ledger: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +88,7 @@ class PipeSpec:
 
     Attributes:
         flows: by process, the indices of its routines; a flow's replicas are processes of their own.
-        acknowledged: whether messages on shared edges are kept until everything that came of them is done.
+        acknowledged: whether its lossless wires lose nothing even if a process dies.
     """
 
     name: str
@@ -98,9 +103,15 @@ class PipeSpec:
         base = self.routines[routine].base
         return tuple(other.index for other in self.routines if other.base == base)
 
-    def processes(self, flow: str) -> tuple[str, ...]:
-        """The processes of a flow."""
-        return tuple(dict.fromkeys(routine.process for routine in self.routines if routine.flow == flow))
+    @property
+    def links(self) -> tuple[EdgeSpec, ...]:
+        """The edges that lead from one routine to another."""
+        return tuple(edge for edge in self.edges if not edge.ledger)
+
+    def ledger(self, routine: int) -> EdgeSpec | None:
+        """Where a source keeps account of what is not acknowledged yet, if it does."""
+        base = self.routines[routine].base
+        return next((edge for edge in self.edges if edge.ledger and edge.source == base), None)
 
     def routine(self, name: str) -> RoutineSpec | None:
         """The routine of this name, None if there is none."""
@@ -109,12 +120,12 @@ class PipeSpec:
     def inputs(self, routine: int) -> tuple[EdgeSpec, ...]:
         """The edges into a routine."""
         base = self.routines[routine].base
-        return tuple(edge for edge in self.edges if edge.destination == (base if edge.shared else routine))
+        return tuple(edge for edge in self.links if edge.destination == (base if edge.shared else routine))
 
     def outputs(self, routine: int) -> tuple[EdgeSpec, ...]:
         """The edges out of a routine."""
         base = self.routines[routine].base
-        return tuple(edge for edge in self.edges if edge.source == (base if edge.shared else routine))
+        return tuple(edge for edge in self.links if edge.source == (base if edge.shared else routine))
 
     def carriers(self, routine: int) -> tuple[EdgeSpec, ...]:
         """The crossing edges that data made by *routine* can travel on when everyone behind it passes it on."""
@@ -142,6 +153,8 @@ def capacity_of(wire: Wire, lossless: bool, network: QueueNetwork) -> int:
     """How many messages may wait on a wire: its own word, else the network's, else the rule's default."""
     if wire.capacity is not None:
         return wire.capacity
+    if lossless and wire.feedback:
+        return FEEDBACK_CAPACITY
     if network.max_queue_sizes != REAL_TIME_CAPACITY:
         return network.max_queue_sizes
     if lossless and not network.put_block:
@@ -179,13 +192,12 @@ def make_edges(
     lossless: bool,
     data_transmitter: DataTransmitter | None,
     replicas: Mapping[str, int] | None = None,
-    acknowledged: bool = False,
 ) -> list[EdgeSpec]:
     """What wires are made of, numbered from 0, with the rules that hold where a wire says nothing.
 
     Args:
+        lossless: the pipe's word: its lossless wires lose nothing even if a process dies.
         replicas: the number of replicas of flows that may have several.
-        acknowledged: whether lossless wires between flows keep messages until all that came of them is done.
     """
     several = replicas or {}
     order = [(flow, routine) for flow, routines in flows.items() for routine in routines]
@@ -206,7 +218,9 @@ def make_edges(
                     capacity=capacity_of(wire, rule, network),
                     transmitter=wire.data_transmitter or data_transmitter or BasicTransmitter(),
                     crosses=crosses,
-                    shared=crosses and (any(flow in several for flow in flows_of) or (acknowledged and rule)),
+                    feedback=wire.feedback,
+                    shared=crosses and (any(flow in several for flow in flows_of) or (lossless and rule)),
+                    where=wire.where,
                 )
             )
     return edges
@@ -221,7 +235,6 @@ def make_spec(
     lossless: bool,
     data_transmitter: DataTransmitter | None,
     replicas: Mapping[str, int] | None = None,
-    acknowledged: bool = False,
 ) -> PipeSpec:
     """Number everything, replicas behind all first ones. What is described must have been validated before."""
     several = replicas or {}
@@ -234,12 +247,16 @@ def make_spec(
         lossless=lossless,
         data_transmitter=data_transmitter,
         replicas=several,
-        acknowledged=acknowledged,
     )
     fed = {edge.destination for edge in edges}
     feeding = {edge.source for edge in edges}
-    back = _feedback([(edge.source, edge.destination) for edge in edges])
-    edges = [replace(edge, feedback=(edge.source, edge.destination) in back) for edge in edges]
+    back = _feedback([(edge.source, edge.destination) for edge in edges if not edge.feedback])
+    edges = [replace(edge, feedback=edge.feedback or (edge.source, edge.destination) in back) for edge in edges]
+    edges += [
+        _ledger(len(edges) + at, index[id(routine)], routine.max_in_flight)
+        for at, routine in enumerate(routine for _, routine in order if routine.max_in_flight is not None)
+        if routine.max_in_flight is not None
+    ]
     routines = tuple(
         RoutineSpec(
             number,
@@ -249,16 +266,20 @@ def make_spec(
             tuple(sorted(set(event_handlers(type(routine))) - set(BUILT_IN_EVENTS))),
             replicated=flow in several,
             retries=routine.retries,
-            concurrency=routine.concurrency,
+            max_in_flight=routine.max_in_flight,
         )
         for number, (flow, routine) in enumerate(order)
     )
     members = {flow: tuple(index[id(routine)] for routine in routines) for flow, routines in flows.items()}
-    spec = PipeSpec(name, members, routines, tuple(edges), network.timeout, acknowledged)
+    spec = PipeSpec(name, members, routines, tuple(edges), network.timeout, lossless)
     for flow, count in several.items():
         for replica in range(1, count):
             spec = with_replica(spec, flow, replica)
     return spec
+
+
+def _ledger(index: int, source: int, capacity: int) -> EdgeSpec:
+    return EdgeSpec(index, source, source, True, capacity, BasicTransmitter(), crosses=True, shared=True, ledger=True)
 
 
 def with_replica(spec: PipeSpec, flow: str, replica: int) -> PipeSpec:
@@ -292,6 +313,6 @@ def with_edges(spec: PipeSpec, edges: Sequence[EdgeSpec], gone: Collection[int] 
                 if after.destination not in behind and after.index not in gone:
                     behind.add(after.destination)
                     todo.append(after.destination)
-        numbered = replace(edge, index=len(spec.edges), feedback=edge.source in behind)
+        numbered = replace(edge, index=len(spec.edges), feedback=edge.feedback or edge.source in behind)
         spec = replace(spec, edges=(*spec.edges, numbered))
     return spec

@@ -26,6 +26,7 @@ def problems(
     misplaced = dict(_places(routines, wires))
     found += misplaced.values()
     found += _signatures([routine for routine in routines if id(routine) not in misplaced], wires)
+    found += _options(routines, wires, network=network, lossless=lossless)
     found += _lossless_cycles(wires, network=network, lossless=lossless)
     found += [
         text
@@ -92,8 +93,15 @@ def _places(routines: Sequence[Routine], wires: Sequence[Wire]) -> Iterator[tupl
         has_in, has_out = id(routine) in fed, id(routine) in feeding
         problem = None
         if not has_in and not has_out:
+            if routine.service and has_logic(routine) and routine.kind is not RoutineKind.SOURCE:
+                continue
+            if routine.kind is RoutineKind.SOURCE and routine.trigger is not None:
+                continue  # what it does is done in it
             if has_logic(routine) or not event_handlers(type(routine)):
-                problem = "is not linked to anything: wire it with create_flow(..., True, ...) or link(Wire(...))"
+                problem = (
+                    "is not linked to anything: wire it with create_flow(..., True, ...) or link(Wire(...)), or say "
+                    "service=True if it is there to be called"
+                )
         elif routine.kind is RoutineKind.SOURCE and has_in:
             problem = "is a source but a wire leads into it: make it a MiddleRoutine or take the wire away"
         elif routine.kind is RoutineKind.DESTINATION and has_out:
@@ -110,31 +118,62 @@ def _places(routines: Sequence[Routine], wires: Sequence[Wire]) -> Iterator[tupl
 
 def _signatures(routines: Sequence[Routine], wires: Sequence[Wire]) -> Iterator[str]:
     fed = {id(end) for wire in wires for end in wire.destinations}
+    fed.update(id(routine) for routine in routines if routine.service)
     for routine in routines:
         if not has_logic(routine):
             continue
         function = logic(routine)
         count = 1 if id(routine) in fed else 0
+        if isinstance(routine, _FunctionRoutine) and routine.takes_itself:
+            count += 1
         try:
             inspect.signature(function).bind(*[None] * count)  # type: ignore[arg-type]
         except TypeError:
-            what = "one argument, the data" if count else "no argument, since no wire leads into it"
+            what = "one argument, the data" if id(routine) in fed else "no argument, since no wire leads into it"
             yield f"{type(routine).__name__} {routine.name!r}: its main_logic must take {what}"
         except ValueError:
             pass  # a built-in function that does not tell its signature
-        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-            yield f"{type(routine).__name__} {routine.name!r}: its main_logic is async; write it as a plain function"
-        if count and inspect.isgeneratorfunction(function):
+        if id(routine) in fed and inspect.isasyncgenfunction(function):
             yield (
-                f"{type(routine).__name__} {routine.name!r}: its main_logic is a generator function; only a source's "
-                "may be, return the result instead"
+                f"{type(routine).__name__} {routine.name!r}: its main_logic is an async generator; only a source's may "
+                "be, write a plain generator or return a list"
             )
+
+
+def _options(
+    routines: Sequence[Routine], wires: Sequence[Wire], *, network: QueueNetwork, lossless: bool
+) -> Iterator[str]:
+    fed = {id(end) for wire in wires for end in wire.destinations}
+    for routine in routines:
+        what = f"{type(routine).__name__} {routine.name!r}"
+        for name, least in (("concurrency", 1), ("retries", 0)):
+            value = getattr(routine, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                yield f"{what}: {name} is a whole number, {least} or more, not {value!r}"
+        most = routine.max_in_flight
+        if most is None:
+            continue
+        if isinstance(most, bool) or not isinstance(most, int) or most < 1:
+            yield f"{what}: max_in_flight is a whole number, 1 or more, not {most!r}"
+        elif id(routine) in fed:
+            yield f"{what}: max_in_flight is for sources, and a wire leads into it; take it away, or the wire"
+        else:
+            for wire in wires:
+                rule = wire.lossless if wire.lossless is not None else (lossless or network.put_block)
+                if wire.source is routine and not (lossless and rule):
+                    ends = ", ".join(repr(end.name) for end in wire.destinations)
+                    yield (
+                        f"{what}: max_in_flight needs acknowledgements, and the wire to {ends} has none: make the pipe "
+                        "lossless (Pipe(lossless=True)) and the wire no exception"
+                    )
 
 
 def _lossless_cycles(wires: Sequence[Wire], *, network: QueueNetwork, lossless: bool) -> Iterator[str]:
     """Cycles in which every wire waits for room: once full, none of them can ever go on."""
     following: dict[str, list[str]] = {}
     for wire in wires:
+        if wire.feedback:
+            continue
         if wire.lossless if wire.lossless is not None else (lossless or network.put_block):
             following.setdefault(wire.source.name, []).extend(end.name for end in wire.destinations)
     done: set[str] = set()
@@ -148,7 +187,7 @@ def _lossless_cycles(wires: Sequence[Wire], *, network: QueueNetwork, lossless: 
                 circle = [str(step) for step in (*trail[trail.index(name) :], name)]
                 yield (
                     f"lossless wires form a cycle ({' -> '.join(circle)}) that would stop for ever once full: "
-                    "make one of them real-time (lossless=False)"
+                    "make one of them real-time (lossless=False), or say which of them leads back (feedback=True)"
                 )
                 continue
             if name in done:

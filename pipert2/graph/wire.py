@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
+from typing import Any
 
 from pipert2.graph.routine import Routine
 from pipert2.graph.transmitter import DataTransmitter
 
 REAL_TIME_CAPACITY = 1
 LOSSLESS_CAPACITY = 64
+FEEDBACK_CAPACITY = 1024
+"""Messages that may wait on a lossless wire that leads back, so that its circle does not soon stand still."""
 
 
 def _check_capacity(capacity: int, what: str) -> None:
@@ -29,6 +33,10 @@ class Wire:
             what a slow destination misses is dropped and counted. Left out: as the pipe says.
         capacity: messages that may wait for each destination; 1 for real-time wires and 64 for lossless ones where left
             out. A lossless wire holds large messages to 32 MiB in all as well (but always admits two).
+        where: called in the source's process with each result: whether it travels on this wire. Left out: all do. A
+            result that no wire takes is done with.
+        feedback: the wire leads back to where its data came from. A circle of lossless wires needs one of these; 1,024
+            messages may wait on it where nothing else is said.
 
     Raises:
         TypeError, ValueError: an argument is not what it should be.
@@ -39,6 +47,8 @@ class Wire:
     data_transmitter: DataTransmitter | None
     lossless: bool | None
     capacity: int | None
+    where: Callable[[Any], Any] | None = dataclass_field(compare=False)
+    feedback: bool
 
     def __init__(
         self,
@@ -48,6 +58,8 @@ class Wire:
         *,
         lossless: bool | None = None,
         capacity: int | None = None,
+        where: Callable[[Any], Any] | None = None,
+        feedback: bool = False,
     ) -> None:
         several = isinstance(destinations, Iterable) and not isinstance(destinations, type)
         ends = tuple(destinations) if several and not isinstance(destinations, Routine) else (destinations,)
@@ -66,12 +78,18 @@ class Wire:
             )
         if capacity is not None:
             _check_capacity(capacity, "Wire(capacity=...)")
+        if where is not None and not callable(where):
+            raise TypeError(f"Wire(where=...) is a function of the data, not {where!r}")
+        if not isinstance(feedback, bool):
+            raise TypeError(f"Wire(feedback=...) is True or False, not {feedback!r}")
         for field, value in (
             ("source", source),
             ("destinations", ends),
             ("data_transmitter", data_transmitter),
             ("lossless", lossless),
             ("capacity", capacity),
+            ("where", where),
+            ("feedback", feedback),
         ):
             object.__setattr__(self, field, value)
 

@@ -99,7 +99,13 @@ class Monitor:
             routines = tuple(
                 self._routine(spec, routine.index, before, now) for routine in spec.routines if not routine.replica
             )
-            wires = _one_each([self._wire(spec, index, before, now) for index in range(len(now.received))])
+            wires = _one_each(
+                [
+                    self._wire(spec, index, before, now)
+                    for index in range(len(now.received))
+                    if not spec.edges[index].ledger
+                ]
+            )
             flows = tuple(self._flow(flow) for flow in self._supervisor.flows.values())
         return PipeStatus(spec.name, state, reason, time.time(), self._supervisor.memory.size, routines, wires, flows)
 

@@ -39,7 +39,7 @@ class AutoPacing:
         for routine in spec.routines:
             self._look(routine.index)
         outputs: dict[int, list[int]] = {}
-        for edge in spec.edges:
+        for edge in spec.links:
             if not words[board.edge(edge.index) + b.CLOSED]:
                 outputs.setdefault(edge.source, []).append(edge.destination)
         for source, rate in usable_rates(self._loads, outputs, self._sources).items():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import itertools
 import logging
 import threading
@@ -9,13 +11,18 @@ from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 from typing import Any
 
-from pipert2.errors import PipertError, PipeStateError, SharedMemoryFullError
+from pipert2.errors import CallTimeoutError, PipertError, PipeStateError, SharedMemoryFullError, UnknownRoutineError
 from pipert2.events.bus import EventCall, EventResult
 from pipert2.events.target import resolve
 from pipert2.graph.handlers import KILL_EVENT_NAME
 from pipert2.graph.spec import EdgeSpec, PipeSpec
+from pipert2.runtime import commands
 from pipert2.runtime.commands import LEAVE
+from pipert2.runtime.event_loop import EventLoop
 from pipert2.runtime.messages import (
+    CallOutcome,
+    CallReply,
+    CallRequest,
     DeadLetter,
     DeadLetterRequest,
     EventAnswer,
@@ -35,6 +42,7 @@ from pipert2.runtime.pipe_memory import BOARD_KEY, bell_key
 from pipert2.runtime.preview import Encoder, Side, Tap
 from pipert2.runtime.routine_loop import Command, Receiver, RoutineLoop
 from pipert2.transport.board import CLOSED, Board, RoutineState
+from pipert2.transport.codec import dumps_plain
 from pipert2.transport.local import LocalEdge
 from pipert2.transport.memory import Arena, Bell
 from pipert2.transport.outlet import Outlet
@@ -42,7 +50,7 @@ from pipert2.transport.pool import SlotPool
 from pipert2.transport.ring import RingReceiver, RingSender, ring_key
 from pipert2.transport.segment import Segments
 from pipert2.transport.work_ends import Delivery, WorkReceiver, WorkSender
-from pipert2.transport.work_queue import WorkQueues
+from pipert2.transport.work_queue import WorkQueue, WorkQueues
 
 logger = logging.getLogger(__name__)
 
@@ -63,8 +71,9 @@ class FlowHost:
         self._spec = spec = launch.spec
         self._send = send
         self._arena = arena
+        self._logger = logging.getLogger(f"{launch.logger}.{launch.flow}")
         self._requests = itertools.count(1)
-        self._pending: dict[int, tuple[threading.Event, list[Any]]] = {}
+        self._pending: dict[int, Callable[[Any], None]] = {}
         self._bells: dict[int, Bell] = {}
         board = Board(arena.open(BOARD_KEY), len(spec.routines))
         self._segments = Segments(arena, self._bell)
@@ -78,12 +87,19 @@ class FlowHost:
         self._queues = WorkQueues(arena, board, self._segments, self._bell, lambda: self._spec)
         self._local: dict[int, LocalEdge] = {}
         self._learning = threading.Lock()
+        self._ended_loops: set[int] = set()
         self._encoder = Encoder(send)
+        self._flow = launch.flow
+        self._event_loop: EventLoop | None = None
         self.store = launch.store
+        self.parameters: Mapping[str, Any] = dict(launch.parameters)
         self._make_local_edges(spec.edges)
         for index, loop in self.loops.items():
+            ledger = spec.ledger(index)
             loop.connect(
-                [self.receiver(edge, index) for edge in spec.inputs(index)], self._outlet(loop, launch.segments)
+                [self.receiver(edge, index) for edge in spec.inputs(index)],
+                self._outlet(loop, launch.segments),
+                self._queues.get(ledger.index) if ledger is not None else None,
             )
         for loop in self.loops.values():
             loop.thread.start()
@@ -112,7 +128,10 @@ class FlowHost:
             queue, receive = self._queues.get(edge.index), edge.transmitter.receive()
             name = self._spec.routines[edge.source].name
             bell = self._bell(routine)
-            return WorkReceiver(self._queues, queue, self._segments, self._board, bell, routine, name, receive)
+            circle = any(other.feedback for other in self._spec.inputs(routine))
+            return WorkReceiver(
+                self._queues, queue, self._segments, self._board, bell, routine, name, receive, circle=circle
+            )
         ring = self._arena.open(ring_key(edge.index))
         source = self._spec.routines[edge.source].name
         receive = edge.transmitter.receive()
@@ -161,22 +180,32 @@ class FlowHost:
 
     def _ask(self, make: Callable[[int], Any], timeout: float) -> Any:
         """Send a request to the main process and wait for its reply; None if none came in time."""
-        number = next(self._requests)
-        answered, box = self._pending[number] = (threading.Event(), [])
-        self._send(make(number))
+        answered = threading.Event()
+        box: list[Any] = []
+
+        def take(answer: Any) -> None:
+            box.append(answer)
+            answered.set()
+
+        number = self._request(make, take)
         answered.wait(timeout)
         self._pending.pop(number, None)
         return box[0] if box else None
+
+    def _request(self, make: Callable[[int], Any], take: Callable[[Any], None]) -> int:
+        number = next(self._requests)
+        self._pending[number] = take
+        self._send(make(number))
+        return number
 
     def handle(self, message: Any) -> None:
         """Take a message from the main process. Never blocks."""
         if isinstance(message, EventCall):
             self._post(message)
-        elif isinstance(message, EventReply | SegmentReply | Receipt):
-            pending = self._pending.get(message.request)
-            if pending is not None:
-                pending[1].append(message.answer)
-                pending[0].set()
+        elif isinstance(message, EventReply | SegmentReply | CallReply | Receipt):
+            take = self._pending.pop(message.request, None)
+            if take is not None:
+                take(message.answer)
         elif isinstance(message, Exit):
             for loop in self.loops.values():
                 loop.post(Command(0, LEAVE if message.again else KILL_EVENT_NAME, {}))
@@ -208,6 +237,8 @@ class FlowHost:
     def close(self) -> None:
         """Let go of what is left when the routines have ended."""
         self._encoder.close()
+        if self._event_loop is not None:
+            self._event_loop.close()
 
     # --- what the loops call
 
@@ -218,14 +249,77 @@ class FlowHost:
         self._send(ParameterSet(routine, name, value))
 
     def give_back(self, routine: int) -> None:
-        """Let other replicas have what this routine had claimed."""
-        self._queues.release(routine)
+        """The routine has ended. When all have, let other replicas have what they had claimed and nobody works on."""
+        with self._learning:
+            self._ended_loops.add(routine)
+            last = len(self._ended_loops) == len(self.loops)
+        if last:
+            for index in self.loops:
+                self._queues.release(index)
+
+    def event_loop(self) -> EventLoop:
+        """The flow's event loop, made when it is first needed."""
+        with self._learning:
+            if self._event_loop is None:
+                self._event_loop = EventLoop(self._flow, self._logger)
+            return self._event_loop
+
+    def open_account(self, ledger: WorkQueue, routine: int) -> Delivery:
+        return Delivery(self._queues, ledger, self._queues.open_account(ledger, routine))
+
+    def return_result(self, source: int, value: Any) -> None:
+        """Hand what a destination returned back to a source; it has it when this returns, unless it has gone."""
+        params = {"value": Packed(dumps_plain(value))}
+        self._ask(
+            lambda request: EventRequest(request, commands.RESULT, (source,), params, ANSWER_TIMEOUT),
+            2 * ANSWER_TIMEOUT,
+        )
 
     def return_message(self, delivery: Delivery, *, again: bool) -> None:
         self._queues.give_back(delivery.queue, delivery.claim, again=again)
 
     def keep_dead_letter(self, letter: DeadLetter) -> bool:
         return self._ask(lambda request: DeadLetterRequest(request, letter), ANSWER_TIMEOUT) is not None
+
+    def call(self, caller: int | None, routine: str, data: Any, timeout: float) -> Any:
+        """Call a routine: what it returns, or, in async code, what is to be awaited for that."""
+        if not timeout > 0:
+            raise ValueError(f"call(timeout=...) is a time in seconds above 0, not {timeout!r}")
+        spec = self._spec.routine(routine)
+        if spec is None:
+            known = list(dict.fromkeys(known.name for known in self._spec.routines))
+            raise UnknownRoutineError(routine, known, f"pipe {self._spec.name!r}")
+        if self._spec.members(spec.index) == (caller,):
+            raise PipeStateError(f"routine {routine!r} would wait for itself: it cannot call itself")
+        packed = Packed(dumps_plain(data))
+
+        def make(request: int) -> CallRequest:
+            return CallRequest(request, spec.base, packed, timeout)
+
+        late = CallOutcome(None, CallTimeoutError(routine, "there was no answer in time"))
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return (self._ask(make, timeout) or late).unwrap()
+        return self._call_async(make, loop, timeout, late)
+
+    async def _call_async(
+        self, make: Callable[[int], Any], loop: asyncio.AbstractEventLoop, timeout: float, late: CallOutcome
+    ) -> Any:
+        answered: asyncio.Future[CallOutcome] = loop.create_future()
+
+        def take(answer: CallOutcome) -> None:
+            if not answered.done():
+                answered.set_result(answer)
+
+        number = self._request(make, lambda answer: _hand_over(loop, take, answer))
+        try:
+            outcome = await asyncio.wait_for(answered, timeout)
+        except asyncio.TimeoutError:
+            outcome = late
+        finally:
+            self._pending.pop(number, None)
+        return outcome.unwrap()
 
     def tap(self, routine: str, side: Side, rate: float, size: int) -> Tap:
         return Tap(self._encoder, routine, side, rate, size)
@@ -255,6 +349,11 @@ class FlowHost:
         if results is None:
             raise PipeStateError(f"the main process did not answer to {name!r}")
         return dict(results)
+
+
+def _hand_over(loop: asyncio.AbstractEventLoop, take: Callable[[Any], None], answer: Any) -> None:
+    with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
+        loop.call_soon_threadsafe(take, answer)
 
 
 def _carriers_of(spec: PipeSpec) -> dict[int, frozenset[int]]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from pipert2.errors import SharedMemoryFullError, UnsendableDataError
+from pipert2.errors import CallError, SharedMemoryFullError, UnsendableDataError
 from pipert2.events.bus import EventResult
 from pipert2.graph.routine import Routine
 from pipert2.graph.spec import PipeSpec
@@ -48,6 +48,7 @@ class Launch:
     level: int
     main_classes: dict[str, type]
     store: Store | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 # --- from the main process to a flow; EventCall too
@@ -67,6 +68,32 @@ class SegmentReply:
 
     request: int
     answer: int | SharedMemoryFullError
+
+
+@dataclass(frozen=True, slots=True)
+class CallOutcome:
+    """What came of a call: a *value*, or an *error*."""
+
+    value: Packed | None
+    error: CallError | None = None
+
+    def unwrap(self) -> Any:
+        """The value.
+
+        Raises:
+            CallError: there is none.
+        """
+        if self.error is not None:
+            raise self.error
+        return None if self.value is None else self.value.open()
+
+
+@dataclass(frozen=True, slots=True)
+class CallReply:
+    """What came of a call that a routine of the flow has made."""
+
+    request: int
+    answer: CallOutcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +157,16 @@ class EventRequest:
     routines: tuple[int, ...]
     params: Any
     wait: float
+
+
+@dataclass(frozen=True, slots=True)
+class CallRequest:
+    """A routine calls another, by the index of its first replica."""
+
+    request: int
+    routine: int
+    data: Packed
+    timeout: float
 
 
 @dataclass(frozen=True, slots=True)

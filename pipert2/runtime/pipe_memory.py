@@ -25,6 +25,10 @@ def bell_key(routine: int) -> str:
     return f"b{routine:x}"
 
 
+def _key(edge: EdgeSpec) -> str:
+    return queue_key(edge.index) if edge.shared else ring_key(edge.index)
+
+
 class PipeMemory:
     """Makes what the flows find by its key, and puts it right when one of them dies. Closes twice without complaint.
 
@@ -69,11 +73,11 @@ class PipeMemory:
     def _make_edge(self, edge: EdgeSpec) -> None:
         self.board.words[self.board.edge(edge.index) + b.WAKE_AT] = NEVER
         if edge.shared:
-            block = self.arena.create(queue_key(edge.index), queue_size(edge))
+            block = self.arena.create(_key(edge), queue_size(edge))
             WorkTable(block.words, queue_cells(edge)).reset()
             self._rings[edge.index] = block
         elif edge.crosses:
-            self._rings[edge.index] = self.arena.create(ring_key(edge.index), ring_size(edge))
+            self._rings[edge.index] = self.arena.create(_key(edge), ring_size(edge))
 
     @property
     def spare_edges(self) -> int:
@@ -98,7 +102,7 @@ class PipeMemory:
             except BaseException:
                 for edge in fresh:
                     if self._rings.pop(edge.index, None) is not None:
-                        self.arena.discard(ring_key(edge.index))
+                        self.arena.discard(_key(edge))
                 raise
             self._spec = spec
 

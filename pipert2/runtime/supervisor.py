@@ -19,6 +19,7 @@ from pipert2.graph.routine import Routine
 from pipert2.graph.spec import PipeSpec
 from pipert2.runtime import commands
 from pipert2.runtime import messages as m
+from pipert2.runtime.calls import Calls
 from pipert2.runtime.dead_letters import DeadLetters, dead_letter_of
 from pipert2.runtime.flow_handle import InlineFlow, ProcessFlow
 from pipert2.runtime.handover import classes_of_main, start_context, untransferable
@@ -120,6 +121,7 @@ class Supervisor:
         self._unlinked = unlinked
         self.shut: set[int] = set()  # edges that were taken away, whether their source knows it yet or not
         self.dead_letters = DeadLetters(self)
+        self.calls = Calls(self)
         self.previews: dict[tuple[str, str], PreviewFrame] = {}
         self._parameters = [LiveParameters(routine) for routine in self._routines]
         self._standing: dict[tuple[int, str, str], dict[str, Any]] = {}
@@ -205,6 +207,10 @@ class Supervisor:
         """The state of a routine as its flow last told it."""
         return self._states[routine]
 
+    def concurrency(self, routine: int) -> int:
+        """How many messages a routine works on at once."""
+        return self._routines[routine].concurrency
+
     @property
     def ended(self) -> bool:
         """Whether all flows have ended for good."""
@@ -229,9 +235,9 @@ class Supervisor:
     def drained(self) -> bool:
         """Whether all streams have ended and everything has arrived, in the flows that are not given up."""
         words = self.board.words
-        if not self.spec.edges:  # routines that only handle events have no stream that could end
+        if not self.spec.links:  # routines that only handle events have no stream that could end
             return False
-        ends = {end for edge in self.spec.edges for end in (edge.source, edge.destination)}
+        ends = {end for edge in self.spec.links for end in (edge.source, edge.destination)}
         wired = {member for end in ends for member in self.spec.members(end)} - self._killed
         wired.difference_update(*(flow.routines for flow in self.flows.values() if flow.given_up))
         return all(
@@ -345,7 +351,7 @@ class Supervisor:
             EventHandlerError: it failed, or did not answer in time.
         """
         spec = self.spec.routines[routine]
-        return self.bus.call(name, [spec], params, wait)[spec.name].unwrap()
+        return self.bus.call(name, [spec], params, wait)[spec.label].unwrap()
 
     def tell(self, name: str, routine: int, key: str, params: dict[str, Any]) -> None:
         """Send a command of our own to one routine now, and to each later process that it runs in."""
@@ -509,6 +515,13 @@ class Supervisor:
             self._on_state(flow, message)
         elif isinstance(message, m.EventRequest):
             self._on_event(flow, message)
+        elif isinstance(message, m.CallRequest):
+            self.calls.start(
+                message.routine,
+                message.data,
+                message.timeout,
+                lambda outcome: self._send(flow, m.CallReply(message.request, outcome)),
+            )
         elif isinstance(message, m.SegmentRequest):
             self._send(flow, m.SegmentReply(message.request, self._make_segment(message)))
         elif isinstance(message, m.LogRecords):
@@ -594,6 +607,8 @@ class Supervisor:
                     flow.kill_at = None
             if change.finished and change.state is RoutineState.IDLE:
                 self.go_on([change.routine])
+        if change.state is RoutineState.RUNNING:
+            self.calls.look()
         self._notify()
 
     def go_on(self, routines: Iterable[int]) -> None:

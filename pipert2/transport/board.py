@@ -22,6 +22,7 @@ BLOCKED_NS = 3  # time the sender spent waiting for room
 DISCARDED = 4  # messages the sender gave up: no memory, not sendable, killed while waiting for room
 BLOCKED_SINCE = 5  # since when the sender waits for room, 0 if it does not
 CLOSED = 6  # 1: unlinked, nothing more will come
+FILTERED = 7  # messages that the wire's condition kept from it
 R = 8  # number of the highest message taken
 RECEIVED = 9  # messages handed to the routine
 DROPPED = 10  # messages that passed before they were taken (real-time edges)

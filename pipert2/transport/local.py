@@ -101,7 +101,7 @@ class LocalEdge:
                 self._waiter.check()
                 if self._closed or words[self._receiver_gone]:
                     return
-                self._waiter.sleep("room")
+                self._waiter.wait_for_room("room")
         finally:
             words[row + b.WAKE_AT] = NEVER
             words[row + b.BLOCKED_SINCE] = 0
@@ -129,6 +129,10 @@ class LocalEdge:
     def discard(self) -> None:
         """Count a message that could not be sent."""
         self._words[self._row + b.DISCARDED] += 1
+
+    def leave_out(self) -> None:
+        """Count a message that the wire's condition keeps from it."""
+        self._words[self._row + b.FILTERED] += 1
 
     # --- the receiving end
 

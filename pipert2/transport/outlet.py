@@ -28,7 +28,7 @@ from pipert2.transport.local import LocalEdge, separate
 from pipert2.transport.pool import Slot, SlotPool
 from pipert2.transport.ring import Interrupted, RingSender
 from pipert2.transport.segment import Segment, Segments
-from pipert2.transport.work_ends import Delivery, WorkSender
+from pipert2.transport.work_ends import Delivery, Kept, WorkSender
 
 FORWARD_BYTES = 1024
 """Arrays of fewer bytes are copied rather than looked up in the slots that this process holds."""
@@ -80,6 +80,7 @@ class Outlet:
         self._rings: list[_Crossing] = []
         self._copies = False
         self._transforms = False
+        self._selects = False
         self._delivering = False
         self._arrange(senders)
 
@@ -89,21 +90,37 @@ class Outlet:
         self._rings = [sender for sender in self.senders if not isinstance(sender, LocalEdge)]
         self._copies = any(isinstance(ring, WorkSender) for ring in self._rings)
         self._transforms = any(ring.spec.transmitter.transmit() is not None for ring in self._rings)
+        self._selects = any(sender.spec.where is not None for sender in self.senders)
 
-    def send(self, data: Any, origin: int, born: int, attempt: int = 0, delivery: Delivery | None = None) -> None:
+    def send(
+        self, data: Any, origin: int, born: int, attempt: int = 0, delivery: Delivery | Kept | None = None
+    ) -> None:
         """Send *data* to all edges.
 
         Raises:
             UnsendableDataError, SharedMemoryFullError: no edge got it; each has counted it.
+            what a wire's condition raises: no edge got it.
             Interrupted: some edges have it; :meth:`resume` goes on with the others.
         """
         message = Message(data, origin, born, monotonic_ns(), attempt, delivery)
-        if not self._rings:
-            self._deliver(message, self.senders)
+        senders, rings = self.senders, self._rings
+        if self._selects:
+            senders = self._selected(data)
+            rings = [ring for ring in rings if ring in senders]
+        if not rings:
+            self._deliver(message, senders)
         elif self._transforms:
-            self._send_transformed(message, self.senders)
+            self._send_transformed(message, senders)
         else:
-            self._send_to(message, self.senders, self._rings)
+            self._send_to(message, senders, rings)
+
+    def _selected(self, data: Any) -> list[_Sender]:
+        """The edges whose conditions let *data* travel; the others count it."""
+        chosen = [sender for sender in self.senders if sender.spec.where is None or sender.spec.where(data)]
+        for sender in self.senders:
+            if sender not in chosen:
+                sender.leave_out()
+        return chosen
 
     def _send_to(self, message: Message, senders: Sequence[_Sender], rings: Sequence[_Crossing]) -> None:
         try:

@@ -147,7 +147,7 @@ class SlotPool:
                 self._waiter.check()
                 if monotonic() > deadline:
                     raise full or SharedMemoryFullError(wanted, 0, "this routine's pool of slots")
-                self._waiter.sleep("a free slot")
+                self._waiter.wait_for_room("a free slot")
         finally:
             for segment in segments:
                 segment.words[WAITING] = 0

@@ -34,7 +34,7 @@ class Waiter(Protocol):
     def check(self) -> None:
         """Raise :class:`Interrupted` if the routine is to stop."""
 
-    def sleep(self, waiting_for: str) -> None:
+    def wait_for_room(self, waiting_for: str) -> None:
         """Wait for the bell; says so in the log when it takes long."""
 
     def wake(self) -> None:
@@ -159,7 +159,7 @@ class RingSender:
                 self._waiter.check()
                 if self._closed or words[self._receiver_gone]:
                     return
-                self._waiter.sleep("room")
+                self._waiter.wait_for_room("room")
         finally:
             words[row + b.WAKE_AT] = NEVER
             words[row + b.BLOCKED_SINCE] = 0
@@ -184,6 +184,10 @@ class RingSender:
     def discard(self) -> None:
         """Count a message that could not be sent."""
         self._words[self._row + b.DISCARDED] += 1
+
+    def leave_out(self) -> None:
+        """Count a message that the wire's condition keeps from it."""
+        self._words[self._row + b.FILTERED] += 1
 
 
 class RingReceiver:

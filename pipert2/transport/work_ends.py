@@ -61,6 +61,28 @@ class Delivery:
         """Whether the message must not be lost."""
         return self.queue.spec.lossless
 
+    @property
+    def in_place(self) -> bool:
+        """Whether nobody else can have the message, so that it is to be tried again where it failed."""
+        return self.queue.spec.ledger
+
+
+class Kept:
+    """The delivery of a message that lies in no queue yet: it has come from a source of the same process."""
+
+    parent = None
+    is_kept = in_place = True
+
+    def add(self) -> None:
+        """Nobody waits for its end."""
+
+    def done(self) -> None:
+        """Nobody waits for its end."""
+
+
+KEPT = Kept()
+"""What a source on lossless wires sends with where no account is kept of what is acknowledged."""
+
 
 class WorkSender:
     """The sending end: puts cells into the queue, from the thread of its routine.
@@ -89,7 +111,7 @@ class WorkSender:
         cell: bytes,
         slots: Iterable[tuple[Segment, int]] = (),
         size: int = 0,
-        delivery: Delivery | None = None,
+        delivery: Delivery | Kept | None = None,
     ) -> None:
         """Put a message there; waits for room if the edge is lossless.
 
@@ -98,7 +120,8 @@ class WorkSender:
         """
         queue, table = self._queue, self._queue.table
         capacity, lossless = self.spec.capacity, self.spec.lossless
-        parent = delivery.parent if delivery is not None else None
+        # A real-time message may be dropped, so nothing waits for its end.
+        parent = delivery.parent if delivery is not None and lossless else None
         above = self._queues.get(parent.queue) if parent is not None else None
         began = 0
         try:
@@ -119,7 +142,7 @@ class WorkSender:
                 if not began:
                     began = self._words[self._row + b.BLOCKED_SINCE] = monotonic_ns()
                 self._waiter.check()
-                self._waiter.sleep("room")
+                self._waiter.wait_for_room("room")
         finally:
             if began:
                 self._words[self._row + b.BLOCKED_SINCE] = 0
@@ -153,10 +176,6 @@ class WorkSender:
         """Take :meth:`end` back."""
         self._word[w.SENDER_ENDED + self._replica] = 0
 
-    def open(self) -> None:
-        """Take :meth:`close` back."""
-        self._closed = False
-
     def close(self) -> None:
         """Say that no message will follow: the edge was unlinked."""
         self._closed = True
@@ -166,6 +185,10 @@ class WorkSender:
     def discard(self) -> None:
         """Count a message that could not be sent."""
         self._words[self._row + b.DISCARDED] += 1
+
+    def leave_out(self) -> None:
+        """Count a message that the wire's condition keeps from it."""
+        self._words[self._row + b.FILTERED] += 1
 
 
 class _Viewed:
@@ -186,6 +209,7 @@ class WorkReceiver:
         bell: the replica's own; rung when a view is gone, so that its message can be ended.
         routine: the replica's index.
         source: name of the routine that sends, for errors.
+        circle: messages come back to the routine on other edges: its input has ended when all is acknowledged.
         receive: what the wire's transmitter makes of what arrives.
     """
 
@@ -199,7 +223,10 @@ class WorkReceiver:
         routine: int,
         source: str,
         receive: Callable[[Any], Any] | None,
+        *,
+        circle: bool = False,
     ) -> None:
+        self._circle = circle
         self.spec = queue.spec
         self._queues = queues
         self._queue = queue
@@ -227,7 +254,9 @@ class WorkReceiver:
 
     def ended(self) -> bool:
         """Whether nothing will ever come: nobody sends, nothing waits, and nobody works on what might come back."""
-        return self._queues.has_ended(self._queue) and self._queue.table.idle
+        table = self._queue.table
+        idle = not table.words[w.UNDONE] if self._circle else table.idle
+        return idle and self._queues.has_ended(self._queue)
 
     def wake_sender(self) -> None:
         """Let senders that wait for room look again: this replica is killed."""

@@ -269,6 +269,9 @@ class WorkQueues:
     def release(self, routine: int) -> None:
         """Let other replicas have what this one had claimed and did not get to."""
         for queue in self.all():
+            if queue.spec.ledger:
+                self._leave(queue, routine)
+                continue
             with queue.lock:
                 cells = queue.table.claimed_by(routine)
                 for cell in cells:
@@ -277,6 +280,21 @@ class WorkQueues:
                 if cells:
                     queue.table.rebuild()
                     self.wake_all(queue)
+
+    def _leave(self, ledger: WorkQueue, routine: int) -> None:
+        """A source leaves what it was about to send."""
+        with ledger.lock:
+            claims = [ledger.table.claim_of(cell) for cell in ledger.table.claimed_by(routine)]
+        for claim in claims:
+            self.finish(ledger, claim)
+
+    def open_account(self, ledger: WorkQueue, routine: int) -> Claim:
+        """Note that a source is about to send a message; what is made of it names this as where it came from."""
+        with ledger.lock:
+            ledger.table.put(ledger.table.take_free())
+            claim = ledger.table.claim(routine)
+        assert claim is not None
+        return claim
 
     def recover(self, routines: Sequence[int], segments: Iterable[Segment] = ()) -> list[tuple[WorkQueue, int]]:
         """Give back what dead replicas had claimed, and the slots that they gave to messages they never put.
@@ -296,7 +314,9 @@ class WorkQueues:
                     queue.table.look_away(index)
                     most = max(1, self._described().routines[index].retries) + 1
                     for cell in queue.table.claimed_by(index):
-                        if queue.table.words[queue.table.row(cell) + w.ATTEMPT] >= most:
+                        if queue.spec.ledger:
+                            queue.table.returned(cell)  # what was sent goes its way, whoever has sent it
+                        elif queue.table.words[queue.table.row(cell) + w.ATTEMPT] >= most:
                             spent.append((queue, cell))
                         else:
                             queue.table.give_back(cell)
@@ -325,7 +345,7 @@ class WorkQueues:
         """End a message that was kept elsewhere as a dead letter."""
         table = queue.table
         row = table.row(cell)
-        claim = Claim(cell, table.words[row + w.NUMBER], table.words[row + w.ATTEMPT], table.parent_of(cell))
+        claim = table.claim_of(cell)
         with queue.lock:
             table.words[w.DEAD] += 1
             table.words[row + w.DESCENDANTS] = 0

@@ -181,6 +181,11 @@ class WorkTable:
         words[HEAD] += 1
         words[CLAIMED_NOW] += 1
         words[TAKEN] += 1
+        return self.claim_of(cell)
+
+    def claim_of(self, cell: int) -> Claim:
+        """The claim of a message that was claimed."""
+        words, row = self.words, self.row(cell)
         return Claim(cell, words[row + NUMBER], words[row + ATTEMPT], self.parent_of(cell))
 
     def parent_of(self, cell: int) -> Parent | None:

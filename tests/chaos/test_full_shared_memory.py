@@ -88,7 +88,7 @@ def test_no_room_for_the_pipe_is_an_error_of_build_that_leaves_nothing(scripts, 
 
 
 @pytest.mark.parametrize("make", [FRAME, "(lambda a: (a.fill(1), a)[1])(self.loan(20_000_000))"], ids=["sent", "lent"])
-@pytest.mark.parametrize("size", ["200k", "16m"])
+@pytest.mark.parametrize("size", ["700k", "16m"])
 def test_no_room_for_a_message_is_an_error_of_that_routine_and_other_wires_go_on(scripts, size, make):
     lines, err = run(scripts, size, make)
     assert "not enough shared memory: " in err

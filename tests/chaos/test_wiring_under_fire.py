@@ -276,13 +276,17 @@ def test_a_flow_that_is_killed_in_the_middle_of_linking_leaves_one_wire_or_none(
             in_peace(pipe)
             wait_until(lambda: opened(pipe) == before, 10.0, "that the wire is gone")
             goes_on(pipe, ("counter", "bystander"))
+        status = pipe.status()
     assert links + refusals == 40
     for ends in (ledger, bystander):
         for life, numbers in ends.lives().items():
-            assert numbers == sorted(set(numbers)), f"seed {seed}: {ends.name} got something twice from {life}"
+            # What was in the hand of a process that died comes again, and nothing else.
+            again = len(numbers) - len(set(numbers))
+            deaths = {flow.name: flow.restarts for flow in status.flows}[ends.name]
+            assert again <= deaths, f"seed {seed}: {ends.name} got {again} twice from {life} with {deaths} deaths"
 
 
-def test_lossless_wires_lose_only_what_was_in_hand_while_others_come_and_go(tmp_path):
+def test_lossless_wires_lose_nothing_while_flows_die_and_others_come_and_go(tmp_path):
     seed = random.randrange(1 << 32)
     chance = random.Random(seed)
     counter, passes, rests = Counter("counter"), Passes("passes"), Rests("rests")
@@ -307,9 +311,7 @@ def test_lossless_wires_lose_only_what_was_in_hand_while_others_come_and_go(tmp_
         wait_until(lambda: not pipe.status().routine("ledger").busy_for)
         status = pipe.status()
     ((_, numbers),) = ledger.lives().items()
-    assert numbers == sorted(set(numbers)), f"seed {seed}"
-    missing = numbers[-1] + 1 - len(numbers)
-    assert missing <= deaths["passes"] + deaths["ledger"], f"seed {seed}: {deaths}"
+    assert set(numbers) == set(range(max(numbers) + 1)), f"seed {seed}: {deaths}"
     for wire in status.wires:
         assert wire.sent == wire.received + wire.dropped + wire.queued, f"seed {seed}: {wire}"
 

@@ -203,8 +203,7 @@ def test_a_main_logic_that_raises_is_counted_and_the_next_message_is_worked_on(c
     seen = CollectingDestination("seen")
     fails = FailingRoutine(lambda number: number % 3 == 0, "fails")
     summary = chain(ListSource(range(9), "numbers"), fails, seen, lossless=True).run(timeout=20)
-    assert summary.ok
-    assert summary.errors == 3
+    assert (summary.reason, summary.errors, summary.dead_letters) == ("finished", 3, 3)
     assert seen.items() == [1, 2, 4, 5, 7, 8]
     assert "6 fails, as it was told to" in next(r for r in summary.routines if r.name == "fails").last_error
 
@@ -268,7 +267,7 @@ class RaisesOdd(MiddleRoutine):
 def test_whatever_main_logic_raises_the_routine_lives_on(chain):
     seen = CollectingDestination("seen")
     summary = chain(ListSource(range(7), "numbers"), RaisesOdd("odd"), seen, lossless=True).run(timeout=20)
-    assert (summary.ok, summary.errors, seen.items()) == (True, 4, [0, 5, 6])
+    assert (summary.reason, summary.errors, seen.items()) == ("finished", 4, [0, 5, 6])
 
 
 class CleanupFails(DestinationRoutine):

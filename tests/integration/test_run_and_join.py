@@ -13,6 +13,7 @@ from pipert2 import (
     Pipe,
     PipeBuildError,
     PipeState,
+    QueueNetwork,
     RunSummary,
     SourceRoutine,
     Wire,
@@ -111,8 +112,16 @@ def test_the_summary_as_text_names_every_routine_and_what_was_dropped(chain):
 @pytest.mark.expects_errors
 def test_errors_are_counted_but_a_run_with_errors_is_still_ok(chain):
     fails = FailingRoutine(lambda n: n == 3, "fails")
-    summary = chain(ListSource(range(5), "numbers"), fails, CollectingDestination("seen"), lossless=True).run()
+    network = QueueNetwork(max_queue_sizes=10, put_block=True)
+    summary = chain(ListSource(range(5), "numbers"), fails, CollectingDestination("seen"), network=network).run()
     assert (summary.ok, summary.errors) == (True, 1)
+
+
+@pytest.mark.expects_errors
+def test_a_run_of_a_lossless_pipe_that_has_given_up_a_message_is_not_ok(chain):
+    fails = FailingRoutine(lambda n: n == 3, "fails")
+    summary = chain(ListSource(range(5), "numbers"), fails, CollectingDestination("seen"), lossless=True).run()
+    assert (summary.ok, summary.reason, summary.errors, summary.dead_letters) == (False, "finished", 1, 1)
 
 
 def test_run_from_another_thread_than_the_main_one(chain):

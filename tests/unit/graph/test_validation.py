@@ -183,8 +183,18 @@ def test_a_routine_without_any_wire(floating: Routine) -> None:
     a, b = Camera("a"), Show("b")
     assert found({"flow": [a, b, floating]}, [Wire(a, b)]) == [
         f"{type(floating).__name__} 'x' is not linked to anything: wire it with create_flow(..., True, ...) or "
-        "link(Wire(...))"
+        "link(Wire(...)), or say service=True if it is there to be called"
     ]
+
+
+@pytest.mark.parametrize("called", [Blur("x"), Show("x")], ids=repr)
+def test_a_service_needs_no_wire(called: Routine) -> None:
+    called.service = True
+    assert found({"flow": [called]}, []) == []
+
+
+def test_a_source_with_a_trigger_needs_no_wire() -> None:
+    assert found({"flow": [source(lambda: None, name="x", trigger="hourly")]}, []) == []
 
 
 def test_a_wire_into_a_source() -> None:
@@ -220,6 +230,7 @@ def test_a_routine_that_gets_data_and_has_no_logic() -> None:
 
 def no_argument() -> None: ...
 def two_arguments(one: Any, other: Any) -> None: ...
+def three_arguments(one: Any, other: Any, third: Any) -> None: ...
 def only_by_name(*, data: Any) -> None: ...
 def one_and_more(data: Any, scale: float = 1.0, *rest: Any, **options: Any) -> None: ...
 
@@ -236,14 +247,18 @@ class TakesData(SourceRoutine):
     "end",
     [
         destination(no_argument, name="b"),
-        destination(two_arguments, name="b"),
+        destination(three_arguments, name="b"),
         destination(only_by_name, name="b"),
         TakesNothing("b"),
     ],
-    ids=["none", "two", "by name", "method"],
+    ids=["none", "three", "by name", "method"],
 )
 def test_a_function_that_does_not_take_the_data(end: Routine) -> None:
     assert linked(Camera("a"), end) == [f"{type(end).__name__} 'b': its main_logic must take one argument, the data"]
+
+
+def test_a_function_that_takes_the_routine_as_well() -> None:
+    assert linked(Camera("a"), destination(two_arguments, name="b")) == []
 
 
 @pytest.mark.parametrize("start", [source(two_arguments, name="a"), TakesData("a")], ids=["function", "method"])
@@ -285,8 +300,18 @@ class AsyncMiddle(MiddleRoutine):
     ids=["source", "generator", "middle", "destination"],
 )
 def test_an_async_function(routines: tuple[Routine, ...]) -> None:
-    name = next(type(routine).__name__ for routine in routines if routine.name == "x")
-    assert linked(*routines) == [f"{name} 'x': its main_logic is async; write it as a plain function"]
+    assert linked(*routines) == []
+
+
+async def async_generator_of(data: Any) -> AsyncIterator[Any]:
+    yield data
+
+
+def test_an_async_generator_that_is_no_source() -> None:
+    assert linked(Camera("a"), destination(async_generator_of, name="x")) == [
+        "FunctionDestination 'x': its main_logic is an async generator; only a source's may be, write a plain "
+        "generator or return a list"
+    ]
 
 
 def generating(data: Any = None) -> Iterator[Any]:
@@ -308,14 +333,29 @@ class GeneratingMiddle(MiddleRoutine):
     ids=["function", "method", "destination"],
 )
 def test_a_generator_function_that_is_no_source(routines: tuple[Routine, ...]) -> None:
-    name = next(type(routine).__name__ for routine in routines if routine.name == "x")
-    assert linked(*routines) == [
-        f"{name} 'x': its main_logic is a generator function; only a source's may be, return the result instead"
-    ]
+    assert linked(*routines) == []
 
 
 def test_a_generator_function_as_a_source() -> None:
     assert linked(source(generating), Show("b")) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("concurrency", 0), ("concurrency", "two"), ("concurrency", True), ("retries", -1)]
+)
+def test_an_option_that_is_no_number_of_it(name: str, value: object) -> None:
+    end = Show("b")
+    setattr(end, name, value)
+    assert linked(Camera("a"), end) == [
+        f"Show 'b': {name} is a whole number, {0 if name == 'retries' else 1} or more, not {value!r}"
+    ]
+
+
+def test_a_bound_on_what_is_in_flight_where_nothing_is_acknowledged() -> None:
+    assert linked(source(lambda: 1, name="a", max_in_flight=2), Show("b")) == [
+        "FunctionSource 'a': max_in_flight needs acknowledgements, and the wire to 'b' has none: make the pipe "
+        "lossless (Pipe(lossless=True)) and the wire no exception"
+    ]
 
 
 # ------------------------------------------------------------------------------------------------ type hints
@@ -367,8 +407,14 @@ def circle(*, lossless: bool = False, **rules: bool | None) -> list[str]:
 def test_a_circle_of_lossless_wires() -> None:
     assert circle(there=True, back=True) == [
         "lossless wires form a cycle (b -> c -> b) that would stop for ever once full: make one of them real-time "
-        "(lossless=False)"
+        "(lossless=False), or say which of them leads back (feedback=True)"
     ]
+
+
+def test_a_circle_with_a_wire_that_is_said_to_lead_back_passes() -> None:
+    a, b, c, d = Camera("a"), Blur("b"), Blur("c"), Show("d")
+    wires = [Wire(a, b), Wire(b, c), Wire(c, b, feedback=True), Wire(c, d)]
+    assert found({"flow": [a, b, c, d]}, wires, lossless=True) == []
 
 
 def test_a_circle_with_a_real_time_wire_passes() -> None:

@@ -38,7 +38,7 @@ class StepWaiter:
         if self.stopped:
             raise Interrupted
 
-    def sleep(self, waiting_for: str) -> None:
+    def wait_for_room(self, waiting_for: str) -> None:
         self.slept.append(waiting_for)
         if self.on_sleep is None:
             raise AssertionError(f"would wait for ever for {waiting_for}")
