@@ -14,8 +14,8 @@ from pipert2.transport.memory import Bell, Block, PrivateArena, SharedArena
 from pipert2.transport.recovery import release_receiver, retract_sender
 from pipert2.transport.ring import ring_key, ring_size
 from pipert2.transport.segment import WAITING, Segment, create_segment
-from pipert2.transport.work_queue import WorkQueue, WorkQueues, queue_cells, queue_key, queue_size
-from pipert2.transport.work_table import SENDER_ENDED, WorkTable
+from pipert2.transport.work_queue import WorkQueue, WorkQueues, make_queue, queue_key, queue_size
+from pipert2.transport.work_table import SENDER_ENDED
 
 BOARD_KEY = "board"
 
@@ -74,7 +74,7 @@ class PipeMemory:
         self.board.words[self.board.edge(edge.index) + b.WAKE_AT] = NEVER
         if edge.shared:
             block = self.arena.create(_key(edge), queue_size(edge))
-            WorkTable(block.words, queue_cells(edge)).reset()
+            make_queue(block, edge)
             self._rings[edge.index] = block
         elif edge.crosses:
             self._rings[edge.index] = self.arena.create(_key(edge), ring_size(edge))

@@ -129,7 +129,7 @@ class WorkSender:
                 if self._closed or self._queues.is_forsaken(queue):
                     self.discard()  # unlinked, or nobody is left to take it
                     return
-                with self._queues.locked(queue, above):
+                with queue.locked_with(above):
                     while not lossless and not table.has_room(capacity, 0, 0):
                         dropped = table.drop_oldest()
                         if dropped is None:

@@ -1,17 +1,15 @@
 """Work queues: the ends of an edge whose destination has replicas, or whose messages are acknowledged.
 
 A queue is one block of shared memory, a :class:`WorkTable` and its cells, under one lock. Whoever has something puts
-it there, whoever has time claims it: nothing is handed out ahead of that, so a slow replica holds up nobody. The lock
-is the kernel's (``fcntl``), which lets go of it when its holder is killed; within a process a lock of threads stands
-before it.
+it there, whoever has time claims it: nothing is handed out ahead of that, so a slow replica holds up nobody.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from pipert2.graph.spec import EdgeSpec, PipeSpec
@@ -21,6 +19,7 @@ from pipert2.transport.board import Board
 from pipert2.transport.envelope import CELL, HEAD, HERE, PLACE
 from pipert2.transport.memory import Arena, Bell, Block
 from pipert2.transport.segment import WAITING, Segment
+from pipert2.transport.work_lock import MUTEX_BYTES, Both, make_mutex, queue_lock
 from pipert2.transport.work_table import Claim, Parent, WorkTable, recount
 
 UNDER_WAY = 256
@@ -49,43 +48,39 @@ def _cells_start(cells: int) -> int:
     return -(-8 * w.table_words(cells) // CELL) * CELL
 
 
-def queue_size(edge: EdgeSpec) -> int:
-    """Bytes of a queue."""
-    cells = queue_cells(edge)
+def _mutex_start(cells: int) -> int:
     return _cells_start(cells) + cells * CELL
 
 
-class QueueLock:
-    """The lock of one queue, between processes and between the threads of this one. A context manager."""
+def queue_size(edge: EdgeSpec) -> int:
+    """Bytes of a queue."""
+    cells = queue_cells(edge)
+    return _mutex_start(cells) + MUTEX_BYTES
 
-    __slots__ = ("_file", "_offset", "_thread")
 
-    def __init__(self, file: int | None, offset: int) -> None:
-        self._thread = threading.Lock()
-        self._file = file
-        self._offset = offset
-
-    def __enter__(self) -> None:
-        self._thread.acquire()
-        if self._file is not None:
-            fcntl.lockf(self._file, fcntl.LOCK_EX, 1, self._offset)
-
-    def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, self._offset)
-        self._thread.release()
+def make_queue(block: Block, edge: EdgeSpec) -> None:
+    """Make an empty queue of a new block."""
+    cells = queue_cells(edge)
+    make_mutex(block.view[_mutex_start(cells) :])
+    WorkTable(block.words, cells).reset()
 
 
 class WorkQueue:
     """One queue as this process sees it."""
 
-    def __init__(self, spec: EdgeSpec, block: Block, lock: QueueLock) -> None:
+    def __init__(self, spec: EdgeSpec, block: Block, lock_file: int | None) -> None:
         self.spec = spec
         self.number = spec.index
-        self.lock = lock
         self.table = WorkTable(block.words, queue_cells(spec))
+        self.lock = queue_lock(block.view[_mutex_start(self.table.cells) :], lock_file, self.number)
         self.view = block.view
         self._start = _cells_start(self.table.cells)
+
+    def locked_with(self, other: WorkQueue | None) -> AbstractContextManager[None]:
+        """Hold the locks of this queue and another one, always taken in the same order."""
+        if other is None or other is self:
+            return self.lock
+        return Both(self.lock, other.lock) if self.number < other.number else Both(other.lock, self.lock)
 
     def start(self, cell: int) -> int:
         """Where a cell's bytes begin in the block."""
@@ -133,8 +128,7 @@ class WorkQueues:
                 queue = self._known.get(number)
                 if queue is None:
                     edge = self._described().edges[number]
-                    lock = QueueLock(self._arena.lock_file(), number)
-                    queue = WorkQueue(edge, self._arena.open(queue_key(number)), lock)
+                    queue = WorkQueue(edge, self._arena.open(queue_key(number)), self._arena.lock_file())
                     self._known[number] = queue
         return queue
 
@@ -143,11 +137,10 @@ class WorkQueues:
         return [self.get(edge.index) for edge in self._described().edges if edge.shared]
 
     @contextlib.contextmanager
-    def locked(self, *queues: WorkQueue | None) -> Iterator[None]:
-        """Hold the locks of several queues, always taken in the same order."""
+    def _all_locked(self, queues: Sequence[WorkQueue]) -> Iterator[None]:
         with contextlib.ExitStack() as stack:
-            for number in sorted({queue.number for queue in queues if queue is not None}):
-                stack.enter_context(self.get(number).lock)
+            for queue in sorted(queues, key=lambda queue: queue.number):
+                stack.enter_context(queue.lock)
             yield
 
     # --- waking; with the queue's lock held
@@ -218,7 +211,7 @@ class WorkQueues:
     def finish(self, queue: WorkQueue, claim: Claim) -> None:
         """The routine is done with a message; if nothing of it is left it is over, and so may be what it came from."""
         above = self.get(claim.parent.queue) if claim.parent is not None else None
-        with self.locked(queue, above):
+        with queue.locked_with(above):
             if not queue.table.is_alive(Parent(queue.number, claim.cell, claim.number, claim.attempt)):
                 return  # it was given back meanwhile, and is somebody else's
             over = queue.table.returned(claim.cell)
@@ -244,7 +237,7 @@ class WorkQueues:
             table = queue.table
             above_at = table.parent_of(at.cell)
             above = self.get(above_at.queue) if above_at is not None else None
-            with self.locked(queue, above):
+            with queue.locked_with(above):
                 if not table.is_alive(at) or not table.is_over(at.cell):
                     return
                 up = self._complete(queue, at.cell, above)
@@ -308,7 +301,7 @@ class WorkQueues:
         """
         queues = self.all()
         spent: list[tuple[WorkQueue, int]] = []
-        with self.locked(*queues):
+        with self._all_locked(queues):
             for queue in queues:
                 for index in routines:
                     queue.table.look_away(index)
