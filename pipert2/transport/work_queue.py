@@ -10,7 +10,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from pipert2.graph.spec import EdgeSpec, PipeSpec
 from pipert2.transport import board as b
@@ -65,6 +65,19 @@ def make_queue(block: Block, edge: EdgeSpec) -> None:
     WorkTable(block.words, cells).reset()
 
 
+class Ends(NamedTuple):
+    """Who is at the two ends of a queue, as far as *spec* describes the pipe as it is now.
+
+    Attributes:
+        takers: the replicas of the destination, each with the word that says whether it sleeps.
+        givers: the replicas of the source, each with the words that say whether it waits for room, and has ended.
+    """
+
+    spec: PipeSpec
+    takers: tuple[tuple[int, int], ...]
+    givers: tuple[tuple[int, int, int], ...]
+
+
 class WorkQueue:
     """One queue as this process sees it."""
 
@@ -74,6 +87,7 @@ class WorkQueue:
         self.table = WorkTable(block.words, queue_cells(spec))
         self.lock = queue_lock(block.view[_mutex_start(self.table.cells) :], lock_file, self.number)
         self.view = block.view
+        self.ends: Ends | None = None
         self._start = _cells_start(self.table.cells)
 
     def locked_with(self, other: WorkQueue | None) -> AbstractContextManager[None]:
@@ -88,8 +102,11 @@ class WorkQueue:
 
     def places(self, cell: int) -> list[Place]:
         """The slots that a cell refers to."""
-        _, count, *_ = HEAD.unpack_from(self.view, self.start(cell))
-        at = self.start(cell) + HEAD.size
+        start = self.start(cell)
+        count = self.view[start + 1]
+        if not count:
+            return []
+        at = start + HEAD.size
         return [place for i in range(count) if (place := PLACE.unpack_from(self.view, at + PLACE.size * i))[0] != HERE]
 
 
@@ -143,13 +160,24 @@ class WorkQueues:
                 stack.enter_context(queue.lock)
             yield
 
+    def _ends(self, queue: WorkQueue) -> Ends:
+        described, ends = self._described(), queue.ends
+        if ends is None or ends.spec is not described:
+            routines, row = described.routines, self._board.routine
+            takers = tuple((index, row(index) + b.SLEEPING) for index in described.members(queue.spec.destination))
+            givers = tuple(
+                (index, w.SENDER_WAITS + routines[index].replica, w.SENDER_ENDED + routines[index].replica)
+                for index in described.members(queue.spec.source)
+            )
+            queue.ends = ends = Ends(described, takers, givers)
+        return ends
+
     # --- waking; with the queue's lock held
 
     def wake_one(self, queue: WorkQueue) -> None:
         """Wake a replica that sleeps, if one does; it is awake from now on for whoever looks next."""
-        words, board = self._board.words, self._board
-        for index in self._described().members(queue.spec.destination):
-            sleeping = board.routine(index) + b.SLEEPING
+        words = self._board.words
+        for index, sleeping in self._ends(queue).takers:
             if words[sleeping]:
                 words[sleeping] = 0
                 self._bell(index).ring()
@@ -157,23 +185,22 @@ class WorkQueues:
 
     def wake_all(self, queue: WorkQueue) -> None:
         """Let all replicas look: the queue may have come to its end."""
-        for index in self._described().members(queue.spec.destination):
+        for index, _ in self._ends(queue).takers:
             self._bell(index).ring()
 
     def _made_room(self, queue: WorkQueue) -> None:
         words = queue.table.words
-        for index in self._described().members(queue.spec.source):
-            flag = w.SENDER_WAITS + self._described().routines[index].replica
-            if words[flag]:
-                words[flag] = 0
+        for index, waits, _ in self._ends(queue).givers:
+            if words[waits]:
+                words[waits] = 0
                 self._bell(index).ring()
 
     def has_ended(self, queue: WorkQueue) -> bool:
         """Whether all replicas of the source have ended their streams, or the edge was taken away."""
         if self._board.words[self._board.edge(queue.number) + b.CLOSED]:
             return True
-        words, spec = queue.table.words, self._described()
-        return all(words[w.SENDER_ENDED + spec.routines[index].replica] for index in spec.members(queue.spec.source))
+        words = queue.table.words
+        return all(words[ended] for _, _, ended in self._ends(queue).givers)
 
     # --- ends of messages
 
@@ -205,8 +232,7 @@ class WorkQueues:
     def is_forsaken(self, queue: WorkQueue) -> bool:
         """Whether all replicas of the destination were killed for good."""
         words, board = self._board.words, self._board
-        members = self._described().members(queue.spec.destination)
-        return all(words[board.routine(index) + b.GONE] for index in members)
+        return all(words[board.routine(index) + b.GONE] for index, _ in self._ends(queue).takers)
 
     def finish(self, queue: WorkQueue, claim: Claim) -> None:
         """The routine is done with a message; if nothing of it is left it is over, and so may be what it came from."""
