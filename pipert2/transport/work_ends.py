@@ -274,6 +274,7 @@ class WorkReceiver:
             return None
         with queue.lock:
             claim = queue.table.claim(self._routine)
+            self._queues.made_room(queue)
         if claim is None:
             return None
         start = queue.start(claim.cell)

@@ -96,6 +96,10 @@ class WorkQueue:
             return self.lock
         return Both(self.lock, other.lock) if self.number < other.number else Both(other.lock, self.lock)
 
+    def is_first(self, cell: int) -> bool:
+        """Whether a cell's message has come from no other."""
+        return self.table.parent_of(cell) is None
+
     def start(self, cell: int) -> int:
         """Where a cell's bytes begin in the block."""
         return self._start + cell * CELL
@@ -188,8 +192,12 @@ class WorkQueues:
         for index, _ in self._ends(queue).takers:
             self._bell(index).ring()
 
-    def _made_room(self, queue: WorkQueue) -> None:
-        words = queue.table.words
+    def made_room(self, queue: WorkQueue) -> None:
+        """Wake senders that wait for room, not for each message but when half of what may wait is gone."""
+        table = queue.table
+        if table.waiting > queue.spec.capacity // 2:
+            return
+        words = table.words
         for index, waits, _ in self._ends(queue).givers:
             if words[waits]:
                 words[waits] = 0
@@ -243,17 +251,21 @@ class WorkQueues:
             over = queue.table.returned(claim.cell)
             if over:
                 over = self._complete(queue, claim.cell, above)
+                if over and claim.parent is not None and above is not None and above.is_first(claim.parent.cell):
+                    self._complete(above, claim.parent.cell, None)  # at once: its lock is held already
+                    over = False
             elif queue.table.idle and self.has_ended(queue):
                 self.wake_all(queue)
         if over and claim.parent is not None and above is not None:
             self._go_up(above, claim.parent)
 
     def _complete(self, queue: WorkQueue, cell: int, above: WorkQueue | None) -> bool:
-        row = queue.table.row(cell)
-        self.free_slots(queue, cell, queue.table.words[row + w.NUMBER])
-        up = queue.table.complete(cell, above.table if above is not None else None)
-        self._made_room(queue)
-        if queue.table.idle and self.has_ended(queue):
+        table = queue.table
+        if queue.view[queue.start(cell) + 1]:
+            self.free_slots(queue, cell, table.words[table.row(cell) + w.NUMBER])
+        up = table.complete(cell, above.table if above is not None else None)
+        self.made_room(queue)
+        if table.idle and self.has_ended(queue):
             self.wake_all(queue)
         return up
 
@@ -349,7 +361,7 @@ class WorkQueues:
             for queue in queues:
                 self._free_unput(queue, segments)
                 self.wake_all(queue)
-                self._made_room(queue)
+                self.made_room(queue)
         return spent
 
     def _free_unput(self, queue: WorkQueue, segments: Iterable[Segment]) -> None:
