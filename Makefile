@@ -48,6 +48,7 @@ format: $(STAMP)
 
 bench: $(STAMP)
 	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks.work
 
 soak: $(STAMP)
 	@$(BIN)/python -m pytest -m soak --timeout 1200 tests/chaos

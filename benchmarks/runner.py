@@ -41,6 +41,11 @@ def run(system: System, work: Work, *, seconds: float | None, warmup: float) -> 
     limit = COUNT_LIMIT if work.messages else START_LIMIT + 3 * (length + warmup)
     command = [str(system.environment.python), "-m", f"benchmarks.peers.{system.module}", work.key]
     command += ["--variant", system.variant, "--seconds", str(length), "--warmup", str(warmup)]
+    return launch(command, limit)
+
+
+def launch(command: list[str], limit: float) -> Outcome:
+    """Runs a command, which prints its figures as one line of JSON, for at most `limit` seconds."""
     token = uuid.uuid4().hex
     before = _segments()
     error: str | None = None
