@@ -249,3 +249,20 @@ class StoreError(PipertError):
 
     def __str__(self) -> str:
         return f"the store {self.path!r}: {self.reason}"
+
+
+class CaptureError(PipertError):
+    """A capture cannot be read, or written. *offset* is the byte of the file where it is damaged (None if it is not),
+    *messages* how many can be read before that.
+    """
+
+    def __init__(self, path: str, reason: str, offset: int | None = None, messages: int | None = None) -> None:
+        self.path = path
+        self.reason = reason
+        self.offset = offset
+        self.messages = messages
+
+    def __str__(self) -> str:
+        where = f", at byte {self.offset}" if self.offset is not None else ""
+        before = f"; messages that can be read before it: {self.messages}" if self.messages is not None else ""
+        return f"the capture {self.path!r}: {self.reason}{where}{before}"
