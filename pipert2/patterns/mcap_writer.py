@@ -1,0 +1,238 @@
+"""Writes captures as MCAP files; see :mod:`pipert2.patterns.mcap_format`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from pathlib import Path
+from time import monotonic_ns, time_ns
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal
+
+from pipert2.errors import CaptureError
+from pipert2.patterns import mcap_format, pictures
+from pipert2.patterns.values import ValueEncoder
+from pipert2.runtime.preview import frame_of
+
+if TYPE_CHECKING:
+    from mcap.writer import Writer
+
+Compression = Literal["lz4", "zstd"]
+
+CHUNK = 1 << 20
+"""Bytes of a chunk, which is what is checked and packed together; larger messages make larger ones."""
+
+
+class McapWriter:
+    """Writes one file, from any thread. What has been written stays readable whatever happens afterwards.
+
+    Args:
+        path: the file; it must not be there yet.
+        compression: how chunks are packed; not at all if left out, which is quickest.
+
+    Raises:
+        CaptureError: the file is there, or cannot be written, or the package ``mcap`` is not installed.
+    """
+
+    def __init__(self, path: str | Path, *, compression: Compression | None = None) -> None:
+        self.path = os.fspath(path)
+        self._lock = threading.Lock()
+        self._topics: dict[str, _Topic] = {}
+        self._unflushed = False
+        self._failed: str | None = None
+        self._offset = time_ns() - monotonic_ns()  # so that times go on evenly when somebody sets the clock
+        self._file = _WholeWrites(self.path)
+        try:
+            self._writer = _writer(self._file, compression)
+            self._guarded(lambda: self._writer.start(library="pipert2"))
+            self._file.flush()
+        except BaseException:
+            self._file.close()
+            os.unlink(self.path)
+            raise
+
+    def write(self, topic: str, data: Any, *, published: int | None = None, sequence: int | None = None) -> int:
+        """Add a message.
+
+        Args:
+            topic: the channel's name.
+            data: any picklable object.
+            published: when it was sent, ns since the epoch; now if left out.
+            sequence: its number; counted if left out.
+
+        Returns:
+            How many bytes it has.
+
+        Raises:
+            CaptureError: it cannot be written; what was written before stays readable.
+            UnsendableDataError: it cannot be pickled, and not be written otherwise.
+        """
+        with self._lock:
+            if self._failed is not None:
+                raise CaptureError(self.path, f"it was given up: {self._failed}")
+            channel = self._topics.get(topic)
+            if channel is None:
+                channel = self._topics[topic] = _Topic(self._guarded, self._writer, topic)
+            picture, kind = _picture_in(data)
+            parts, found = channel.encode(data, picture)
+            now = self._offset + monotonic_ns()
+            channel.count += 1
+            number = (sequence if sequence is not None else channel.count) & 0xFFFFFFFF
+            about = {"log_time": now, "publish_time": published if published is not None else now, "sequence": number}
+            size = 0
+            if found and picture is not None:
+                image = pictures.message_of(picture, kind, now, topic)
+                size += len(image)
+                self._guarded(lambda: self._writer.add_message(channel.pictures(), data=image, **about))
+            message = b"".join(parts)
+            self._guarded(lambda: self._writer.add_message(channel.number, data=message, **about))
+            self._unflushed = True
+            return size + len(message)
+
+    def flush(self) -> None:
+        """Hand what was written to the operating system: it then outlives this process."""
+        with self._lock:
+            if self._unflushed and self._failed is None:
+                self._unflushed = False
+                self._guarded(self._writer.flush)
+
+    @property
+    def size(self) -> int:
+        """How many bytes the file has."""
+        return self._file.tell()
+
+    def _guarded(self, write: Any) -> Any:
+        try:
+            return write()
+        except OSError as error:
+            self._failed = error.strerror or str(error)
+            raise CaptureError(self.path, f"it cannot be written: {self._failed}") from error
+
+    def close(self) -> None:
+        """Write the index and close the file. Closes twice without complaint.
+
+        Raises:
+            CaptureError: what was still to be written cannot be.
+        """
+        with self._lock, contextlib.ExitStack() as stack:
+            if self._file.closed:
+                return
+            stack.callback(self._file.close)
+            if self._failed is None:
+                self._guarded(self._writer.finish)
+                self._guarded(self._file.flush)
+
+    def __enter__(self) -> McapWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _picture_in(data: Any) -> tuple[Any, str]:
+    """The array in a message that viewers can show, and what they call its kind of pixels; None if there is none."""
+    try:
+        picture = frame_of(data)
+    except Exception:  # a get_frame() of the user's that fails; the message itself is recorded all the same
+        return None, ""
+    kind = pictures.encoding_of(picture) if picture is not None else None
+    return (picture, kind) if kind is not None else (None, "")
+
+
+class _Topic:
+    """A wire's channel, and that of its pictures once there is one."""
+
+    def __init__(self, guarded: Any, writer: Writer, topic: str) -> None:
+        self.count = 0
+        self.encode = ValueEncoder(self._met)
+        self._guarded = guarded
+        self._writer = writer
+        self._topic = topic
+        self._pictures: int | None = None
+        self.number = writer.register_channel(
+            topic, mcap_format.ENCODING, 0, {mcap_format.FORMAT_KEY: mcap_format.FORMAT}
+        )
+
+    def pictures(self) -> int:
+        """The number of the channel of pictures."""
+        if self._pictures is None:
+            schema = self._writer.register_schema(pictures.SCHEMA_NAME, pictures.SCHEMA_ENCODING, pictures.SCHEMA)
+            self._pictures = self._writer.register_channel(
+                self._topic + mcap_format.PICTURES_SUFFIX,
+                pictures.MESSAGE_ENCODING,
+                schema,
+                {mcap_format.PICTURES_OF_KEY: self._topic},
+            )
+        return self._pictures
+
+    def _met(self, name: str, pickled: bool) -> None:
+        record = mcap_format.PICKLED_RECORD if pickled else mcap_format.CLASS_RECORD
+        self._guarded(lambda: self._writer.add_metadata(record, {"topic": self._topic, "class": name}))
+
+
+class _WholeWrites:
+    """A file in which what is written goes to the operating system when it is flushed or much; on an error, what could
+    not be written as a whole is taken back, so that the file ends with a whole record.
+    """
+
+    def __init__(self, path: str) -> None:
+        try:
+            self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            raise CaptureError(path, f"it cannot be made: {error.strerror or error}") from error
+        self.path = path
+        self.closed = False
+        self._written = 0
+        self._waiting: list[bytes] = []
+        self._size = 0
+
+    def write(self, data: bytes) -> int:
+        if data:
+            self._waiting.append(data)
+            self._size += len(data)
+            if self._size >= CHUNK:
+                self.flush()
+        return len(data)
+
+    def tell(self) -> int:
+        return self._written + self._size
+
+    def seekable(self) -> bool:
+        return False
+
+    def flush(self) -> None:
+        waiting, self._waiting, self._size = self._waiting, [], 0
+        for data in waiting:
+            self._write_whole(data)
+
+    def _write_whole(self, data: bytes) -> None:
+        view = memoryview(data)
+        try:
+            while len(view):
+                view = view[os.write(self._handle, view) :]
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._handle, self._written)
+            raise
+        self._written += len(data)
+
+    def close(self) -> None:
+        if not self.closed:
+            self.closed = True
+            os.close(self._handle)
+
+
+def _writer(file: _WholeWrites, compression: Compression | None) -> Writer:
+    try:
+        from mcap.writer import CompressionType, Writer
+    except ModuleNotFoundError as error:
+        if error.name != "mcap":
+            raise
+        raise CaptureError(file.path, 'captures need the package mcap: pip install "pipert2[capture]"') from None
+    kinds = {None: CompressionType.NONE, "lz4": CompressionType.LZ4, "zstd": CompressionType.ZSTD}
+    if compression not in kinds:
+        raise ValueError(f"compression is None, 'lz4' or 'zstd', not {compression!r}")
+    return Writer(file, chunk_size=CHUNK, compression=kinds[compression])  # type: ignore[arg-type]
