@@ -8,6 +8,7 @@ import typing as _typing
 from pipert2.errors import (
     CallError,
     CallTimeoutError,
+    CaptureError,
     ConfigError,
     ControlError,
     EventHandlerError,
@@ -67,14 +68,20 @@ if _typing.TYPE_CHECKING:
     from pipert2.control.client import PipeClient
     from pipert2.control.rpc import RPCPipeWrapper
     from pipert2.document import DocumentError, load_pipe
+    from pipert2.patterns.capture import CaptureMessage
+    from pipert2.patterns.recorder import Recorder
+    from pipert2.patterns.replay import Replay
 
 __version__ = "0.1.0"
 
 _LATER = {
     "APIWrapper": "pipert2.control.api_wrapper",
+    "CaptureMessage": "pipert2.patterns.capture",
     "DocumentError": "pipert2.document",
     "PipeClient": "pipert2.control.client",
     "RPCPipeWrapper": "pipert2.control.rpc",
+    "Recorder": "pipert2.patterns.recorder",
+    "Replay": "pipert2.patterns.replay",
     "load_pipe": "pipert2.document",
 }
 """What is imported when it is first used: servers, clients and documents, which a flow's process has no use for."""
@@ -96,6 +103,8 @@ __all__ = [
     "BasicTransmitter",
     "CallError",
     "CallTimeoutError",
+    "CaptureError",
+    "CaptureMessage",
     "ConfigError",
     "ControlError",
     "Data",
@@ -128,6 +137,8 @@ __all__ = [
     "PreviewFrame",
     "QueueNetwork",
     "RPCPipeWrapper",
+    "Recorder",
+    "Replay",
     "Restart",
     "Routine",
     "RoutineStatus",
