@@ -15,6 +15,7 @@ import typer
 
 import pipert2
 from pipert2.cli import (
+    capture,
     cockpit,
     demo,
     doctor,
@@ -25,6 +26,7 @@ from pipert2.cli import (
     list_pipes,
     logs,
     params,
+    record,
     run,
     status,
     top,
@@ -35,7 +37,10 @@ from pipert2.cli.exit_codes import EPILOG, FAILED, INTERRUPTED, TERMINATED, USAG
 from pipert2.cli.printing import complain
 from pipert2.errors import PipertError, nearest
 
-_VERBS = (run, demo, cockpit, list_pipes, status, top, life, event, params, logs, level, wires, graph, validate, doctor)
+_VERBS = (
+    run, demo, cockpit, list_pipes, status, top, life, event, params, logs, level, wires, graph, validate, record,
+    capture, doctor,
+)  # fmt: skip
 
 # Typer brings its own copy of click, or uses click itself, depending on its version: their errors are found from the
 # one that both show.
