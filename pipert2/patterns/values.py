@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timezone
 from enum import Enum, IntEnum
+from types import MappingProxyType
 from typing import Any, cast
 
 import numpy as np
@@ -142,7 +143,13 @@ class ValueEncoder:
 
 
 def _is_plain(dtype: np.dtype[Any]) -> bool:
-    return not dtype.hasobject and dtype.itemsize > 0
+    """Whether arrays of it can be written as their bytes, and it in words."""
+    if dtype.hasobject or not dtype.itemsize:
+        return False
+    if dtype.names is None:
+        return dtype.subdtype is None or _is_plain(dtype.subdtype[0])
+    fields: Any = dtype.fields
+    return all(len(field) == 2 and _is_plain(field[0]) for field in fields.values())  # a third one is a title
 
 
 def _array(value: _Array) -> Tagged:
@@ -253,6 +260,7 @@ class ValueDecoder:
         self._types = types
         self._allow_pickle = allow_pickle
         self._picture: memoryview | None = None
+        self._whole: dict[int, Any] = {}
 
     def __call__(self, message: memoryview, picture: memoryview | None = None) -> Any:
         """The data of a message.
@@ -269,11 +277,12 @@ class ValueDecoder:
         self._picture = picture
         try:
             value, end = take(message, 0, self._tagged)
+            if end != len(message):
+                raise CborError(end, "there is more behind the data")
+            return _owned(value, self._whole)
         finally:
             self._picture = None
-        if end != len(message):
-            raise CborError(end, "there is more behind the data")
-        return _owned(value)
+            self._whole.clear()
 
     def _tagged(self, tag: int, value: Any, at: int) -> Any:
         try:
@@ -310,11 +319,13 @@ class ValueDecoder:
             name, raw = value
             if not self._allow_pickle:
                 raise PickledError(str(name))
-            return pickle.loads(raw)
+            value = pickle.loads(raw)
+            self._whole[id(value)] = value
+            return value
         reader = _READERS.get(tag)
         if reader is None:
             raise CborError(at, f"tag {tag} is not known here")
-        return reader(value)
+        return reader(_owned(value, self._whole))
 
     def _known(self, name: str, base: type) -> Any:
         kind = self._types.get(name)
@@ -332,23 +343,23 @@ class ValueDecoder:
         for field, item in fields.items():
             if field.startswith("__"):
                 raise ValueError(f"a field is called {field}")
-            object.__setattr__(made, field, _owned(item))
+            object.__setattr__(made, field, _owned(item, self._whole))
         return made
 
 
-def _owned(value: Any) -> Any:
-    """*value* with the bytes that it still only views as bytes of its own."""
+def _owned(value: Any, whole: Mapping[int, Any] = MappingProxyType({})) -> Any:
+    """*value* with the bytes that it still only views as bytes of its own; what is *whole*, by its id, has none."""
     kind = type(value)
     if kind is memoryview:
         return bytes(value)
-    if kind is list:
+    if kind is list and id(value) not in whole:
         for place, item in enumerate(value):
             if type(item) in _MAY_VIEW:
-                value[place] = _owned(item)
-    elif kind is dict:
+                value[place] = _owned(item, whole)
+    elif kind is dict and id(value) not in whole:
         for key, item in value.items():
             if type(item) in _MAY_VIEW:
-                value[key] = _owned(item)
+                value[key] = _owned(item, whole)
     return value
 
 
@@ -371,9 +382,9 @@ def _from_bytes(dtype: np.dtype[Any], shape: tuple[int, ...], order: Any, raw: m
 
 
 _READERS: dict[int, Callable[[Any], Any]] = {
-    Tag.TUPLE: lambda value: tuple(_owned(value)),
-    Tag.SET: lambda value: set(_owned(value)),
-    Tag.FROZENSET: lambda value: frozenset(_owned(value)),
+    Tag.TUPLE: tuple,
+    Tag.SET: set,
+    Tag.FROZENSET: frozenset,
     Tag.BYTEARRAY: bytearray,
     Tag.COMPLEX: lambda value: complex(*value),
     Tag.LOCAL_TIME: datetime.fromisoformat,

@@ -34,6 +34,7 @@ EXAMPLES = [
     errors.ControlError("unknown_name", "no such routine", "routine", "camera"),
     errors.ConfigError("configs/A.json", "interval", "evry 5 s", '"every 10 s", "hourly"', "every 5 s"),
     errors.StoreError("run.db", "the disk is full: make room"),
+    errors.CaptureError("run.mcap", "the file ends in the middle of a record", 4096, 12),
 ]
 
 
