@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from time import monotonic_ns, time_ns
 from types import TracebackType
@@ -31,6 +32,9 @@ class McapWriter:
         path: the file; it must not be there yet.
         compression: how chunks are packed; not at all if left out, which is quickest.
 
+    Attributes:
+        clock: the time at which messages are recorded, ns since the epoch; goes on evenly when somebody sets the clock.
+
     Raises:
         CaptureError: the file is there, or cannot be written, or the package ``mcap`` is not installed.
     """
@@ -41,7 +45,8 @@ class McapWriter:
         self._topics: dict[str, _Topic] = {}
         self._unflushed = False
         self._failed: str | None = None
-        self._offset = time_ns() - monotonic_ns()  # so that times go on evenly when somebody sets the clock
+        offset = time_ns() - monotonic_ns()
+        self.clock: Callable[[], int] = lambda: offset + monotonic_ns()
         self._file = _WholeWrites(self.path)
         try:
             self._writer = _writer(self._file, compression)
@@ -76,7 +81,7 @@ class McapWriter:
                 channel = self._topics[topic] = _Topic(self._guarded, self._writer, topic)
             picture, kind = _picture_in(data)
             parts, found = channel.encode(data, picture)
-            now = self._offset + monotonic_ns()
+            now = self.clock()
             channel.count += 1
             number = (sequence if sequence is not None else channel.count) & 0xFFFFFFFF
             about = {"log_time": now, "publish_time": published if published is not None else now, "sequence": number}
@@ -229,7 +234,7 @@ def _writer(file: _WholeWrites, compression: Compression | None) -> Writer:
     try:
         from mcap.writer import CompressionType, Writer
     except ModuleNotFoundError as error:
-        if error.name != "mcap":
+        if (error.name or "").partition(".")[0] not in ("mcap", "lz4", "zstandard"):
             raise
         raise CaptureError(file.path, 'captures need the package mcap: pip install "pipert2[capture]"') from None
     kinds = {None: CompressionType.NONE, "lz4": CompressionType.LZ4, "zstd": CompressionType.ZSTD}
