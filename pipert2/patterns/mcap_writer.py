@@ -47,11 +47,12 @@ class McapWriter:
         self._failed: str | None = None
         offset = time_ns() - monotonic_ns()
         self.clock: Callable[[], int] = lambda: offset + monotonic_ns()
+        made = _writer_of(compression, self.path)
         self._file = _WholeWrites(self.path)
         try:
-            self._writer = _writer(self._file, compression)
+            self._writer = made(self._file)
             self._guarded(lambda: self._writer.start(library="pipert2"))
-            self._file.flush()
+            self._guarded(self._file.flush)
         except BaseException:
             self._file.close()
             os.unlink(self.path)
@@ -230,14 +231,15 @@ class _WholeWrites:
             os.close(self._handle)
 
 
-def _writer(file: _WholeWrites, compression: Compression | None) -> Writer:
+def _writer_of(compression: Compression | None, path: str) -> Callable[[_WholeWrites], Writer]:
+    """What makes a writer of a file."""
     try:
         from mcap.writer import CompressionType, Writer
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("mcap", "lz4", "zstandard"):
             raise
-        raise CaptureError(file.path, 'captures need the package mcap: pip install "pipert2[capture]"') from None
+        raise CaptureError(path, 'captures need the package mcap: pip install "pipert2[capture]"') from None
     kinds = {None: CompressionType.NONE, "lz4": CompressionType.LZ4, "zstd": CompressionType.ZSTD}
     if compression not in kinds:
         raise ValueError(f"compression is None, 'lz4' or 'zstd', not {compression!r}")
-    return Writer(file, chunk_size=CHUNK, compression=kinds[compression])  # type: ignore[arg-type]
+    return lambda file: Writer(file, chunk_size=CHUNK, compression=kinds[compression])  # type: ignore[arg-type]

@@ -7,7 +7,6 @@ import threading
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -289,14 +288,24 @@ def test_speed_changes_while_it_waits(tmp_path: Path) -> None:
         wait_until(lambda: seen.items() == ["now", "in an hour"])
 
 
-def test_messages_are_not_sent_before_their_time(tmp_path: Path) -> None:
-    path = capture(tmp_path / "a.mcap", numbers=[(at / 50, at) for at in range(5)])
-    began = monotonic()
+def test_messages_are_not_sent_before_their_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = capture(tmp_path / "a.mcap", numbers=[(at, at) for at in range(4)])
+    source, now, sent = Replay(path, speed=2.0), [50.0], []
+    monkeypatch.setattr("pipert2.patterns.replay.monotonic", lambda: now[0])
 
-    found, _ = replay(Replay(path, speed=2.0))
+    def wait(seconds: float) -> bool:
+        now[0] += min(seconds, 0.4)  # something else wakes it up
+        return False
 
-    assert found == list(range(5))
-    assert monotonic() - began >= 0.04
+    monkeypatch.setattr(source, "wait", wait)
+    source.setup()
+    while len(sent) < 4:
+        data = source.main_logic()
+        if data is not None:
+            sent.append((data, round(now[0], 6)))
+    source.cleanup()
+
+    assert sent == [(0, 50.0), (1, 50.5), (2, 51.0), (3, 51.5)]
 
 
 def test_two_replays_of_a_capture_are_the_same(tmp_path: Path) -> None:
