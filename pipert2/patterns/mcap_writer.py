@@ -43,7 +43,7 @@ class McapWriter:
         self.path = os.fspath(path)
         self._lock = threading.Lock()
         self._topics: dict[str, _Topic] = {}
-        self._unflushed = False
+        self._waiting = 0  # messages that are not in the file yet
         self._failed: str | None = None
         offset = time_ns() - monotonic_ns()
         self.clock: Callable[[], int] = lambda: offset + monotonic_ns()
@@ -52,7 +52,6 @@ class McapWriter:
         try:
             self._writer = made(self._file)
             self._guarded(lambda: self._writer.start(library="pipert2"))
-            self._guarded(self._file.flush)
         except BaseException:
             self._file.close()
             os.unlink(self.path)
@@ -86,22 +85,24 @@ class McapWriter:
             channel.count += 1
             number = (sequence if sequence is not None else channel.count) & 0xFFFFFFFF
             about = {"log_time": now, "publish_time": published if published is not None else now, "sequence": number}
-            size = 0
+            size, before = 0, self._file.tell()
+            self._waiting += 1
             if found and picture is not None:
                 image = pictures.message_of(picture, kind, now, topic)
                 size += len(image)
                 self._guarded(lambda: self._writer.add_message(channel.pictures(), data=image, **about))
             message = b"".join(parts)
             self._guarded(lambda: self._writer.add_message(channel.number, data=message, **about))
-            self._unflushed = True
+            if self._file.tell() != before:
+                self._waiting = 0
             return size + len(message)
 
     def flush(self) -> None:
         """Hand what was written to the operating system: it then outlives this process."""
         with self._lock:
-            if self._unflushed and self._failed is None:
-                self._unflushed = False
+            if self._waiting and self._failed is None:
                 self._guarded(self._writer.flush)
+                self._waiting = 0
 
     @property
     def size(self) -> int:
@@ -113,7 +114,8 @@ class McapWriter:
             return write()
         except OSError as error:
             self._failed = error.strerror or str(error)
-            raise CaptureError(self.path, f"it cannot be written: {self._failed}") from error
+            lost = f"; messages lost with it: {self._waiting}" if self._waiting else ""
+            raise CaptureError(self.path, f"it cannot be written: {self._failed}{lost}") from error
 
     def close(self) -> None:
         """Write the index and close the file. Closes twice without complaint.
@@ -127,7 +129,6 @@ class McapWriter:
             stack.callback(self._file.close)
             if self._failed is None:
                 self._guarded(self._writer.finish)
-                self._guarded(self._file.flush)
 
     def __enter__(self) -> McapWriter:
         return self
@@ -180,50 +181,33 @@ class _Topic:
 
 
 class _WholeWrites:
-    """A file in which what is written goes to the operating system when it is flushed or much; on an error, what could
-    not be written as a whole is taken back, so that the file ends with a whole record.
-    """
+    """A file that only ever grows by whole pieces: on an error, what was written of one is taken back."""
 
     def __init__(self, path: str) -> None:
         try:
             self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         except OSError as error:
             raise CaptureError(path, f"it cannot be made: {error.strerror or error}") from error
-        self.path = path
         self.closed = False
-        self._written = 0
-        self._waiting: list[bytes] = []
         self._size = 0
 
     def write(self, data: bytes) -> int:
-        if data:
-            self._waiting.append(data)
-            self._size += len(data)
-            if self._size >= CHUNK:
-                self.flush()
-        return len(data)
-
-    def tell(self) -> int:
-        return self._written + self._size
-
-    def seekable(self) -> bool:
-        return False
-
-    def flush(self) -> None:
-        waiting, self._waiting, self._size = self._waiting, [], 0
-        for data in waiting:
-            self._write_whole(data)
-
-    def _write_whole(self, data: bytes) -> None:
         view = memoryview(data)
         try:
             while len(view):
                 view = view[os.write(self._handle, view) :]
         except OSError:
             with contextlib.suppress(OSError):
-                os.ftruncate(self._handle, self._written)
+                os.ftruncate(self._handle, self._size)
             raise
-        self._written += len(data)
+        self._size += len(data)
+        return len(data)
+
+    def tell(self) -> int:
+        return self._size
+
+    def flush(self) -> None:
+        """All is with the operating system already."""
 
     def close(self) -> None:
         if not self.closed:
