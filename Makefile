@@ -33,7 +33,7 @@ $(CLIENT): $(STAMP) cockpit_client/package.json cockpit_client/package-lock.json
 
 test: $(STAMP) $(CLIENT)
 	@cd cockpit_client && $(NPM) run --silent test
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 
 check: $(STAMP) $(CLIENT)
 	@$(BIN)/ruff format --check .

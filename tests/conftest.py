@@ -1,4 +1,8 @@
-"""What holds for all tests: nothing is left behind, and no ERROR line comes unexpected."""
+"""What holds for all tests: nothing is left behind, and no ERROR line comes unexpected.
+
+Several test processes may run at once (``make test`` starts one for each processor): each has a temporary folder of its
+own, so that the pipes of one never see those of another, nor those that the user has running.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,12 @@ import gc
 import logging
 import multiprocessing
 import os
+import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -50,6 +56,37 @@ def _is_service(process: psutil.Process) -> bool:
 
 def _threads() -> set[threading.Thread]:
     return {thread for thread in threading.enumerate() if thread.name.startswith("pipert2-")}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, Any, Any]:
+    """Texts that no encoding can hold, as some tests log them, are escaped: test processes could not send them."""
+    return _encodable((yield))
+
+
+def _encodable(part: Any) -> Any:
+    if isinstance(part, str):
+        return part.encode("utf-8", "backslashreplace").decode()
+    if isinstance(part, dict):
+        return {_encodable(key): _encodable(value) for key, value in part.items()}
+    return type(part)(map(_encodable, part)) if isinstance(part, list | tuple) else part
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of collected tests are not garbage: the collections between tests need not look through them."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _temporary_folder_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Where runs and announcements of pipes stand. Its name is short: sockets with long ones cannot be opened."""
+    folder = str(tmp_path_factory.mktemp("tmp"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", folder)
+        patch.setenv("TMPDIR", folder)
+        patch.delenv("XDG_RUNTIME_DIR", raising=False)
+        yield
 
 
 @pytest.fixture(autouse=True)

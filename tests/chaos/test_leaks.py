@@ -19,6 +19,9 @@ from pipert2.testing import wait_until
 from pipert2.transport.leftovers import runs_folder
 
 
+OWN = f"pr2-{os.getpid():x}-"  # other processes may have shared memory that comes and goes
+
+
 @source(name="frames")
 def frames():
     while True:
@@ -68,7 +71,7 @@ def in_use() -> dict[str, int]:
         "descriptors": len(os.listdir("/proc/self/fd")),
         "threads": threading.active_count(),
         "children": len(psutil.Process().children(recursive=True)),
-        "shared memory": sum("pr2-" in file.name for file in Path("/dev/shm").iterdir()),
+        "shared memory": sum(OWN in file.name for file in Path("/dev/shm").iterdir()),
         "mappings": sum("pr2-" in line for line in Path("/proc/self/maps").read_text().splitlines()),
         "folders": len(list(runs_folder().iterdir())) if runs_folder().is_dir() else 0,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from pipert2.testing import wait_until
 
 _SHARED_MEMORY = Path("/dev/shm")
-_OURS = ("pr2-test", "pr2-dead")
+_OURS = (f"pr2-test{os.getpid():08x}", f"pr2-dead{os.getpid():08x}")
 
 
 def _left() -> set[str]:

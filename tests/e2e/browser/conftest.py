@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
@@ -49,8 +50,20 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 @pytest.fixture(scope="session")
-def bundle() -> None:
-    """The page, built from the sources as they are now."""
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The page, built from the sources as they are now; by one test process at a time."""
+    with open(_shared(tmp_path_factory) / "bundle.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _build()
+
+
+def _shared(factory: pytest.TempPathFactory) -> Path:
+    """A folder that all test processes of this run have in common."""
+    own = factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+def _build() -> None:
     build = [sys.executable, "-c", "import sys; from pathlib import Path; from cockpit_bundle import provide_bundle\n"]
     build[2] += (
         f"provide_bundle(Path({str(ROOT / 'cockpit_client')!r}), Path({str(ROOT)!r}) / 'pipert2/cockpit/static')"

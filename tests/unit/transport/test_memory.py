@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import threading
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from pipert2.transport.segment import PAGE, Segments, create_segment
 
 @pytest.fixture
 def prefix() -> str:
-    return f"pr2-test{secrets.token_hex(4)}"
+    return f"pr2-test{os.getpid():08x}{secrets.token_hex(2)}"
 
 
 @pytest.fixture(params=["private", "shared"])
