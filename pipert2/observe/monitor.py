@@ -33,6 +33,16 @@ class _Sample:
     age: tuple[tuple[int, ...], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    """What became of the messages of one wire, but for those discarded before they came into it."""
+
+    sent: int
+    received: int
+    dropped: int
+    queued: int
+
+
 class Monitor:
     """Makes the snapshots of one pipe; remembers a few seconds of counters to tell rates from."""
 
@@ -145,17 +155,9 @@ class Monitor:
 
     def _wire(self, pipe: PipeSpec, index: int, before: _Sample, now: _Sample) -> WireStatus:
         edge = pipe.edges[index]
-        if edge.shared:
-            return self._queue(pipe, edge, before, now)
         words, row = self._board.words, self._board.edge(index)
-        for _ in range(10):  # these words belong together; look again if the receiver took a message meanwhile
-            taken = words[row + b.R]
-            received, dropped, lost = words[row + b.RECEIVED], words[row + b.DROPPED], words[row + b.LOST]
-            sent = max(taken, words[row + b.W])  # within a flow it is counted after it can be taken
-            if taken == words[row + b.R] == received + dropped + lost:
-                break
+        counts = self._queue(edge, now) if edge.shared else self._ring(edge)
         discarded = words[row + b.DISCARDED]
-        passed = 0 if edge.lossless else max(0, sent - taken - edge.capacity)
         since = words[row + b.BLOCKED_SINCE]
         blocked_ns = words[row + b.BLOCKED_NS] + (time.monotonic_ns() - since if since else 0)
         return WireStatus(
@@ -164,10 +166,10 @@ class Monitor:
             lossless=edge.lossless,
             capacity=edge.capacity,
             transmitter=repr(edge.transmitter),
-            sent=sent + discarded,
-            received=received,
-            dropped=dropped + passed + discarded + lost,
-            queued=sent - taken - passed,
+            sent=counts.sent + discarded,
+            received=counts.received,
+            dropped=counts.dropped + discarded,
+            queued=counts.queued,
             rate=_per_second(now.received[index] - before.received[index], before, now),
             copied=words[row + b.COPIED],
             blocked_seconds=max(0, blocked_ns) / 1e9,
@@ -175,28 +177,22 @@ class Monitor:
             unlinked=bool(words[row + b.CLOSED]),
         )
 
-    def _queue(self, pipe: PipeSpec, edge: EdgeSpec, before: _Sample, now: _Sample) -> WireStatus:
+    def _ring(self, edge: EdgeSpec) -> _Counts:
+        """A wire whose messages lie in a ring."""
+        words, row = self._board.words, self._board.edge(edge.index)
+        for _ in range(10):  # these words belong together; look again if the receiver took a message meanwhile
+            taken = words[row + b.R]
+            received, dropped, lost = words[row + b.RECEIVED], words[row + b.DROPPED], words[row + b.LOST]
+            sent = max(taken, words[row + b.W])  # within a flow it is counted after it can be taken
+            if taken == words[row + b.R] == received + dropped + lost:
+                break
+        passed = 0 if edge.lossless else max(0, sent - taken - edge.capacity)
+        return _Counts(sent, received, dropped + passed + lost, sent - taken - passed)
+
+    def _queue(self, edge: EdgeSpec, now: _Sample) -> _Counts:
         """A wire whose messages lie in a queue."""
         table = self._supervisor.memory.queues.get(edge.index).table
-        words, board, row = table.words, self._board.words, self._board.edge(edge.index)
-        since = board[row + b.BLOCKED_SINCE]
-        blocked_ns = board[row + b.BLOCKED_NS] + (time.monotonic_ns() - since if since else 0)
-        return WireStatus(
-            source=pipe.routines[edge.source].name,
-            destination=pipe.routines[edge.destination].name,
-            lossless=edge.lossless,
-            capacity=edge.capacity,
-            transmitter=repr(edge.transmitter),
-            sent=words[w.PUT] + board[row + b.DISCARDED],
-            received=now.received[edge.index],
-            dropped=words[w.DROPPED] + board[row + b.DISCARDED],
-            queued=table.waiting,
-            rate=_per_second(now.received[edge.index] - before.received[edge.index], before, now),
-            copied=board[row + b.COPIED],
-            blocked_seconds=max(0, blocked_ns) / 1e9,
-            blocked=bool(since),
-            unlinked=bool(board[row + b.CLOSED]),
-        )
+        return _Counts(table.words[w.PUT], now.received[edge.index], table.words[w.DROPPED], table.waiting)
 
     def _flow(self, flow: FlowRecord) -> FlowStatus:
         handle = flow.handle

@@ -83,6 +83,7 @@ class RecentLogs(logging.Handler):
         self._flows = flows
         self._logger = logger
         self._listeners = listeners
+        self._origins: dict[str, tuple[str, str]] = {}
         self._records: deque[LogRecord] = deque(maxlen=MOST_RECORDS)
         self._number = 0
         self._closed = False
@@ -125,10 +126,14 @@ class RecentLogs(logging.Handler):
 
     def _origin(self, record: logging.LogRecord) -> tuple[str | None, str | None]:
         """Flow and routine of a record, by its logger's name; else the flow that its process said."""
+        if (known := self._origins.get(record.name)) is not None:
+            return known
         rest = record.name.removeprefix(f"{self._logger.name}.")
         if rest != record.name:
             origins = {f"{flow}.{routine}": (flow, routine) for routine, flow in reversed(self._flows().items())}
             fits = [own for own in origins if rest == own or rest.startswith(f"{own}.")]
+            if rest in fits:  # its own logger; children of it may be any number, and are looked up each time
+                self._origins[record.name] = origins[rest]
             if fits:
                 return origins[max(fits, key=len)]
         return getattr(record, FLOW_ATTRIBUTE, None), None

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from PIL import Image
 
 from pipert2.graph.data import FrameData
 
@@ -182,5 +181,7 @@ def shrunk(frame: _Picture, size: int) -> _Picture:
 def jpeg(picture: _Picture) -> bytes:
     """*picture*, 8-bit grey or RGB, as a JPEG file."""
     file = io.BytesIO()
+    from PIL import Image  # few pipes are looked at, and all others would wait for its import
+
     Image.fromarray(picture).save(file, "JPEG", quality=_QUALITY)
     return file.getvalue()

@@ -18,7 +18,6 @@ from pipert2 import Pipe, SharedMemoryTransmitter, Wire, destination, source
 from pipert2.testing import wait_until
 from pipert2.transport.leftovers import runs_folder
 
-
 OWN = f"pr2-{os.getpid():x}-"  # other processes may have shared memory that comes and goes
 
 

@@ -27,7 +27,7 @@ class Watched(dict):
     def __contains__(self, key): used.add(str(key)); return super().__contains__(key)
 
 # What these do when they are imported is not ours.
-import numpy, cloudpickle, psutil, posix_ipc, PIL.Image, multiprocessing.connection, multiprocessing.forkserver
+import numpy, cloudpickle, psutil, posix_ipc, multiprocessing.connection, multiprocessing.forkserver
 
 opened = []
 sys.addaudithook(lambda event, args: opened.append(str(args[0])) if event == "open" else None)
@@ -51,6 +51,7 @@ print(json.dumps({
     "environment": sorted(used),
     "files": [name for name in opened if not name.endswith((".py", ".pyc")) and os.path.isabs(name)],
     "printed": printed,
+    "pillow": "PIL" in sys.modules,
     "children": open("/proc/self/task/%d/children" % os.getpid()).read().split(),
 }))
 """
@@ -120,6 +121,7 @@ def test_importing_does_nothing(tmp_path: Path) -> None:
         "environment": [],
         "files": [],
         "printed": "",
+        "pillow": False,
         "children": [],
     }
     assert not list(tmp_path.iterdir())
