@@ -7,8 +7,6 @@ import os
 import random
 import signal
 import time
-import zlib
-from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -26,74 +24,13 @@ from pipert2 import (
     Wire,
 )
 from pipert2.testing import wait_until
+from tests.chaos.checked_frames import Camera, Passes, Relay, Viewer
 
 pytestmark = pytest.mark.expects_errors
 
 KILLS = 100
 SIZES = (0, 100, 3_000, 40_000, 300_000, 1_000_000)
 ALWAYS = Restart(times=1_000_000, window=1.0, backoff=0.0)
-
-
-def checksum(frame: np.ndarray[Any, Any]) -> int:
-    return zlib.crc32(np.ascontiguousarray(frame))
-
-
-class Camera(SourceRoutine):
-    """Frames of all sizes, lent and not, each with its number, its process and its checksum."""
-
-    def setup(self) -> None:
-        self.number = 0
-        self.random = np.random.default_rng()
-
-    def main_logic(self) -> dict[str, Any]:
-        size = SIZES[self.number % len(SIZES)]
-        frame = self.loan(size) if self.number % 2 and size else np.empty(size, np.uint8)
-        frame[:] = self.number % 251
-        frame[:64] = self.random.integers(0, 256, min(size, 64), np.uint8)
-        self.number += 1
-        return {"life": os.getpid(), "number": self.number - 1, "frame": frame, "checksum": checksum(frame)}
-
-
-class Checks:
-    """Looks at each frame when it comes, and at the same frame again some frames later."""
-
-    journal: Any
-    keeps: int
-    name: str
-
-    def start_checking(self) -> None:
-        self.kept: deque[dict[str, Any]] = deque()
-        self.last = (0, -1)
-
-    def check(self, data: dict[str, Any]) -> None:
-        self.compare(data, "new")
-        life, number = data["life"], data["number"]
-        if life == self.last[0] and number <= self.last[1]:
-            self.journal.note("order", self.name, self.last, (life, number))
-        self.last = (life, number)
-        self.kept.append(data)
-        while len(self.kept) > self.keeps:
-            self.compare(self.kept.popleft(), "kept")
-
-    def compare(self, data: dict[str, Any], which: str) -> None:
-        if checksum(data["frame"]) != data["checksum"]:
-            self.journal.note("corrupt", self.name, which, data["number"], data["frame"].nbytes)
-
-
-class Relay(Checks, MiddleRoutine):
-    """Passes frames on as they came, some of them twice."""
-
-    def __init__(self, name: str, journal: Any, keeps: int) -> None:
-        super().__init__(name)
-        self.journal = journal
-        self.keeps = keeps
-
-    def setup(self) -> None:
-        self.start_checking()
-
-    def main_logic(self, data: dict[str, Any]) -> dict[str, Any]:
-        self.check(data)
-        return data
 
 
 class Again(MiddleRoutine):
@@ -110,19 +47,6 @@ class Again(MiddleRoutine):
         return {**self.previous, "number": self.number, "life": os.getpid()}
 
 
-class Viewer(Checks, DestinationRoutine):
-    def __init__(self, name: str, journal: Any, keeps: int) -> None:
-        super().__init__(name)
-        self.journal = journal
-        self.keeps = keeps
-
-    def setup(self) -> None:
-        self.start_checking()
-
-    def main_logic(self, data: dict[str, Any]) -> None:
-        self.check(data)
-
-
 class Counter(SourceRoutine):
     """Small messages as fast as can be."""
 
@@ -132,11 +56,6 @@ class Counter(SourceRoutine):
     def main_logic(self) -> tuple[int, int]:
         self.number += 1
         return os.getpid(), self.number - 1
-
-
-class Passes(MiddleRoutine):
-    def main_logic(self, data: Any) -> Any:
-        return data
 
 
 class Ledger(DestinationRoutine):
@@ -168,7 +87,7 @@ class Ledger(DestinationRoutine):
 
 def busy_pipe(journal: Any, ledger: Ledger) -> Pipe:
     """Real-time and lossless, large and small, copied and by reference, passed on, fanned out, sent twice, hoarded."""
-    camera, counter, passes = Camera("camera"), Counter("counter"), Passes("passes")
+    camera, counter, passes = Camera("camera", SIZES), Counter("counter"), Passes("passes")
     relay, again = Relay("relay", journal, 4), Again("again")
     newest, hoarder = Viewer("newest", journal, 3), Viewer("hoarder", journal, 14)
     every, copies = Viewer("every", journal, 2), Viewer("copies", journal, 2)

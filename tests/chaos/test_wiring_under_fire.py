@@ -9,8 +9,6 @@ import random
 import signal
 import threading
 import time
-import zlib
-from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,6 @@ import pytest
 from pipert2 import (
     BasicTransmitter,
     DestinationRoutine,
-    MiddleRoutine,
     Parameter,
     Pipe,
     PipeStateError,
@@ -31,6 +28,7 @@ from pipert2 import (
     Wire,
 )
 from pipert2.testing import wait_until
+from tests.chaos.checked_frames import Camera, Passes, Viewer
 
 pytestmark = pytest.mark.expects_errors
 
@@ -44,59 +42,6 @@ class Late(Restart):
 
     def delay(self, deaths: Any, now: float) -> float:
         return 600.0
-
-
-def checksum(frame: np.ndarray[Any, Any]) -> int:
-    return zlib.crc32(np.ascontiguousarray(frame))
-
-
-class Camera(SourceRoutine):
-    """Frames of all sizes, lent and not, each with its number, its process and its checksum."""
-
-    def setup(self) -> None:
-        self.number = 0
-        self.random = np.random.default_rng()
-
-    def main_logic(self) -> dict[str, Any]:
-        size = SIZES[self.number % len(SIZES)]
-        frame = self.loan(size) if self.number % 2 else np.empty(size, np.uint8)
-        frame[:] = self.number % 251
-        frame[:64] = self.random.integers(0, 256, 64, np.uint8)
-        self.number += 1
-        return {"life": os.getpid(), "number": self.number - 1, "frame": frame, "checksum": checksum(frame)}
-
-
-class Passes(MiddleRoutine):
-    def main_logic(self, data: Any) -> Any:
-        return data
-
-
-class Viewer(DestinationRoutine):
-    """Looks at each frame when it comes and some frames later; notes what is not as it was, or comes twice."""
-
-    def __init__(self, name: str, journal: Any, keeps: int, *, ordered: bool = True) -> None:
-        super().__init__(name)
-        self.journal = journal
-        self.keeps = keeps
-        self.ordered = ordered  # of several wires each has an order of its own only
-
-    def setup(self) -> None:
-        self.kept: deque[dict[str, Any]] = deque()
-        self.last = (0, -1)
-
-    def main_logic(self, data: dict[str, Any]) -> None:
-        self.compare(data, "new")
-        now = data["life"], data["number"]
-        if self.ordered and now[0] == self.last[0] and now[1] <= self.last[1]:
-            self.journal.note("order", self.name, self.last, now)
-        self.last = now
-        self.kept.append(data)
-        while len(self.kept) > self.keeps:
-            self.compare(self.kept.popleft(), "kept")
-
-    def compare(self, data: dict[str, Any], which: str) -> None:
-        if checksum(data["frame"]) != data["checksum"]:
-            self.journal.note("corrupt", self.name, which, data["number"], data["frame"].nbytes)
 
 
 class Counter(SourceRoutine):
@@ -211,7 +156,7 @@ def opened(pipe: Pipe) -> list[tuple[str, str]]:
 def test_frames_stay_whole_while_wires_come_and_go_and_flows_are_killed(journal):
     seed = random.randrange(1 << 32)
     chance = random.Random(seed)
-    camera, one, two, rests = Camera("camera"), Passes("one"), Passes("two"), Rests("rests")
+    camera, one, two, rests = Camera("camera", SIZES), Passes("one"), Passes("two"), Rests("rests")
     seen = Viewer("seen", journal, 2)
     holder, hoarder = (Viewer(name, journal, keeps, ordered=False) for name, keeps in (("holder", 6), ("hoarder", 12)))
     with Pipe(restart=ALWAYS, data_transmitter=VIEWS, kill_timeout=1.0) as pipe:
@@ -319,7 +264,7 @@ def test_lossless_wires_lose_nothing_while_flows_die_and_others_come_and_go(tmp_
 def test_links_restarts_parameters_and_previews_at_the_same_time(journal, tmp_path):
     seed = random.randrange(1 << 32)
     chance = random.Random(seed)
-    camera, passes, counter, rests = Camera("camera"), Passes("passes"), Counter("counter"), Rests("rests")
+    camera, passes, counter, rests = Camera("camera", SIZES), Passes("passes"), Counter("counter"), Rests("rests")
     seen, late = Viewer("seen", journal, 3), Viewer("late", journal, 8)
     ledger = Ledger("ledger", tmp_path / "ledger")
     with Pipe(restart=ALWAYS, data_transmitter=VIEWS, kill_timeout=1.0) as pipe:

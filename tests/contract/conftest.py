@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass, field
 from typing import Any, NamedTuple
 
-import cloudpickle
 import numpy as np
 import pytest
 
@@ -24,6 +22,7 @@ from pipert2 import (
     events,
 )
 from pipert2.testing import CollectingDestination
+from tests.processes import by_value
 
 MIB = 1024 * 1024
 
@@ -265,16 +264,11 @@ class Journey:
 TRANSMITTERS = {"basic": BasicTransmitter(), "shared memory": SharedMemoryTransmitter()}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def _by_value() -> Iterator[None]:
     """Routines defined here travel to flows by value, as those of a user's script do."""
-    modules = [module for name, module in sys.modules.items() if name.startswith("tests.contract.")]
-    modules += [sys.modules[__name__]] if sys.modules[__name__] not in modules else []
-    for module in modules:
-        cloudpickle.register_pickle_by_value(module)
-    yield
-    for module in modules:
-        cloudpickle.unregister_pickle_by_value(module)
+    with by_value():
+        yield
 
 
 @pytest.fixture(params=["inline", "processes"])
@@ -293,7 +287,7 @@ def inline(request: pytest.FixtureRequest, _by_value: None) -> bool:
     ],
     ids="-".join,
 )
-def journey(request: pytest.FixtureRequest, _by_value: None) -> Journey:
+def journey(request: pytest.FixtureRequest) -> Journey:
     """The cargo's way to three readers: one beside the sender, two in another flow, of which one scribbles."""
     place, rule, transmitter = request.param
     real_time = rule == "real-time"
@@ -307,6 +301,7 @@ def journey(request: pytest.FixtureRequest, _by_value: None) -> Journey:
     pipe.create_flow("near", False, sender, readers[0])
     pipe.create_flow("far", False, *readers[1:])
     pipe.link(Wire(sender, readers, capacity=None if real_time else 8))
-    summary = pipe.run(timeout=60.0)
+    with by_value():
+        summary = pipe.run(timeout=60.0)
     found = {reader.name: [Found(*item) for item in reader.items()] for reader in readers}
     return Journey(TRANSMITTERS[transmitter], summary, found)

@@ -14,10 +14,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from pipert2 import DestinationRoutine, MiddleRoutine, Parameter, Pipe, PipeClient, SourceRoutine, Wire, events
+from pipert2 import Pipe, PipeClient, Wire
 from pipert2.control import client as client_module
 from pipert2.control.client_connection import normalised
 from pipert2.control.records import WireReply
@@ -28,44 +27,14 @@ from pipert2.control.verbs import Scope
 from pipert2.errors import ControlError
 from pipert2.observe.snapshot import PipeState
 from pipert2.testing import wait_until
+from tests.integration.bench import Camera, Frames, Screen, bench
 
 ODD = "zoom/50% ~1 ä?#"
 
 
-class Frames(SourceRoutine):
-    """Sends grey pictures."""
-
-    def main_logic(self) -> Any:
-        self.wait(0.01)
-        return np.full((32, 48), 128, np.uint8)
-
-
-class Camera(MiddleRoutine):
-    """Zooms."""
-
-    factor = Parameter(1.0, minimum=1.0, maximum=8.0)
-
-    @events("ZOOM")
-    def zoom(self, factor: float = 1.0) -> Any:
-        return {"factor": factor}
-
-    def main_logic(self, data: Any) -> Any:
-        return data
-
-
-class Screen(DestinationRoutine):
-    """Shows nothing."""
-
-    def main_logic(self, data: Any) -> None:
-        pass
-
-
 @pytest.fixture
 def pipe() -> Iterator[Pipe]:
-    pipe = Pipe("bench", inline=True)
-    pipe.create_flow("in", True, Frames("frames"), Camera(ODD), Screen("disk"))
-    pipe.create_flow("out", True, Frames("more"), Screen("view"))
-    with pipe:
+    with bench(Camera(ODD)) as pipe:
         yield pipe
 
 

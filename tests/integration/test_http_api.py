@@ -11,21 +11,21 @@ import flask.testing
 import pytest
 from werkzeug.test import TestResponse
 
-from pipert2 import DestinationRoutine, MiddleRoutine, Parameter, Pipe, events
+from pipert2 import Pipe, events
 from pipert2.control import http
 from pipert2.control.http import create_app
 from pipert2.control.routes import ROUTES, Kind
 from pipert2.control.service import ControlService
 from pipert2.runtime.preview import PreviewFrame
 from pipert2.testing import ListSource, wait_until
+from tests.integration.bench import Camera, bench
 
 Client = flask.testing.FlaskClient
 
 
-class Camera(MiddleRoutine):
-    """Zooms."""
+class Telling(Camera):
+    """Tells what it was told; can hold up its flow."""
 
-    factor = Parameter(1.0, minimum=1.0, maximum=8.0, help="How near it looks.")
     seen: dict[str, Any]
 
     def __init__(self) -> None:
@@ -46,28 +46,16 @@ class Camera(MiddleRoutine):
     def hold(self) -> bool:
         return self.gate.wait(10)
 
-    def main_logic(self, data: Any) -> Any:
-        return data
 
-
-class Screen(DestinationRoutine):
-    """Shows nothing."""
-
-    def main_logic(self, data: Any) -> None:
-        pass
+@pytest.fixture
+def camera() -> Telling:
+    return Telling()
 
 
 @pytest.fixture
-def camera() -> Camera:
-    return Camera()
-
-
-@pytest.fixture
-def pipe(camera: Camera) -> Iterator[Pipe]:
-    pipe = Pipe("bench", inline=True)
-    pipe.create_flow("in", True, ListSource(range(10), "numbers", repeat=True), camera, Screen("disk"))
-    pipe.create_flow("out", True, ListSource(range(10), "more", repeat=True), Screen("view"))
-    with pipe:
+def pipe(camera: Telling) -> Iterator[Pipe]:
+    numbers, more = (ListSource(range(10), name, repeat=True) for name in ("numbers", "more"))
+    with bench(camera, numbers, more) as pipe:
         yield pipe
         camera.gate.set()
 
@@ -137,7 +125,7 @@ def test_one_routine_is_started_and_stopped_as_documented(client: Client, pipe: 
     ids=["body", "extra_args-in-query", "query"],
 )
 def test_an_event_with_arguments_as_documented(
-    client: Client, camera: Camera, method: str, path: str, given: dict[str, Any]
+    client: Client, camera: Telling, method: str, path: str, given: dict[str, Any]
 ) -> None:
     answer = client.open(path, method=method, **given)
     assert answer.status_code == 200
@@ -231,7 +219,7 @@ def test_a_handler_that_fails_is_told_of_in_the_reply(client: Client) -> None:
     assert "as it was told to" in answer.get_json()["results"]["cam"]["error"]
 
 
-def test_parameters_are_shown_set_and_refused(client: Client, camera: Camera) -> None:
+def test_parameters_are_shown_set_and_refused(client: Client, camera: Telling) -> None:
     client.post("/api/v1/start", json={"wait": 5})
     path = "/api/v1/routines/cam/parameters"
     (before,) = client.get(path).get_json()["routines"]["cam"]
@@ -310,7 +298,7 @@ def test_join_without_a_timeout_is_answered_before_anybody_hangs_up(
 
 
 def test_only_so_many_requests_wait_and_the_others_are_told(
-    service: ControlService, camera: Camera, monkeypatch: pytest.MonkeyPatch
+    service: ControlService, camera: Telling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(http, "MOST_WAITING", 1)
     app = create_app(service)

@@ -8,16 +8,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 
-from pipert2 import DestinationRoutine, MiddleRoutine, Parameter, Pipe, SourceRoutine, events
 from pipert2.control.routes import ROUTES
 from pipert2.control.server import ControlServer
 from pipert2.control.service import ControlService
 from pipert2.control.tokens import Tokens
+from tests.integration.bench import Camera, bench
 
 _SETTINGS = """
 # What no JSON Schema can say: which characters cannot be printed (400); that a routine is not linked to itself, that
@@ -34,42 +32,11 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", 400, 404, 409, 422]
 _FORESAW_NOT = "in a way nobody foresaw"
 
 
-class Frames(SourceRoutine):
-    """Sends grey pictures."""
-
-    def main_logic(self) -> Any:
-        self.wait(0.02)
-        return np.full((32, 48), 128, np.uint8)
-
-
-class Camera(MiddleRoutine):
-    """Zooms."""
-
-    factor = Parameter(1.0, minimum=1.0, maximum=8.0)
-
-    @events("ZOOM")
-    def zoom(self, factor: Any = 1.0) -> Any:
-        return {"factor": factor}
-
-    def main_logic(self, data: Any) -> Any:
-        return data
-
-
-class Screen(DestinationRoutine):
-    """Shows nothing."""
-
-    def main_logic(self, data: Any) -> None:
-        pass
-
-
 @pytest.fixture
 def url() -> Iterator[str]:
     """Where a pipe with names that are easily guessed listens."""
-    pipe = Pipe("bench", inline=True)
-    pipe.create_flow("in", True, Frames("frames"), Camera("cam"), Screen("disk"))
-    pipe.create_flow("out", True, Frames("more"), Screen("view"))
     with (
-        pipe,
+        bench(Camera("cam")) as pipe,
         ControlService(pipe) as service,
         ControlServer(service, port=0, tokens=Tokens.none(), announce=False) as server,
     ):
