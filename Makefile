@@ -31,6 +31,8 @@ demo: $(STAMP)
 $(CLIENT): $(STAMP) cockpit_client/package.json cockpit_client/package-lock.json
 	@cd cockpit_client && $(NPM) ci --ignore-scripts --no-audit --no-fund --silent
 
+# Tests start some thousand processes: each would compile the package anew where the environment forbids to keep that.
+test: export PYTHONDONTWRITEBYTECODE =
 test: $(STAMP) $(CLIENT)
 	@cd cockpit_client && $(NPM) run --silent test
 	@$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
