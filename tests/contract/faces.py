@@ -30,6 +30,26 @@ for line in sys.stdin:
     print(json.dumps(answer), flush=True)
 """
 
+_COMMANDS = """
+import importlib, json, os, sys, tempfile
+import pipert2.cli.main, pipert2.control.client, pipert2.control.rpc_command, rich.console
+
+for line in sys.stdin:
+    module, arguments = json.loads(line)
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as said:
+        child = os.fork()
+        if not child:
+            os.dup2(out.fileno(), 1)
+            os.dup2(said.fileno(), 2)
+            os.close(0)
+            os.open(os.devnull, os.O_RDONLY)
+            sys.exit(importlib.import_module(module).main(arguments))
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        out.seek(0)
+        said.seek(0)
+        print(json.dumps([code, out.read(), said.read()]), flush=True)
+"""
+
 
 class Face(Protocol):
     """Calls a verb; its reply in JSON's types, or a ControlError."""
@@ -40,8 +60,8 @@ class Face(Protocol):
 class Stage:
     """A pipe in a program of its own, with all its faces."""
 
-    def __init__(self, process: subprocess.Popen[str], places: dict[str, str]) -> None:
-        self.process = process
+    def __init__(self, commands: Commands, places: dict[str, str]) -> None:
+        self.commands = commands
         self.http = places["http"]
         self.rpc = places["rpc"]
 
@@ -54,13 +74,15 @@ def stage() -> Iterator[Stage]:
     )
     assert process.stdin is not None
     assert process.stdout is not None
+    commands = Commands()
     try:
         line = process.stdout.readline()
         assert line, "the stage did not come up"
-        yield Stage(process, json.loads(line))
+        yield Stage(commands, json.loads(line))
         process.stdin.close()
         assert process.wait(30) == 0
     finally:
+        commands.close()
         process.kill()
         process.wait()
         process.stdout.close()
@@ -112,24 +134,47 @@ class RpcFace:
         self._process.stdout.close()
 
 
+class Commands:
+    """Runs commands in processes of their own, forked from one that has imported them: that is most of their time."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", _COMMANDS],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=_environment(),
+        )
+
+    def run(self, module: str, *arguments: str) -> tuple[int, str, str]:
+        """Exit code, output and what it said on standard error."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps([module, arguments]) + "\n")
+        self._process.stdin.flush()
+        code, out, said = json.loads(self._process.stdout.readline())
+        return code, out, said
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.wait(10)
+        self._process.stdout.close()
+
+
 class RpcCommandFace:
     """``pipert2-rpc``."""
 
     def __init__(self, there: Stage) -> None:
-        self._endpoint = there.rpc
+        self._there = there
 
     def call(self, verb: str, **arguments: Any) -> Any:
-        command = [
-            sys.executable,
-            "-W",
-            "ignore",
-            "-c",
-            "import sys; from pipert2.control.rpc_command import main; sys.exit(main())",
-        ]
-        done = _run([*command, "-j", "-pj", self._endpoint, "call", json.dumps(verb), json.dumps(arguments)])
-        if done.returncode:
-            raise ControlError("failed", done.stderr.strip())
-        return json.loads(done.stdout)
+        said = ("-j", "-pj", self._there.rpc, "call", json.dumps(verb), json.dumps(arguments))
+        code, out, error = self._there.commands.run("pipert2.control.rpc_command", *said)
+        if code:
+            raise ControlError("failed", error.strip())
+        return json.loads(out)
 
     def close(self) -> None:
         """Each call is a process of its own."""
@@ -139,15 +184,16 @@ class CliFace:
     """``pipert2 VERB --json``."""
 
     def __init__(self, there: Stage) -> None:
-        self._url = there.http
+        self._there = there
 
     def call(self, verb: str, **arguments: Any) -> Any:
-        done = _run([sys.executable, "-m", "pipert2", *_command(verb, arguments), "--json", "--url", self._url])
-        if done.returncode:
-            raise ControlError(str(done.returncode), done.stdout + done.stderr.strip())
+        said = (*_command(verb, arguments), "--json", "--url", self._there.http)
+        code, out, error = self._there.commands.run("pipert2.cli.main", *said)
+        if code:
+            raise ControlError(str(code), out + error.strip())
         if verb == "logs":
-            return {"records": [json.loads(line) for line in done.stdout.splitlines()]}
-        return json.loads(done.stdout) if done.stdout.strip() else None
+            return {"records": [json.loads(line) for line in out.splitlines()]}
+        return json.loads(out) if out.strip() else None
 
     def close(self) -> None:
         """Each call is a process of its own."""
@@ -179,10 +225,6 @@ def _command(verb: str, given: dict[str, Any]) -> list[str]:
     if verb == "parameters":
         return ["params", *arguments.values()]
     return [verb, *options]
-
-
-def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=_environment())
 
 
 FACES: dict[str, Callable[[Stage], Any]] = {

@@ -269,7 +269,8 @@ def test_a_kill_right_after_the_start_does_not_need_force(chain):
 class AsksInCleanup(Endless):
     def cleanup(self) -> None:
         results = self.notify_event("LAST_WORD", {"in-sink": []}, wait=0.5)
-        assert results["sink"].error is not None or results["sink"].value == "bye"
+        # A sink that was killed meanwhile answers as well: with an error, or with nothing.
+        assert results["sink"].error is not None or results["sink"].value in ("bye", None)
 
 
 class HasALastWord(DestinationRoutine):
