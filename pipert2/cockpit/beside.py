@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from pipert2.cockpit.link import CockpitLink
-from pipert2.cockpit.server import CockpitServer
-from pipert2.cockpit.settings import CockpitSettings, settings_from
-from pipert2.control.service import ControlService
 from pipert2.errors import ControlError
-from pipert2.pipe import Pipe
+
+if TYPE_CHECKING:
+    from pipert2.cockpit.settings import CockpitSettings
+    from pipert2.control.service import ControlService
+    from pipert2.pipe import Pipe
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,11 @@ def cockpit_beside(
     Raises:
         ControlError: the cockpit cannot be served.
     """
+    # The web server takes half a second to import: a script that can show a cockpit does not pay for it until it does.
+    from pipert2.cockpit.link import CockpitLink
+    from pipert2.cockpit.server import CockpitServer
+    from pipert2.cockpit.settings import settings_from
+
     wanted = settings if settings is not None else settings_from({})
     with ExitStack() as stack:
         server = CockpitServer(wanted, yielding=True)
