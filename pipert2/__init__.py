@@ -58,7 +58,7 @@ from pipert2.observe.snapshot import (
     WireStatus,
 )
 from pipert2.pipe import Pipe
-from pipert2.runtime.dead_letters import DeadLetterStatus
+from pipert2.runtime.dead_letters import DeadLetterStatus, RequeueResult
 from pipert2.runtime.preview import PreviewFrame
 from pipert2.runtime.restart import Restart
 from pipert2.store import Store, StoreReader
@@ -139,6 +139,7 @@ __all__ = [
     "RPCPipeWrapper",
     "Recorder",
     "Replay",
+    "RequeueResult",
     "Restart",
     "Routine",
     "RoutineStatus",

@@ -36,7 +36,7 @@ from pipert2.observe.monitor import Monitor
 from pipert2.observe.snapshot import ParameterStatus, PipeState, PipeStatus, RunSummary
 from pipert2.runtime import commands
 from pipert2.runtime.auto_pacing import INTERVAL, AutoPacing
-from pipert2.runtime.dead_letters import DeadLetterStatus
+from pipert2.runtime.dead_letters import DeadLetterStatus, RequeueResult
 from pipert2.runtime.ending import end, end_at_exit, ended, signals_noted
 from pipert2.runtime.handover import check_start_method
 from pipert2.runtime.histogram import Histogram
@@ -453,13 +453,30 @@ class Pipe:
 
     # --- dead letters
 
-    def dead_letters(self) -> tuple[DeadLetterStatus, ...]:
-        """The messages that were given up after all their attempts, oldest first; they are kept until the pipe ends."""
+    def dead_letters(
+        self, routine_name: str | None = None, *, after: int = 0, limit: int | None = None
+    ) -> tuple[DeadLetterStatus, ...]:
+        """The messages that were given up after all their attempts, oldest first.
+
+        They are kept until the pipe ends; in the pipe's store, if it has one, until they are dropped or done, so that
+        a later run of a pipe of the same name finds them.
+
+        Args:
+            routine_name: only those of this routine.
+            after: only those with a higher number.
+            limit: how many at most.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
         supervisor = self._supervisor
-        return supervisor.dead_letters.list() if supervisor is not None else self._last_dead_letters
+        if supervisor is not None:
+            return supervisor.dead_letters.list(routine_name, after=after, limit=limit)
+        found = [letter for letter in self._last_dead_letters if letter.number > after]
+        return tuple(letter for letter in found if routine_name in (None, letter.routine))[:limit]
 
     def requeue_dead_letter(self, number: int, *, wait: float = 30.0) -> None:
-        """Give a message that was given up to its routine again.
+        """Give a message that was given up to its routine again; whatever goes wrong, it is kept as it was.
 
         Args:
             number: the dead letter's number.
@@ -467,10 +484,25 @@ class Pipe:
 
         Raises:
             UnknownDeadLetterError: there is none of this number.
-            EventHandlerError: it failed again, and is kept as it was.
-            PipeStateError: the pipe does not run.
+            UnknownRoutineError: an earlier run left it, and there is no such routine any more.
+            EventHandlerError: it failed again.
+            PipeStateError: the pipe or the routine does not run, or the message cannot be read.
+            StoreError: the store cannot be written.
         """
         self._running("requeue_dead_letter").dead_letters.requeue(number, wait)
+
+    def requeue_dead_letters(self, routine_name: str | None = None, *, wait: float = 30.0) -> RequeueResult:
+        """Give all messages that were given up to their routines again, one after the other.
+
+        Args:
+            routine_name: only those of this routine.
+            wait: seconds that all of them together may take.
+
+        Raises:
+            PipeStateError: the pipe does not run.
+            StoreError: the store cannot be read or written.
+        """
+        return self._running("requeue_dead_letters").dead_letters.requeue_all(routine_name, wait)
 
     def drop_dead_letter(self, number: int) -> None:
         """Forget a message that was given up.
@@ -478,8 +510,18 @@ class Pipe:
         Raises:
             UnknownDeadLetterError: there is none of this number.
             PipeStateError: the pipe does not run.
+            StoreError: the store cannot be written.
         """
         self._running("drop_dead_letter").dead_letters.drop(number)
+
+    def drop_dead_letters(self, routine_name: str | None = None) -> tuple[int, ...]:
+        """Forget all messages that were given up, or those of a routine; the numbers of those that were forgotten.
+
+        Raises:
+            PipeStateError: the pipe does not run.
+            StoreError: the store cannot be read or written.
+        """
+        return self._running("drop_dead_letters").dead_letters.drop_all(routine_name)
 
     # --- parameters, levels, previews of routines
 
@@ -615,9 +657,10 @@ class Pipe:
             status = self.status()
             self._end(supervisor, signals, by_force_after=2)
         final = self._last_status or status
+        given_up = sum(not letter.earlier for letter in self._last_dead_letters)
         return RunSummary(
-            ok=failed is None and reason in ("finished", "timeout") and not self._last_dead_letters,
-            dead_letters=len(self._last_dead_letters),
+            ok=failed is None and reason in ("finished", "timeout") and not given_up,
+            dead_letters=given_up,
             reason=failed or reason,
             elapsed=monotonic() - began,
             errors=sum(routine.errors for routine in final.routines),
@@ -693,7 +736,7 @@ class Pipe:
             if self._supervisor is supervisor:
                 self._last_status = self.status()
                 self._last_histograms = self.histograms()
-                self._last_dead_letters = supervisor.dead_letters.list()
+                self._last_dead_letters = supervisor.dead_letters.last()
                 self._supervisor = self._monitor = self._rewiring = None
         supervisor.close()
         for logger in self._levels_set:  # a later pipe of this name begins as the first one did

@@ -106,8 +106,11 @@ class Monitor:
             fresh = len(now.received) - len(before.received)  # wires that came since
             before = replace(before, received=before.received + (0,) * fresh)
             spec = self._supervisor.spec
+            letters = self._supervisor.dead_letters.counts()
             routines = tuple(
-                self._routine(spec, routine.index, before, now) for routine in spec.routines if not routine.replica
+                self._routine(spec, routine.index, before, now, letters.get(routine.name, 0))
+                for routine in spec.routines
+                if not routine.replica
             )
             wires = _one_each(
                 [
@@ -117,9 +120,11 @@ class Monitor:
                 ]
             )
             flows = tuple(self._flow(flow) for flow in self._supervisor.flows.values())
-        return PipeStatus(spec.name, state, reason, time.time(), self._supervisor.memory.size, routines, wires, flows)
+        size = self._supervisor.memory.size
+        dead = sum(letters.values())
+        return PipeStatus(spec.name, state, reason, time.time(), size, routines, wires, flows, dead)
 
-    def _routine(self, pipe: PipeSpec, index: int, before: _Sample, now: _Sample) -> RoutineStatus:
+    def _routine(self, pipe: PipeSpec, index: int, before: _Sample, now: _Sample, dead_letters: int) -> RoutineStatus:
         """A routine, all its replicas taken together: counts are summed, and the most remarkable state is shown."""
         spec = pipe.routines[index]
         members = pipe.members(index)
@@ -151,6 +156,7 @@ class Monitor:
             interrupted=sum(words[row + b.INTERRUPTED] for row in rows),
             busy_for=max(0.0, (time.monotonic_ns() - min(busy)) / 1e9) if busy else 0.0,
             parameters=self._supervisor.live_parameters(index).status(),
+            dead_letters=dead_letters,
         )
 
     def _wire(self, pipe: PipeSpec, index: int, before: _Sample, now: _Sample) -> WireStatus:

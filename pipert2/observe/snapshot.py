@@ -49,6 +49,7 @@ class RoutineStatus:
         interrupted: messages in hand when the routine's process died.
         busy_for: seconds that the user's code has been running on the message in hand; 0 when it does not run.
         parameters: its declared parameters.
+        dead_letters: messages that it has given up and that are kept; see :meth:`Pipe.dead_letters`.
     """
 
     name: str
@@ -67,6 +68,7 @@ class RoutineStatus:
     interrupted: int
     busy_for: float
     parameters: tuple[ParameterStatus, ...] = ()
+    dead_letters: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,15 @@ _Named = TypeVar("_Named", RoutineStatus, FlowStatus)
 
 @dataclass(frozen=True, slots=True)
 class PipeStatus:
-    """A pipe at one moment. ``reason`` says why it failed, ``time`` is when (seconds since the epoch)."""
+    """A pipe at one moment.
+
+    Attributes:
+        name, state: which, and how it is. reason: why it failed.
+        time: when (seconds since the epoch).
+        shared_memory_bytes: what it holds.
+        routines, wires, flows: its parts.
+        dead_letters: messages that were given up and are kept, also those of routines that only an earlier run had.
+    """
 
     name: str
     state: PipeState
@@ -138,6 +148,7 @@ class PipeStatus:
     routines: tuple[RoutineStatus, ...]
     wires: tuple[WireStatus, ...]
     flows: tuple[FlowStatus, ...]
+    dead_letters: int = 0
 
     def routine(self, name: str) -> RoutineStatus:
         """The routine of this name.
@@ -190,7 +201,7 @@ class RunSummary:
         elapsed: seconds from start to end.
         errors: exceptions in routines; they are in the log, and do not make a run not ok.
         routines, wires, flows: as they were at the end; see :class:`PipeStatus`.
-        dead_letters: messages that were given up; see :meth:`Pipe.dead_letters`.
+        dead_letters: messages that this run gave up; see :meth:`Pipe.dead_letters`.
     """
 
     ok: bool

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-import itertools
-import threading
+import logging
 import time
+from collections import Counter
 from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pipert2.errors import UnknownDeadLetterError
+from pipert2.errors import (
+    EventHandlerError,
+    PipeStateError,
+    StoreError,
+    UnknownDeadLetterError,
+    UnknownRoutineError,
+)
 from pipert2.runtime import commands
+from pipert2.runtime.dead_letter_shelves import MOST, Letter, MemoryShelf, Shelf, StoreShelf
 from pipert2.runtime.messages import DeadLetter, Packed
+from pipert2.transport.board import RoutineState
 from pipert2.transport.codec import dumps_plain, loads, unflatten
 from pipert2.transport.envelope import COUNT, FLAT, HEAD, HERE, INDIRECT, PLACE
 from pipert2.transport.segment import Segment
@@ -19,6 +28,11 @@ from pipert2.transport.work_table import ATTEMPT
 
 if TYPE_CHECKING:
     from pipert2.runtime.supervisor import Supervisor
+
+logger = logging.getLogger(__name__)
+
+MOST_NAMED = 1000
+"""Letters among which the nearest to an unknown number is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +44,7 @@ class DeadLetterStatus:
         routine: which could not do it. reason, traceback: why. attempts: how often it was tried.
         time: when it was given up (seconds since the epoch).
         data: what it is about, None if that cannot be read here.
+        earlier: an earlier run of the pipe left it in the pipe's store.
     """
 
     number: int
@@ -39,72 +54,212 @@ class DeadLetterStatus:
     attempts: int
     time: float
     data: Any
+    earlier: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RequeueResult:
+    """What came of giving several dead letters to their routines again.
+
+    Attributes:
+        done: numbers of those that were worked on. failed: why others were not, by number; they are kept.
+        left: numbers of those that there was no time for.
+    """
+
+    done: tuple[int, ...]
+    failed: dict[int, str]
+    left: tuple[int, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether all were worked on."""
+        return not self.failed and not self.left
 
 
 class DeadLetters:
-    """The dead letters of one running pipe. Safe to use from any thread."""
+    """The dead letters of one running pipe, and with a store those of its earlier runs. Safe to use from any thread.
+
+    What the store does not take is kept in memory, as all of them are in a pipe without one.
+    """
 
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
-        self._letters: dict[int, tuple[float, DeadLetter]] = {}
-        self._numbers = itertools.count(1)
-        self._lock = threading.Lock()
+        store = supervisor.settings.store
+        self._memory = MemoryShelf(first=1 if store is None else MOST)
+        self._shelves: tuple[Shelf, ...] = (self._memory,)
+        if store is not None:
+            self._shelves = (StoreShelf(store, supervisor.spec.name), self._memory)
+        self._not_stored = 0
 
-    def __len__(self) -> int:
-        return len(self._letters)
+    def close(self) -> None:
+        """Let go of the store."""
+        for shelf in self._shelves:
+            shelf.close()
 
-    def keep(self, letter: DeadLetter) -> None:
+    def keep(self, given: DeadLetter) -> None:
         """Keep a message that was given up."""
-        with self._lock:
-            self._letters[next(self._numbers)] = (time.time(), letter)
+        spec = self._supervisor.spec.routines[given.routine]
+        letter = Letter(
+            spec.name,
+            spec.flow,
+            given.data,
+            given.reason,
+            given.traceback,
+            given.attempts,
+            given.origin,
+            time.time(),
+        )
+        try:
+            self._shelves[0].put(letter)
+        except StoreError as error:
+            self._memory.put(letter)
+            self._not_stored += 1
+            if self._not_stored.bit_count() == 1:  # the 1st, 2nd, 4th, ...: a full disk is not told each time
+                logger.warning("%d dead letters lie in memory only: %s", self._not_stored, error)
 
-    def list(self) -> tuple[DeadLetterStatus, ...]:
-        """All of them, oldest first."""
-        with self._lock:
-            found = tuple(self._letters.items())
-        routines = self._supervisor.spec.routines
+    # --- looking
+
+    def counts(self) -> dict[str, int]:
+        """How many there are, by routine; also of routines that only an earlier run had. Cheap."""
+        found: Counter[str] = Counter()
+        for shelf in self._shelves:
+            found.update(shelf.counts())
+        return dict(found)
+
+    def list(
+        self, routine: str | None = None, *, after: int = 0, limit: int | None = None
+    ) -> tuple[DeadLetterStatus, ...]:
+        """Those of all routines or one, oldest first.
+
+        Args:
+            after: only those with a higher number.
+            limit: how many at most.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        found: list[tuple[int, Letter]] = []
+        for shelf in self._shelves:
+            found += shelf.page(routine, after, (MOST if limit is None else limit) - len(found))
         return tuple(
             DeadLetterStatus(
                 number,
-                routines[letter.routine].name,
+                letter.routine,
                 letter.reason,
                 letter.traceback,
                 letter.attempts,
-                when,
+                letter.time,
                 _opened(letter.data),
+                letter.earlier,
             )
-            for number, (when, letter) in found
+            for number, letter in found
         )
+
+    def last(self) -> tuple[DeadLetterStatus, ...]:
+        """As :meth:`list`, when the pipe ends: whatever can still be read."""
+        try:
+            return self.list()
+        except StoreError as error:
+            logger.warning("the dead letters of pipe %r cannot be listed: %s", self._supervisor.spec.name, error)
+            self._shelves = (self._memory,)
+            return self.list()
+
+    def numbers(self, routine: str | None = None) -> tuple[int, ...]:
+        """The numbers of all of them, or of those of a routine."""
+        return tuple(number for shelf in self._shelves for number in shelf.numbers(routine))
+
+    # --- getting rid of them
 
     def drop(self, number: int) -> None:
         """Forget one.
 
         Raises:
             UnknownDeadLetterError: there is none of this number.
+            StoreError: the store cannot be written.
         """
-        self._take(number)
+        shelf, letter = self._take(number)
+        shelf.remove(number, letter)
+
+    def drop_all(self, routine: str | None = None) -> tuple[int, ...]:
+        """Forget those that there are now, of all routines or of one; their numbers."""
+        dropped = []
+        for number in self.numbers(routine):
+            try:
+                self.drop(number)
+            except UnknownDeadLetterError:  # somebody else was quicker
+                continue
+            dropped.append(number)
+        return tuple(dropped)
 
     def requeue(self, number: int, wait: float) -> None:
-        """Give one to its routine again.
+        """Give one to its routine again; whatever goes wrong, it is kept as it was.
 
         Raises:
             UnknownDeadLetterError: there is none of this number.
-            EventHandlerError: it failed again, and is kept as it was.
+            UnknownRoutineError: it was left by an earlier run, and the pipe has no such routine any more.
+            PipeStateError: its routine does not run, or its data cannot be read.
+            EventHandlerError: it failed again.
+            StoreError: the store cannot be written.
         """
-        when, letter = self._take(number)
+        shelf, letter = self._take(number)
         try:
-            self._supervisor.ask(commands.REDO, letter.routine, {"data": letter.data, "origin": letter.origin}, wait)
+            self._redo(number, letter, wait)
         except BaseException:
-            with self._lock:
-                self._letters[number] = (when, letter)
+            shelf.put_back(number, letter)
             raise
+        shelf.remove(number, letter)
 
-    def _take(self, number: int) -> tuple[float, DeadLetter]:
-        with self._lock:
-            if number not in self._letters:
-                known = [str(known) for known in self._letters]
-                raise UnknownDeadLetterError(str(number), known, f"pipe {self._supervisor.spec.name!r}")
-            return self._letters.pop(number)
+    def requeue_all(self, routine: str | None, wait: float) -> RequeueResult:
+        """Give those that there are now, of all routines or of one, to their routines again, one after the other.
+
+        Args:
+            wait: seconds for all of them together.
+        """
+        deadline = monotonic() + wait
+        done: list[int] = []
+        failed: dict[int, str] = {}
+        left: list[int] = []
+        for number in self.numbers(routine):
+            if (rest := deadline - monotonic()) <= 0:
+                left.append(number)
+                continue
+            try:
+                self.requeue(number, rest)
+            except UnknownDeadLetterError:  # somebody else was quicker
+                continue
+            except EventHandlerError as error:
+                failed[number] = error.reason
+            except (PipeStateError, UnknownRoutineError) as error:
+                failed[number] = str(error)
+            else:
+                done.append(number)
+        return RequeueResult(tuple(done), failed, tuple(left))
+
+    def _redo(self, number: int, letter: Letter, wait: float) -> None:
+        supervisor = self._supervisor
+        spec = supervisor.spec.routine(letter.routine)
+        if spec is None:
+            known = tuple(dict.fromkeys(routine.name for routine in supervisor.spec.routines))
+            raise UnknownRoutineError(letter.routine, known, f"pipe {supervisor.spec.name!r}")
+        if letter.data is None:
+            raise PipeStateError(f"the data of dead letter {number} cannot be read: drop it")
+        members = [supervisor.spec.routines[index] for index in supervisor.spec.members(spec.index)]
+        ready = [one for one in members if supervisor.state(one.index) is RoutineState.RUNNING]
+        if not ready:
+            raise PipeStateError(f"dead letter {number}: routine {letter.routine!r} does not run, start it first")
+        what = {"data": letter.data, "origin": letter.origin}
+        result = supervisor.bus.call(commands.REDO, ready[:1], what, wait)[ready[0].label]
+        if result.error is not None:
+            result.error.event = f"dead letter {number}"
+            raise result.error
+
+    def _take(self, number: int) -> tuple[Shelf, Letter]:
+        for shelf in self._shelves:
+            letter = shelf.take(number)
+            if letter is not None:
+                return shelf, letter
+        known = [str(known) for known in self.numbers()[:MOST_NAMED]]
+        raise UnknownDeadLetterError(str(number), known, f"pipe {self._supervisor.spec.name!r}")
 
 
 def _opened(data: Packed | None) -> Any:

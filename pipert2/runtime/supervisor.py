@@ -300,6 +300,7 @@ class Supervisor:
                 flow.handle.close()
             flow.handle = None
             flow.ended = True
+        self.dead_letters.close()
         with self._lock:
             self.memory.close()
             os.close(self._wake_reader)

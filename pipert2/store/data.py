@@ -20,7 +20,7 @@ def encode(data: Any) -> str | bytes:
     >>> encode({"size": 3}), type(encode((1, 2)))
     ('{"size":3}', <class 'bytes'>)
     """
-    if _is_plain(data, 0):
+    if is_plain(data):
         return json.dumps(data, separators=(",", ":"))
     return pickle.dumps(data, protocol=5)
 
@@ -34,7 +34,7 @@ def decode(kept: str | bytes) -> Any:
     return json.loads(kept) if isinstance(kept, str) else pickle.loads(kept)
 
 
-def _is_plain(data: Any, depth: int) -> bool:
+def is_plain(data: Any, depth: int = 0) -> bool:
     """Whether JSON gives back the very same: no tuples, no subclasses, no keys but texts."""
     kind = type(data)
     if kind in _PLAIN:
@@ -44,7 +44,7 @@ def _is_plain(data: Any, depth: int) -> bool:
     if depth > _DEEPEST:
         return False
     if kind is list:
-        return all(_is_plain(item, depth + 1) for item in data)
+        return all(is_plain(item, depth + 1) for item in data)
     if kind is dict:
-        return all(type(key) is str and _is_plain(item, depth + 1) for key, item in data.items())
+        return all(type(key) is str and is_plain(item, depth + 1) for key, item in data.items())
     return False

@@ -58,7 +58,14 @@ def _first(connection: sqlite3.Connection) -> None:
             connection.execute(statement)
 
 
-_MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first,)
+def _letters_name_their_pipe(connection: sqlite3.Connection) -> None:
+    connection.execute("ALTER TABLE letters ADD COLUMN pipe TEXT NOT NULL DEFAULT ''")
+    connection.execute("ALTER TABLE letters ADD COLUMN run TEXT NOT NULL DEFAULT ''")
+    connection.execute("ALTER TABLE letters ADD COLUMN origin INTEGER NOT NULL DEFAULT 0")
+    connection.execute("CREATE INDEX letters_by_pipe ON letters (pipe, routine, requeued)")
+
+
+_MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _letters_name_their_pipe)
 VERSION = len(_MIGRATIONS)
 
 _REASONS = {

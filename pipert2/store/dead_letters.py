@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pipert2.errors import StoreError
 from pipert2.store.database import Database
 
-_COLUMNS = "id, flow, routine, message, attempts, time, requeued, error, traceback, data"
+_COLUMNS = "id, flow, routine, message, attempts, time, requeued, error, traceback, data, pipe, run, origin"
+_FITTING = "(?1 IS NULL OR routine = ?1) AND (?2 IS NULL OR pipe = ?2)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,8 @@ class DeadLetter:
         requeued: when it was sent again; None while it is dead.
         error, traceback: the last attempt's error in a line, and in full.
         data: the message's data.
+        pipe: the name of the pipe. run: names the run of it in which the message was given up.
+        origin: which source made the message, and as which of its own.
     """
 
     id: int
@@ -37,6 +40,9 @@ class DeadLetter:
     error: str
     traceback: str
     data: Any
+    pipe: str = ""
+    run: str = ""
+    origin: int = 0
 
 
 class DeadLetters:
@@ -47,7 +53,18 @@ class DeadLetters:
         self._now = now
 
     def add(
-        self, flow: str, routine: str, message: str, data: Any, *, attempts: int, error: str, traceback: str = ""
+        self,
+        flow: str,
+        routine: str,
+        message: str,
+        data: Any,
+        *,
+        attempts: int,
+        error: str,
+        traceback: str = "",
+        pipe: str = "",
+        run: str = "",
+        origin: int = 0,
     ) -> int:
         """Keep a message that was given up; one that was requeued and failed again is dead again.
 
@@ -57,11 +74,14 @@ class DeadLetters:
         kept = self._database.encoded(data)
         with self._database.writing() as connection:
             rows = connection.execute(
-                "INSERT INTO letters (flow, routine, message, attempts, time, requeued, error, traceback, data) "
-                "VALUES (?, ?, ?, ?, ?, NULL, ?, ?, ?) ON CONFLICT (routine, message) DO UPDATE SET "
-                "attempts = excluded.attempts, time = excluded.time, requeued = NULL, error = excluded.error, "
+                "INSERT INTO letters (flow, routine, message, attempts, time, requeued, error, traceback, data, pipe, "
+                "run, origin) VALUES (?, ?, ?, ?, ?, NULL, ?, ?, ?, ?, ?, ?) ON CONFLICT (routine, message) DO UPDATE "
+                "SET attempts = excluded.attempts, time = excluded.time, requeued = NULL, error = excluded.error, "
                 "traceback = excluded.traceback, data = excluded.data RETURNING id",
-                (flow, routine, message, attempts, self._now(), _text(error), _text(traceback), kept),
+                (
+                    *(flow, routine, message, attempts, self._now(), _text(error), _text(traceback), kept),
+                    *(pipe, run, origin),
+                ),
             ).fetchall()
         return int(rows[0][0])
 
@@ -71,7 +91,13 @@ class DeadLetters:
         return self._letter(rows[0]) if rows else None
 
     def list(
-        self, routine: str | None = None, *, requeued: bool = False, after: int = 0, limit: int = 100
+        self,
+        routine: str | None = None,
+        *,
+        requeued: bool = False,
+        after: int = 0,
+        limit: int = 100,
+        pipe: str | None = None,
     ) -> list[DeadLetter]:
         """Letters, oldest first.
 
@@ -80,18 +106,29 @@ class DeadLetters:
             requeued: those that were sent again and are not settled, instead of the dead ones.
             after: only those with a greater id: the last one of the page before.
             limit: how many at most.
+            pipe: only this pipe's.
         """
         rows = self._database.read(
-            f"SELECT {_COLUMNS} FROM letters WHERE id > ?1 AND (?2 IS NULL OR routine = ?2) "
-            "AND (requeued IS NOT NULL) = ?3 ORDER BY id LIMIT ?4",
-            (after, routine, requeued, limit),
+            f"SELECT {_COLUMNS} FROM letters WHERE {_FITTING} AND id > ?3 "
+            "AND (requeued IS NOT NULL) = ?4 ORDER BY id LIMIT ?5",
+            (routine, pipe, after, requeued, limit),
         )
         return [self._letter(row) for row in rows]
 
-    def count(self, routine: str | None = None) -> int:
+    def ids(self, routine: str | None = None, *, pipe: str | None = None) -> Sequence[int]:
+        """The ids of those that were not requeued, oldest first."""
+        query = f"SELECT id FROM letters WHERE requeued IS NULL AND {_FITTING} ORDER BY id"
+        return [int(row[0]) for row in self._database.read(query, (routine, pipe))]
+
+    def count(self, routine: str | None = None, *, pipe: str | None = None) -> int:
         """How many there are that were not requeued."""
-        query = "SELECT count(*) FROM letters WHERE requeued IS NULL AND (?1 IS NULL OR routine = ?1)"
-        return int(self._database.read(query, (routine,))[0][0])
+        query = f"SELECT count(*) FROM letters WHERE requeued IS NULL AND {_FITTING}"
+        return int(self._database.read(query, (routine, pipe))[0][0])
+
+    def counts(self, pipe: str) -> dict[str, int]:
+        """How many a pipe has that were not requeued, by routine."""
+        query = "SELECT routine, count(*) FROM letters WHERE pipe = ? AND requeued IS NULL GROUP BY routine"
+        return dict(self._database.read(query, (pipe,)))
 
     def requeue(self, letter: int) -> DeadLetter:
         """Mark a letter as sent again, and return it so that it can be. :meth:`drop` it when it was dealt with.
@@ -107,13 +144,22 @@ class DeadLetters:
             connection.execute("UPDATE letters SET requeued = ? WHERE id = ?", (self._now(), letter))
         return found
 
-    def unqueue(self) -> int:
-        """Make all letters that were sent again, and never settled, dead again: after a crash. Returns how many."""
+    def unqueue(self, letter: int | None = None, *, pipe: str | None = None) -> int:
+        """Make letters that were sent again, and never settled, dead again; returns how many.
+
+        Args:
+            letter: only this one, which failed again; else all of them: after a crash.
+            pipe: only this pipe's.
+        """
+        query = (
+            "UPDATE letters SET requeued = NULL WHERE requeued IS NOT NULL AND (?1 IS NULL OR id = ?1) "
+            "AND (?2 IS NULL OR pipe = ?2)"
+        )
         with self._database.writing() as connection:
-            return connection.execute("UPDATE letters SET requeued = NULL WHERE requeued IS NOT NULL").rowcount
+            return connection.execute(query, (letter, pipe)).rowcount
 
     def drop(self, letter: int) -> bool:
-        """Remove a letter for good. Returns whether it was there."""
+        """Remove a letter for good, requeued or not. Returns whether it was there."""
         with self._database.writing() as connection:
             return connection.execute("DELETE FROM letters WHERE id = ?", (letter,)).rowcount == 1
 
@@ -131,9 +177,10 @@ class DeadLetters:
             return connection.execute(query, (routine, message)).rowcount == 1
 
     def _letter(self, row: Any) -> DeadLetter:
-        number, flow, routine, message, attempts, time, requeued, error, traceback, kept = row
+        number, flow, routine, message, attempts, time, requeued, error, traceback, kept, pipe, run, origin = row
         data = self._database.decoded(kept)
-        return DeadLetter(number, flow, routine, message, attempts, time, requeued, error, traceback, data)
+        known = (number, flow, routine, message, attempts, time, requeued, error, traceback)
+        return DeadLetter(*known, data, pipe, run, origin)
 
 
 def _text(text: str) -> str:

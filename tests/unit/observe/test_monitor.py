@@ -53,6 +53,7 @@ class Shop:
             flows={"f": self.flow},
             memory=SimpleNamespace(size=4096),
             live_parameters=lambda index: LiveParameters(Routine.__new__(Routine)),
+            dead_letters=SimpleNamespace(counts=lambda: {"show": 2, "of an earlier run": 1}),
         )
         self.monitor = Monitor(supervisor)
 
@@ -204,3 +205,9 @@ def test_a_flow_without_a_process_uses_nothing() -> None:
 
 def test_a_snapshot_says_how_much_shared_memory_is_taken() -> None:
     assert Shop().look().shared_memory_bytes == 4096
+
+
+def test_dead_letters_are_counted_by_routine_and_in_all() -> None:
+    status = Shop().look()
+    assert {one.name: one.dead_letters for one in status.routines} == {"camera": 0, "show": 2}
+    assert status.dead_letters == 3

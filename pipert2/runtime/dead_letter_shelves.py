@@ -1,0 +1,232 @@
+"""Where dead letters lie: in memory for as long as the pipe runs, or in its store, which outlives every process."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import uuid
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from pipert2.errors import StoreError
+from pipert2.runtime.messages import Packed
+from pipert2.store import DeadLetter as StoredLetter
+from pipert2.store import Store
+from pipert2.store.data import is_plain
+from pipert2.transport.codec import dumps_plain
+
+STORE_PATIENCE = 2.0
+"""Seconds to wait for others that write to the store: whoever gives a message up waits as long."""
+MOST = 1 << 40
+"""More letters, and a greater number of one, than there will ever be in a store."""
+_LARGEST_PLAIN = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A message that was given up, as it is kept.
+
+    Attributes:
+        routine, flow: names of who gave it up.
+        data: what the routine got; None: it cannot be read.
+        reason, traceback, attempts: of its last attempt.
+        origin: source and sequence of the message.
+        time: when it was given up (seconds since the epoch).
+        earlier: an earlier run of the pipe left it.
+    """
+
+    routine: str
+    flow: str
+    data: Packed | None
+    reason: str
+    traceback: str
+    attempts: int
+    origin: int
+    time: float
+    earlier: bool = False
+
+
+class Shelf(Protocol):
+    """Keeps letters by number. One that is *taken* is hidden until it is removed or put back. Safe from any thread."""
+
+    def put(self, letter: Letter) -> int:
+        """Keep a letter; its number."""
+        ...
+
+    def numbers(self, routine: str | None) -> Sequence[int]:
+        """Those that there are, the oldest first."""
+        ...
+
+    def page(self, routine: str | None, after: int, limit: int) -> list[tuple[int, Letter]]:
+        """Letters with numbers above *after*, the oldest first."""
+        ...
+
+    def take(self, number: int) -> Letter | None:
+        """Hide a letter; None if there is none."""
+        ...
+
+    def put_back(self, number: int, letter: Letter) -> None:
+        """It was taken, and is to be seen again."""
+        ...
+
+    def remove(self, number: int, letter: Letter) -> None:
+        """It was taken, and is done with."""
+        ...
+
+    def counts(self) -> dict[str, int]:
+        """How many there are by routine; cheap."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what is open."""
+        ...
+
+
+class MemoryShelf:
+    """Letters in memory.
+
+    Args:
+        first: the number of the first one.
+    """
+
+    def __init__(self, first: int = 1) -> None:
+        self._letters: dict[int, Letter] = {}
+        self._numbers = itertools.count(first)
+        self._lock = threading.Lock()
+
+    def put(self, letter: Letter) -> int:
+        with self._lock:
+            number = next(self._numbers)
+            self._letters[number] = letter
+        return number
+
+    def numbers(self, routine: str | None) -> list[int]:
+        return [number for number, _ in self.page(routine, 0, MOST)]
+
+    def page(self, routine: str | None, after: int, limit: int) -> list[tuple[int, Letter]]:
+        with self._lock:
+            found = sorted(self._letters.items())
+        fitting = ((n, one) for n, one in found if n > after and (routine is None or one.routine == routine))
+        return list(itertools.islice(fitting, limit))
+
+    def take(self, number: int) -> Letter | None:
+        with self._lock:
+            return self._letters.pop(number, None)
+
+    def put_back(self, number: int, letter: Letter) -> None:
+        with self._lock:
+            self._letters[number] = letter
+
+    def remove(self, number: int, letter: Letter) -> None:
+        pass  # it was let go when it was taken
+
+    def counts(self) -> dict[str, int]:
+        with self._lock:
+            return dict(Counter(letter.routine for letter in self._letters.values()))
+
+    def close(self) -> None:
+        pass
+
+
+class StoreShelf:
+    """Letters in the pipe's store, those of its earlier runs among them. Data is read from there when it is needed.
+
+    Args:
+        store: the pipe's.
+        pipe: the pipe's name; other pipes may share the file.
+
+    Raises:
+        StoreError: of all methods but :meth:`counts` and :meth:`close`.
+    """
+
+    def __init__(self, store: Store, pipe: str) -> None:
+        self._store = Store(store.path, patience=STORE_PATIENCE)
+        self._letters = self._store.dead_letters
+        self._pipe = pipe
+        self._run = uuid.uuid4().hex
+        self._messages = itertools.count(1)
+        self._lock = threading.Lock()
+        if self._letters.list(requeued=True, limit=1, pipe=pipe):  # somebody was killed in the middle of it
+            self._letters.unqueue(pipe=pipe)
+        self._counts = Counter(self._letters.counts(pipe))
+
+    def put(self, letter: Letter) -> int:
+        number = self._letters.add(
+            letter.flow,
+            letter.routine,
+            f"{self._run}/{next(self._messages)}",
+            _stored(letter.data),
+            attempts=letter.attempts,
+            error=letter.reason,
+            traceback=letter.traceback,
+            pipe=self._pipe,
+            run=self._run,
+            origin=letter.origin,
+        )
+        self._count(letter.routine, 1)
+        return number
+
+    def numbers(self, routine: str | None) -> Sequence[int]:
+        return self._letters.ids(routine, pipe=self._pipe)
+
+    def page(self, routine: str | None, after: int, limit: int) -> list[tuple[int, Letter]]:
+        found = self._letters.list(routine, after=after, limit=limit, pipe=self._pipe)
+        return [(one.id, self._letter(one)) for one in found]
+
+    def take(self, number: int) -> Letter | None:
+        found = self._letters.get(number) if number < MOST else None
+        if found is None or found.requeued is not None or found.pipe != self._pipe:
+            return None
+        try:
+            self._letters.requeue(number)
+        except StoreError:
+            if self._letters.get(number) is None:  # somebody else was quicker
+                return None
+            raise
+        self._count(found.routine, -1)
+        return self._letter(found)
+
+    def put_back(self, number: int, letter: Letter) -> None:
+        self._letters.unqueue(number)
+        self._count(letter.routine, 1)
+
+    def remove(self, number: int, letter: Letter) -> None:
+        self._letters.drop(number)
+
+    def counts(self) -> dict[str, int]:
+        with self._lock:
+            return {routine: count for routine, count in self._counts.items() if count > 0}
+
+    def close(self) -> None:
+        self._store.close()
+
+    def _count(self, routine: str, change: int) -> None:
+        with self._lock:
+            self._counts[routine] += change
+
+    def _letter(self, kept: StoredLetter) -> Letter:
+        data = kept.data if kept.data is None or isinstance(kept.data, Packed) else Packed(dumps_plain(kept.data))
+        return Letter(
+            kept.routine,
+            kept.flow,
+            data,
+            kept.error,
+            kept.traceback,
+            kept.attempts,
+            kept.origin,
+            kept.time,
+            earlier=kept.run != self._run,
+        )
+
+
+def _stored(data: Packed | None) -> object:
+    """What JSON can hold is kept so that other programs can read it; a pickle stays one of its own."""
+    if data is None or len(data.data) > _LARGEST_PLAIN:
+        return data
+    try:
+        value = data.open()
+    except Exception:  # its class may be one that only the flow can make
+        return data
+    return value if value is not None and is_plain(value) else data
