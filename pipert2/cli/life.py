@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 import typer
@@ -12,72 +13,38 @@ from pipert2.cli.exit_codes import FAILED
 from pipert2.cli.options import Flow, Json, PipeName, RoutineOption, Token, Url, Wait
 from pipert2.cli.replies import show_event
 
-_DONE = {"start": "started", "stop": "stopped", "kill": "killed"}
-
 
 def register(app: typer.Typer) -> None:
     """Add the verbs."""
-    app.command("start")(start)
-    app.command("stop")(stop)
-    app.command("pause", hidden=True)(stop)
-    app.command("kill")(kill)
+    start = "Start the pipe, a flow or a routine; what runs already goes on."
+    stop = "Stop the pipe, a flow or a routine after the message in hand; it can be started again."
+    kill = "End the pipe, a flow or a routine for good."
+    app.command("start")(_command_of("start", "started", start))
+    app.command("stop")(_command_of("stop", "stopped", stop))
+    app.command("pause", hidden=True)(_command_of("stop", "stopped", stop))
+    app.command("kill")(_command_of("kill", "killed", kill))
     app.command("join")(join)
     app.command("restart")(restart)
 
 
-def start(
-    flow: Flow = None,
-    routine: RoutineOption = None,
-    wait: Wait = None,
-    url: Url = None,
-    pipe: PipeName = None,
-    token: Token = None,
-    as_json: Json = False,
-) -> None:
-    """Start the pipe, a flow or a routine; what runs already goes on."""
-    _event("start", flow, routine, wait, url, pipe, token, as_json)
+def _command_of(verb: Literal["start", "stop", "kill"], done: str, help_text: str) -> Callable[..., None]:
+    """The command of a verb that goes to the pipe, a flow or a routine; *done* is what they are then."""
 
+    def command(
+        flow: Flow = None,
+        routine: RoutineOption = None,
+        wait: Wait = None,
+        url: Url = None,
+        pipe: PipeName = None,
+        token: Token = None,
+        as_json: Json = False,
+    ) -> None:
+        with connected(url, pipe, token) as client:
+            reply = getattr(client, verb)(flow=flow, routine=routine, wait=wait)
+        show_event(reply, done if wait is not None else f"told to {verb}", as_json=as_json)
 
-def stop(
-    flow: Flow = None,
-    routine: RoutineOption = None,
-    wait: Wait = None,
-    url: Url = None,
-    pipe: PipeName = None,
-    token: Token = None,
-    as_json: Json = False,
-) -> None:
-    """Stop the pipe, a flow or a routine after the message in hand; it can be started again."""
-    _event("stop", flow, routine, wait, url, pipe, token, as_json)
-
-
-def kill(
-    flow: Flow = None,
-    routine: RoutineOption = None,
-    wait: Wait = None,
-    url: Url = None,
-    pipe: PipeName = None,
-    token: Token = None,
-    as_json: Json = False,
-) -> None:
-    """End the pipe, a flow or a routine for good."""
-    _event("kill", flow, routine, wait, url, pipe, token, as_json)
-
-
-def _event(
-    verb: Literal["start", "stop", "kill"],
-    flow: str | None,
-    routine: str | None,
-    wait: float | None,
-    url: str | None,
-    pipe: str | None,
-    token: str | None,
-    as_json: bool,
-) -> None:
-    with connected(url, pipe, token) as client:
-        send = {"start": client.start, "stop": client.stop, "kill": client.kill}[verb]
-        reply = send(flow=flow, routine=routine, wait=wait)
-    show_event(reply, _DONE[verb] if wait is not None else f"told to {verb}", as_json=as_json)
+    command.__doc__ = help_text
+    return command
 
 
 def join(

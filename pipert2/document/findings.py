@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pipert2.errors import PipeBuildError, PipertError
@@ -109,11 +109,6 @@ class Findings:
     def add(self, place: Place, message: str) -> None:
         """Note that *message* holds at *place*."""
         self._found.add(Finding(self.file, place.line, place.column, " ".join(message.split())))
-
-    def add_all(self, place: Place, messages: Iterable[str]) -> None:
-        """Note several things at one place."""
-        for message in messages:
-            self.add(place, message)
 
     def __bool__(self) -> bool:
         return bool(self._found)
