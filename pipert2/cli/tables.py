@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -54,6 +55,13 @@ def duration(seconds: float) -> str:
     return f"{whole // 86400} d {whole % 86400 // 3600} h"
 
 
+def clock(moment: float) -> str:
+    """A moment as it is here: the time of day, with the date unless it is today's."""
+    then = time.localtime(moment)
+    today = then[:3] == time.localtime()[:3]
+    return time.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M:%S", then)
+
+
 def milliseconds(latency: Latency) -> str:
     """p50 and p99 in milliseconds, ``"2.3/46"``."""
     if latency.p50 is None or latency.p99 is None:
@@ -70,8 +78,10 @@ _ROUTINE_COLUMNS = ("routine", "flow", "state", "in", "out", "rate/s", "work ms"
 
 
 def routine_table(routines: Sequence[RoutineStatus], wires: Sequence[WireStatus], chosen: int | None = None) -> Table:
-    """A row for each routine; times as p50/p99. *chosen* is marked."""
-    table = plain_table(*_ROUTINE_COLUMNS, right=_ROUTINE_COLUMNS[3:])
+    """A row for each routine; times as p50/p99. *chosen* is marked. Dead letters have a column if there are any."""
+    dead = any(routine.dead_letters for routine in routines)
+    columns = (*_ROUTINE_COLUMNS, "dead") if dead else _ROUTINE_COLUMNS
+    table = plain_table(*columns, right=columns[3:])
     for number, routine in enumerate(routines):
         table.add_row(
             printable(routine.name),
@@ -84,6 +94,7 @@ def routine_table(routines: Sequence[RoutineStatus], wires: Sequence[WireStatus]
             milliseconds(routine.age),
             count(sum(wire.dropped for wire in wires if wire.destination == routine.name), "yellow"),
             count(routine.errors, "red"),
+            *([count(routine.dead_letters, "red")] if dead else []),
             style="reverse" if number == chosen else "",
         )
     return table
@@ -133,7 +144,9 @@ def flow_table(flows: Sequence[FlowStatus]) -> Table:
 def headline(status: PipeStatus) -> Text:
     """The pipe in one line."""
     memory = f"  shared memory {readable_size(status.shared_memory_bytes)}"
-    return Text.assemble((printable(status.name), "bold"), "  ", state_text(status.state.value), memory)
+    dead = f"  {status.dead_letters} dead letters" if status.dead_letters else ""
+    name = (printable(status.name), "bold")
+    return Text.assemble(name, "  ", state_text(status.state.value), memory, (dead, "red"))
 
 
 def reason_of(status: PipeStatus) -> list[RenderableType]:

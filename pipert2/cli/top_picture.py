@@ -35,7 +35,7 @@ def picture(view: View, rows: int, *, keys: bool) -> RenderableType:
         blocks.append((len(status.routines) + 1, _routines(status, view, max(3, rows - 8))))
     routine = view.routine
     if view.details and routine is not None:
-        blocks.append((8, _details(routine)))
+        blocks.append((9, _details(routine)))
     if status.wires:
         blocks.append((len(status.wires) + 1, wire_table(status.wires)))
     if status.flows:
@@ -84,6 +84,7 @@ def _details(routine: RoutineStatus) -> RenderableType:
         ("age p50/p99", f"{milliseconds(routine.age)} ms"),
         ("busy for", f"{routine.busy_for:.1f} s" if routine.busy_for else "-"),
         ("skipped, interrupted", f"{routine.skipped}, {routine.interrupted}"),
+        ("dead letters", f"{routine.dead_letters}, see pipert2 dead-letters" if routine.dead_letters else "-"),
         ("last error", routine.last_error or "-"),
     ]
     rows += [(one.name, f"{one.value} {one.unit} ({takes(one)})") for one in routine.parameters]

@@ -19,6 +19,9 @@ import pipert2
 from pipert2.control.client_connection import ClientConnection
 from pipert2.control.http_errors import error_in
 from pipert2.control.records import (
+    DeadLetterReply,
+    DeadLettersReply,
+    DropReply,
     EventReply,
     EventStructure,
     FlowReply,
@@ -27,6 +30,7 @@ from pipert2.control.records import (
     LevelReply,
     ParametersReply,
     PreviewReply,
+    RequeueReply,
     Structure,
     Version,
     WireReply,
@@ -184,6 +188,32 @@ class PipeClient:
         for event in self._follow("logs", wanted, SILENCE):
             yield self._read("logs", LogRecord, event)
 
+    # --- dead letters
+
+    def dead_letters(self, routine: str | None = None, after: int = 0, limit: int = 100) -> DeadLettersReply:
+        """Messages that were given up, of a routine or of all, oldest first; go on behind the last one's number."""
+        return self._call("dead_letters", DeadLettersReply, routine=routine, after=after, limit=limit)
+
+    def dead_letter(self, number: int) -> DeadLetterReply:
+        """One message that was given up."""
+        return self._call("dead_letter", DeadLetterReply, number=number)
+
+    def requeue_dead_letter(self, number: int, wait: float = 30.0) -> RequeueReply:
+        """Give a message that was given up to its routine again."""
+        return self._call("requeue_dead_letter", RequeueReply, wait, number=number, wait=wait)
+
+    def requeue_dead_letters(self, routine: str | None = None, wait: float = 30.0) -> RequeueReply:
+        """Give all messages that were given up, or those of a routine, to their routines again."""
+        return self._call("requeue_dead_letters", RequeueReply, wait, routine=routine, wait=wait)
+
+    def drop_dead_letter(self, number: int) -> DropReply:
+        """Forget a message that was given up."""
+        return self._call("drop_dead_letter", DropReply, number=number)
+
+    def drop_dead_letters(self, routine: str | None = None) -> DropReply:
+        """Forget all messages that were given up, or those of a routine."""
+        return self._call("drop_dead_letters", DropReply, routine=routine)
+
     # --- parameters, wires, and looking closer
 
     def parameters(self, routine: str | None = None) -> ParametersReply:
@@ -295,7 +325,7 @@ def _route(verb: str, arguments: dict[str, Any]) -> Route:
 def _path(route: Route, arguments: dict[str, Any]) -> str:
     path = route.path
     for name in route.places:
-        text = quote(place_name(arguments[name]), safe="")
+        text = quote(place_name(str(arguments[name])), safe="")
         if not text.strip("."):
             text = text.replace(".", "%2E")  # else "." and ".." are taken for steps within the path
         path = path.replace(f"{{{name}}}", text)

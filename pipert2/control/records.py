@@ -84,6 +84,68 @@ class FlowReply:
 
 
 @dataclass(frozen=True, slots=True)
+class DeadLetterReply:
+    """A message that was given up.
+
+    Attributes:
+        number: names it.
+        routine: which could not do it. reason, traceback: why. attempts: how often it was tried.
+        time: when it was given up (seconds since the epoch).
+        earlier: an earlier run of the pipe left it in the pipe's store.
+        data: a sketch of the message's data, of limited size: what is large or no JSON is described in ``<...>``.
+    """
+
+    number: int
+    routine: str
+    reason: str
+    traceback: str
+    attempts: int
+    time: float
+    earlier: bool
+    data: Any
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLettersReply:
+    """A page of dead letters, oldest first; *total* is how many there are of the routine, or of all."""
+
+    total: int
+    letters: tuple[DeadLetterReply, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterFailure:
+    """Why a dead letter could not be done this time either; it is kept."""
+
+    number: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequeueReply:
+    """Dead letters were given to their routines again.
+
+    Attributes:
+        requeued: how many were worked on, and are dead letters no more.
+        failed: those that could not be done this time either.
+        left: how many were not tried: the time was over, or too many failed.
+        ok: whether all were worked on.
+    """
+
+    requeued: int
+    failed: tuple[DeadLetterFailure, ...] = ()
+    left: int = 0
+    ok: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class DropReply:
+    """How many dead letters were forgotten."""
+
+    dropped: int
+
+
+@dataclass(frozen=True, slots=True)
 class ArgumentStructure:
     """An argument of an event's handler. *type* is its hint as it is written, None without one."""
 

@@ -104,6 +104,7 @@ def _document() -> Iterator[Route]:
 
 
 _PREVIEW = f"{API}/routines/{{routine}}/preview/{{side}}"
+_LETTERS = f"{API}/dead-letters"
 
 ROUTES: tuple[Route, ...] = (
     *_life("start"),
@@ -128,6 +129,12 @@ ROUTES: tuple[Route, ...] = (
     Route("DELETE", _PREVIEW, "preview", fixed={"on": False}, hidden=("rate", "size")),
     Route("GET", _PREVIEW + ".jpg", "frame", Kind.PICTURE),
     Route("GET", _PREVIEW, "frame"),
+    Route("GET", _LETTERS, "dead_letters"),
+    Route("DELETE", _LETTERS, "drop_dead_letters"),
+    Route("POST", f"{_LETTERS}/requeue", "requeue_dead_letters"),
+    Route("GET", f"{_LETTERS}/{{number}}", "dead_letter"),
+    Route("DELETE", f"{_LETTERS}/{{number}}", "drop_dead_letter"),
+    Route("POST", f"{_LETTERS}/{{number}}/requeue", "requeue_dead_letter"),
     Route("POST", f"{API}/wires", "link"),
     Route("DELETE", f"{API}/wires/{{source}}/{{destination}}", "unlink"),
     Route("GET", f"{API}/status/stream", "status", Kind.STREAM),

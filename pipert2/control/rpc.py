@@ -56,7 +56,7 @@ class CurveKeys:
 
 class RPCPipeWrapper:
     """Lets zerorpc's clients drive a pipe: ``start``, ``pause``, ``kill``, ``execute``, ``status``, ``structure``,
-    ``events``, ``log``, ``call``.
+    ``events``, ``log``, ``dead_letters`` and what is done with them, ``call`` for any other verb.
 
     The server works in a thread of its own; gevent and zerorpc are imported when one starts, and nothing is patched.
     A context manager; closes twice without complaint, and can serve again after that.

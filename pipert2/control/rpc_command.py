@@ -29,6 +29,8 @@ examples:
   pipert2-rpc tcp://127.0.0.1:1234 execute start
   pipert2-rpc tcp://127.0.0.1:1234 execute join '{"to_kill":true}'
   pipert2-rpc -j tcp://127.0.0.1:1234 execute '"SET_SPEED"' '{"speed": 3}'
+  pipert2-rpc tcp://127.0.0.1:1234 dead_letters                 messages that were given up
+  pipert2-rpc tcp://127.0.0.1:1234 requeue_dead_letter 3
   pipert2-rpc tcp://127.0.0.1:1234 log                          until Ctrl-C
 
 exit codes: 0 done; 1 the remote call failed; 2 wrong usage, or no connection; 130 interrupted by Ctrl-C

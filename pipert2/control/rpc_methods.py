@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
 from collections.abc import Callable, Iterator
@@ -45,10 +46,22 @@ class PipeMethods:
 
     names = ("start", "pause", "kill", "execute", "status", "structure", "events", "log", "call")
     streams = ("log",)
+    verbs = (
+        "dead_letters",
+        "requeue_dead_letter",
+        "requeue_dead_letters",
+        "drop_dead_letter",
+        "drop_dead_letters",
+    )
+    """Those of the service that are methods just as they are, with their arguments in order."""
 
     def __init__(self, service: ControlService, runner: Runner) -> None:
         self._service = service
         self._runner = runner
+
+    def verb(self, verb: Verb, *given: Any) -> Any:
+        """Call one of :attr:`verbs`."""
+        return self._do(verb.name, dict(zip(verb.request.model_fields, given, strict=False)))
 
     def start(self, flow: Any = None, routine: Any = None, wait: Any = None) -> Any:
         """Start the pipe, a flow or a routine."""
@@ -203,6 +216,28 @@ class Method:
         return [one.name for one in parameters], None, None, defaults
 
 
+class VerbMethod(Method):
+    """A verb of the service as zerorpc's decorators and its introspection want it."""
+
+    def __init__(self, verb: Verb, call: Callable[..., Any]) -> None:
+        super().__init__(verb.name, functools.partial(call, verb))
+        self.__doc__ = verb.help
+        self.__signature__ = inspect.Signature(
+            [
+                inspect.Parameter(
+                    name,
+                    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+                    default=inspect.Parameter.empty if field.is_required() else field.default,
+                )
+                for name, field in verb.request.model_fields.items()
+            ]
+        )
+
+    def __call__(self, *args: Any) -> Any:
+        self.__signature__.bind(*args)  # too many or too few: the TypeError that any other method gives
+        return super().__call__(*args)
+
+
 class StreamMethod(Method):
     """A generator as zerorpc's decorators want it."""
 
@@ -211,11 +246,13 @@ class StreamMethod(Method):
 
 
 def methods_of(target: Any) -> dict[str, Any]:
-    """The methods that *target* names in ``names``, those in ``streams`` as streams."""
+    """The methods that *target* names in ``names``, those in ``streams`` as streams, and the verbs in ``verbs``."""
     found: dict[str, Any] = {}
     for name in target.names:
         function = getattr(target, name)
         found[name] = stream(StreamMethod(name, function)) if name in target.streams else rep(Method(name, function))
+    for name in getattr(target, "verbs", ()):
+        found[name] = rep(VerbMethod(VERBS[name], target.verb))
     return found
 
 

@@ -13,7 +13,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 import pipert2
+from pipert2.control.letters import letter_problems, letter_reply, requeue_reply, total_of
 from pipert2.control.records import (
+    DeadLetterReply,
+    DeadLettersReply,
+    DropReply,
     EventReply,
     EventStructure,
     FlowReply,
@@ -23,13 +27,14 @@ from pipert2.control.records import (
     LevelReply,
     ParametersReply,
     PreviewReply,
+    RequeueReply,
     Structure,
     Version,
     WireReply,
 )
 from pipert2.control.structure import event_structures, structure_of
 from pipert2.control.verbs import Scope, verb, verbs_of
-from pipert2.errors import ControlError, UnknownRoutineError, UnknownWireError
+from pipert2.errors import ControlError, UnknownDeadLetterError, UnknownRoutineError, UnknownWireError
 from pipert2.graph.handlers import KILL_EVENT_NAME, START_EVENT_NAME, STOP_EVENT_NAME
 from pipert2.graph.transmitter import BasicTransmitter, SharedMemoryTransmitter
 from pipert2.graph.wire import Wire
@@ -41,12 +46,15 @@ from pipert2.runtime.preview import PreviewFrame
 API_VERSION = 1
 LONGEST_WAIT = 3600.0
 
-Name = Annotated[str, Field(min_length=1, max_length=200)]
 RoutineName = Annotated[str, Field(min_length=1, max_length=200, description="A routine's name.")]
 FlowName = Annotated[str, Field(min_length=1, max_length=200, description="A flow's name.")]
 Wait = Annotated[
     float | None,
     Field(ge=0, le=LONGEST_WAIT, description="Seconds to wait for what the handlers return; none: do not wait."),
+]
+LetterNumber = Annotated[int, Field(ge=1, lt=1 << 50, description="A dead letter's number.")]
+LetterWait = Annotated[
+    float, Field(ge=0, le=LONGEST_WAIT, description="Seconds that it may take, all of them together if there are more.")
 ]
 Side = Annotated[Literal["input", "output"], Field(description="What the routine gets, or what it returns.")]
 Level = Annotated[
@@ -233,6 +241,7 @@ class ControlService:
                 problems.append(f"flow {flow.name!r} died too often ({flow.last_exit}) and was not restarted")
             elif flow.state == "restarting":
                 problems.append(f"flow {flow.name!r} is being restarted ({flow.last_exit})")
+        problems += letter_problems(status)
         problems = list(dict.fromkeys(problems))
         up = status.state not in (PipeState.NEW, PipeState.ENDED) and all(
             flow.state == "running" for flow in status.flows
@@ -262,6 +271,58 @@ class ControlService:
         self.pipe.set_parameters(routine, values, wait=wait)
         return ParametersReply({routine: self.pipe.parameters(routine)})
 
+    # --- dead letters
+
+    @verb(Scope.READ)
+    def dead_letters(
+        self,
+        routine: RoutineName | None = None,
+        after: Annotated[int, Field(ge=0, lt=1 << 50, description="Only letters with a higher number.")] = 0,
+        limit: Annotated[int, Field(ge=1, le=1000, description="How many at most.")] = 100,
+    ) -> DeadLettersReply:
+        """Messages that were given up after all their attempts, of a routine or of all, oldest first."""
+        self._check_letters_of(routine)
+        found = self.pipe.dead_letters(routine, after=after, limit=limit)
+        return DeadLettersReply(total_of(self.pipe, routine), tuple(letter_reply(one) for one in found))
+
+    @verb(Scope.READ)
+    def dead_letter(self, number: LetterNumber) -> DeadLetterReply:
+        """One message that was given up."""
+        for found in self.pipe.dead_letters(after=number - 1, limit=1):
+            if found.number == number:
+                return letter_reply(found)
+        known = [str(one.number) for one in self.pipe.dead_letters(limit=100)]
+        raise UnknownDeadLetterError(str(number), known, f"pipe {self.pipe.name!r}")
+
+    @verb(Scope.CONTROL)
+    def requeue_dead_letter(self, number: LetterNumber, wait: LetterWait = 30.0) -> RequeueReply:
+        """Give a message that was given up to its routine again; if it fails again it is kept as it was."""
+        self.pipe.requeue_dead_letter(number, wait=wait)
+        return RequeueReply(1)
+
+    @verb(Scope.CONTROL)
+    def requeue_dead_letters(self, routine: RoutineName | None = None, wait: LetterWait = 30.0) -> RequeueReply:
+        """Give all messages that were given up, or those of a routine, to their routines again, one after the other."""
+        self._check_letters_of(routine)
+        return requeue_reply(self.pipe.requeue_dead_letters(routine, wait=wait))
+
+    @verb(Scope.CONTROL)
+    def drop_dead_letter(self, number: LetterNumber) -> DropReply:
+        """Forget a message that was given up."""
+        self.pipe.drop_dead_letter(number)
+        return DropReply(1)
+
+    @verb(Scope.CONTROL)
+    def drop_dead_letters(self, routine: RoutineName | None = None) -> DropReply:
+        """Forget all messages that were given up, or those of a routine."""
+        self._check_letters_of(routine)
+        return DropReply(len(self.pipe.drop_dead_letters(routine)))
+
+    def _check_letters_of(self, routine: str | None) -> None:
+        """A routine that there is not may still have letters that an earlier run left."""
+        if routine is not None and not self.pipe.dead_letters(routine, limit=1):
+            self._flow_of(routine)
+
     # --- wiring
 
     @verb(Scope.CONTROL)
@@ -278,7 +339,7 @@ class ControlService:
         """Add a wire, also while the pipe runs. One that is there already stays as it is."""
         made = {None: None, "basic": BasicTransmitter(), "shared_memory": SharedMemoryTransmitter()}[transmitter]
         ends = self.pipe.routine(source), self.pipe.routine(destination)
-        if any((wire.source, wire.destination) == (source, destination) for wire in self.structure().wires):
+        if any((wire.source, *wire.destinations) == ends for wire in self.pipe.wires):
             return WireReply(source, destination, linked=True, changed=False)
         self.pipe.link(Wire(ends[0], ends[1], made, lossless=lossless, capacity=capacity))
         return WireReply(source, destination, linked=True, changed=True)

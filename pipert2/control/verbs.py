@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, create_model
 from pydantic_core import PydanticCustomError, to_jsonable_python
 
 from pipert2.control.problems import control_error
@@ -145,8 +145,3 @@ def _fallback(value: Any) -> Any:
     if callable(item) and getattr(value, "ndim", None) == 0:  # a numpy scalar
         return item()
     return repr(value)[:10_000]
-
-
-def reply_schema(reply: Any) -> TypeAdapter[Any]:
-    """The type adapter of a reply's type."""
-    return TypeAdapter(reply)

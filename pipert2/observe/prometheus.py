@@ -137,7 +137,16 @@ def _routines(pipe: str, routines: tuple[RoutineStatus, ...]) -> Iterator[Metric
         family.gauge("busy_seconds", "For how long the routine's code works on the message in hand.", at, one.busy_for)
         family.gauge("finished", "1 if the routine's stream has ended.", at, one.finished)
     yield from family
+    yield from _dead_letters(pipe, routines)
     yield from _states("pipert2_routine_state", _ROUTINE, states, _ROUTINE_STATES)
+
+
+def _dead_letters(pipe: str, routines: tuple[RoutineStatus, ...]) -> Iterator[Metric]:
+    family = _Family("pipert2_", _ROUTINE)
+    for one in routines:
+        text = "Messages that the routine has given up and that are kept."
+        family.gauge("dead_letters", text, (pipe, one.flow, one.name), one.dead_letters)
+    yield from family
 
 
 def _wires(pipe: str, wires: tuple[WireStatus, ...]) -> Iterator[Metric]:

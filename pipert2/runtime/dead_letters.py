@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+MOST_FAILURES = 1000
+"""So many of all letters may fail again before the others are left alone: the cause seems to be the same."""
 MOST_NAMED = 1000
 """Letters among which the nearest to an unknown number is looked for."""
 
@@ -63,7 +65,7 @@ class RequeueResult:
 
     Attributes:
         done: numbers of those that were worked on. failed: why others were not, by number; they are kept.
-        left: numbers of those that there was no time for.
+        left: numbers of those that there was no time for, or that were not tried after a thousand failures.
     """
 
     done: tuple[int, ...]
@@ -220,7 +222,7 @@ class DeadLetters:
         failed: dict[int, str] = {}
         left: list[int] = []
         for number in self.numbers(routine):
-            if (rest := deadline - monotonic()) <= 0:
+            if (rest := deadline - monotonic()) <= 0 or len(failed) >= MOST_FAILURES:
                 left.append(number)
                 continue
             try:

@@ -222,6 +222,12 @@ def _command(verb: str, given: dict[str, Any]) -> list[str]:
         return [verb, *(f"--{name}={value}" for name, value in arguments.items()), *options]
     if verb == "logs":
         return ["logs", *(f"--{name}={value}" for name, value in arguments.items())]
+    if verb.startswith(("dead_letter", "requeue_dead_letter", "drop_dead_letter")):
+        action = "list" if verb.startswith("dead") else verb.split("_")[0]
+        number = [str(arguments.pop("number"))] if "number" in arguments else []
+        every = ["--all"] if verb in ("requeue_dead_letters", "drop_dead_letters") else []
+        chosen = [f"--{name}={value}" for name, value in arguments.items()]
+        return ["dead-letters", action, *number, *every, *chosen, *options]
     if verb == "parameters":
         return ["params", *arguments.values()]
     return [verb, *options]

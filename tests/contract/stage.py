@@ -38,13 +38,48 @@ class Show(DestinationRoutine):
         pass
 
 
+class Jobs(SourceRoutine):
+    """Sends the jobs that it is given."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.waiting: list[Any] = []
+
+    def main_logic(self) -> Any:
+        if self.waiting:
+            return self.waiting.pop(0)
+        self.wait(60.0)
+        return None
+
+    @events("JOB")
+    def job(self, job: Any) -> None:
+        self.waiting.append(job)
+
+
+class Work(DestinationRoutine):
+    """Does jobs, but gives those up that it is told to refuse."""
+
+    refused = ""
+
+    def main_logic(self, job: Any) -> None:
+        if self.refused and self.refused in str(job):
+            raise ValueError(f"no {job}")
+
+    @events("REFUSE")
+    def refuse(self, text: str) -> None:
+        self.refused = text
+
+
 pipe = Pipe("stage")
 pipe.logger.setLevel("INFO")
 camera, screen, wall = Camera("camera"), Show("screen"), Show("wall")
 pipe.create_flow("cameras", False, camera)
 pipe.create_flow("screens", False, screen)
 pipe.create_flow("walls", False, wall)
-pipe.link(Wire(camera, (screen, wall)))
+jobs, work = Jobs("jobs"), Work("work")
+pipe.create_flow("offices", False, jobs)
+pipe.create_flow("workshops", False, work, replicas=1)
+pipe.link(Wire(camera, (screen, wall)), Wire(jobs, (work,), lossless=True))
 pipe.build()
 rpc = RPCPipeWrapper(pipe)
 rpc.start_rpc_server("tcp://127.0.0.1:*")

@@ -9,7 +9,7 @@ import pytest
 
 from pipert2.errors import ControlError
 from pipert2.testing import wait_until
-from tests.contract.faces import FACES, Face, Stage, stage
+from tests.contract.faces import FACES, ClientFace, Face, Stage, stage
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,41 @@ def flow_of(face: Face, name: str) -> dict[str, Any]:
 
 def wires(face: Face) -> set[tuple[str, str]]:
     found = face.call("status")["wires"]
-    return {(wire["source"], wire["destination"]) for wire in found if not wire["unlinked"]}
+    return {(wire["source"], wire["destination"]) for wire in found if not wire["unlinked"]} - {("jobs", "work")}
+
+
+class Workshop:
+    """Prepares dead letters, by the quickest face."""
+
+    def __init__(self, there: Stage) -> None:
+        self._face = ClientFace(there)
+
+    def give_up(self, *jobs: Any) -> list[dict[str, Any]]:
+        """Have these jobs, which say that they are bad, and no others as dead letters."""
+        self._face.call("start", wait=10.0)
+        self._face.call("drop_dead_letters")
+        self.refuse("bad")
+        for job in jobs:
+            self._face.call("event", name="JOB", routine="jobs", params={"job": job}, wait=10.0)
+        wait_until(lambda: self._face.call("dead_letters")["total"] == len(jobs), 20)
+        return self.letters()
+
+    def letters(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._face.call("dead_letters")["letters"]
+        return found
+
+    def refuse(self, text: str) -> None:
+        self._face.call("event", name="REFUSE", routine="work", params={"text": text}, wait=10.0)
+
+    def close(self) -> None:
+        self._face.close()
+
+
+@pytest.fixture
+def workshop(there: Stage) -> Iterator[Workshop]:
+    made = Workshop(there)
+    yield made
+    made.close()
 
 
 def test_the_status_tells_what_runs(face: Face) -> None:
@@ -46,6 +80,8 @@ def test_the_status_tells_what_runs(face: Face) -> None:
         "camera": "cameras",
         "screen": "screens",
         "wall": "walls",
+        "jobs": "offices",
+        "work": "workshops",
     }
 
 
@@ -59,7 +95,7 @@ def test_a_routine_is_stopped_and_started(face: Face) -> None:
 def test_what_runs_already_can_be_started_again(face: Face) -> None:
     reply = face.call("start", wait=10.0)
     assert reply["ok"]
-    assert set(reply["routines"]) == {"camera", "screen", "wall"}
+    assert set(reply["routines"]) == {"camera", "screen", "wall", "jobs", "work"}
 
 
 def test_a_handler_returns_its_result(face: Face) -> None:
@@ -127,6 +163,63 @@ def test_the_log_is_read_and_its_level_set(face: Face) -> None:
     face.call("log_level", routine="camera", level="ERROR")
     face.call("event", name="ADD", routine="camera", params={"a": 7, "b": 1007}, wait=10.0)
     assert not face.call("logs", routine="camera", text="1007")["records"]
+
+
+def test_dead_letters_are_listed_and_counted(face: Face, workshop: Workshop) -> None:
+    first, second = workshop.give_up({"bad": [1, 2.5, None]}, "bad")
+    assert (first["routine"], first["data"], first["attempts"]) == ("work", {"bad": [1, 2.5, None]}, 1)
+    assert first["reason"] == "ValueError: no {'bad': [1, 2.5, None]}"
+    assert "main_logic" in first["traceback"]
+    assert not first["earlier"]
+    assert face.call("dead_letter", number=second["number"]) == second
+    assert face.call("dead_letters", routine="work", after=first["number"]) == {"total": 2, "letters": [second]}
+    status = face.call("status")
+    assert status["dead_letters"] == 2
+    assert next(one["dead_letters"] for one in status["routines"] if one["name"] == "work") == 2
+
+
+def test_a_dead_letter_is_requeued_and_kept_if_it_fails_again(face: Face, workshop: Workshop) -> None:
+    (letter,) = workshop.give_up("bad job")
+    with pytest.raises(ControlError, match=r"'work' failed on event 'dead letter \d+': .*no bad job"):
+        face.call("requeue_dead_letter", number=letter["number"])
+    assert workshop.letters() == [letter]
+    workshop.refuse("")
+    reply = face.call("requeue_dead_letter", number=letter["number"], wait=10.0)
+    assert reply == {"requeued": 1, "failed": [], "left": 0, "ok": True}
+    assert workshop.letters() == []
+
+
+def test_all_dead_letters_are_requeued_and_those_that_fail_are_told(face: Face, workshop: Workshop) -> None:
+    _, second, _ = workshop.give_up("bad", "bad and worse", "bad too")
+    workshop.refuse("worse")
+    if type(face).__name__ == "CliFace":
+        with pytest.raises(ControlError, match="no bad and worse") as caught:
+            face.call("requeue_dead_letters", routine="work")
+        assert caught.value.code == "1"
+    else:
+        reply = face.call("requeue_dead_letters", routine="work")
+        assert (reply["requeued"], reply["left"], reply["ok"]) == (2, 0, False)
+        assert [one["number"] for one in reply["failed"]] == [second["number"]]
+    assert workshop.letters() == [second]
+
+
+def test_dead_letters_are_dropped(face: Face, workshop: Workshop) -> None:
+    first, second, third = workshop.give_up("bad 1", "bad 2", "bad 3")
+    assert face.call("drop_dead_letter", number=second["number"]) == {"dropped": 1}
+    assert workshop.letters() == [first, third]
+    assert face.call("drop_dead_letters", routine="camera") == {"dropped": 0}
+    assert face.call("drop_dead_letters", routine="work") == {"dropped": 2}
+
+
+def test_a_dead_letter_that_there_is_not_names_the_nearest(face: Face, workshop: Workshop) -> None:
+    (letter,) = workshop.give_up("bad")
+    known = f"(did you mean|known are) '{letter['number']}'"
+    for verb in ("dead_letter", "requeue_dead_letter", "drop_dead_letter"):
+        with pytest.raises(ControlError, match=f"no dead letter '{10 * letter['number']}': {known}"):
+            face.call(verb, number=10 * letter["number"])
+    for verb in ("dead_letters", "requeue_dead_letters", "drop_dead_letters"):
+        with pytest.raises(ControlError, match="did you mean 'work'"):
+            face.call(verb, routine="wokr")
 
 
 @pytest.mark.parametrize("name", FACES)

@@ -23,6 +23,10 @@ from pipert2.testing import CollectingDestination, wait_until
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "pipert2.control.rpc_command"]
 ANYWHERE = "tcp://127.0.0.1:*"
+METHODS = [
+    *("start", "pause", "kill", "execute", "status", "structure", "events", "log", "call"),
+    *("dead_letters", "requeue_dead_letter", "requeue_dead_letters", "drop_dead_letter", "drop_dead_letters"),
+]
 
 
 class Numbers(SourceRoutine):
@@ -256,7 +260,7 @@ answer = [c._zerorpc_list(), c._zerorpc_ping(), c._zerorpc_name(), c._zerorpc_he
           c._zerorpc_args("execute"), c._zerorpc_inspect()]
 """
     names, ping, name, text, args, found = client(endpoint, code)
-    assert names == ["start", "pause", "kill", "execute", "status", "structure", "events", "log", "call"]
+    assert names == METHODS
     assert (ping, name) == (["pong", "rpc-test"], "rpc-test")
     assert text.startswith("Send an event")
     assert args == [["name", "args"], None, None, [None]]
@@ -502,9 +506,7 @@ def test_with_json_parameters_are_json(pipe: Pipe, endpoint: str) -> None:
 def test_without_a_command_the_methods_are_listed(pipe: Pipe, endpoint: str) -> None:
     listed = command(endpoint).stdout.splitlines()
     assert listed[0] == "[rpc-test]"
-    assert [line.split()[0] for line in listed[1:]] == [
-        *("start", "pause", "kill", "execute", "status", "structure", "events", "log", "call")
-    ]
+    assert [line.split()[0] for line in listed[1:]] == METHODS
     assert "execute(name, args=None)" in command(endpoint, "-?").stdout
     about = command(endpoint, "execute", "--inspect").stdout
     assert about.splitlines()[1] == "execute(name, args=None)"

@@ -52,6 +52,7 @@ class _Measured:
             skipped=3,
             interrupted=4,
             busy_for=0.25,
+            dead_letters=6,
         )
         wire = WireStatus(
             source="cam",
@@ -121,6 +122,7 @@ def _value(metrics: dict[str, Metric], sample: str, **labels: str) -> float:
         ("pipert2_flow_resident_memory_bytes", 4096),
         ("pipert2_flow_uptime_seconds", 7.5),
         ("pipert2_shared_memory_bytes", 1024),
+        ("pipert2_dead_letters", 6),
     ],
 )
 def test_what_the_status_says_is_on_the_page(accept: str, sample: str, value: float) -> None:
