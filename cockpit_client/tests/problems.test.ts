@@ -55,6 +55,16 @@ describe("problems", () => {
     expect(keys(broken, { summary: summary({ connected: false }) })).toEqual(["disconnected"]);
   });
 
+  it("names dead letters, those of routines that are gone as well, and says it once", () => {
+    const status = pipeStatus({ routines: [routineStatus({ name: "r", dead_letters: 2 }), routineStatus({ name: "s" })], dead_letters: 3 });
+    const problems = ["routine 'r' has given up 2 messages: requeue or drop its dead letters", "earlier runs have left dead letters of routines that are gone, 1 message: drop them"];
+    const found = of(status, { health: { ok: false, ready: true, state: "running", problems } });
+    expect(found.map((problem) => [problem.key, problem.title, problem.letters])).toEqual([
+      ["dead-letters r", "Routine r has given up 2 messages", { routine: "r" }],
+      ["dead-letters", "Earlier runs have left 1 message", { routine: null }],
+    ]);
+  });
+
   it("takes no offence at a pipe that has ended and gone", () => {
     expect(keys(pipeStatus({ state: "ended" }), { summary: summary({ connected: false }) })).toEqual([]);
   });

@@ -144,7 +144,8 @@ def flow_table(flows: Sequence[FlowStatus]) -> Table:
 def headline(status: PipeStatus) -> Text:
     """The pipe in one line."""
     memory = f"  shared memory {readable_size(status.shared_memory_bytes)}"
-    dead = f"  {status.dead_letters} dead letters" if status.dead_letters else ""
+    letters = "dead letter" if status.dead_letters == 1 else "dead letters"
+    dead = f"  {status.dead_letters} {letters}" if status.dead_letters else ""
     name = (printable(status.name), "bold")
     return Text.assemble(name, "  ", state_text(status.state.value), memory, (dead, "red"))
 

@@ -4,6 +4,7 @@ import type { PipeSummary } from "../protocol/messages";
 import type { FlowStatus, Health, PipeStatus, RoutineStatus, WireStatus } from "../protocol/records";
 import { duration, latency, rate } from "./format";
 import { routineTrendOf, type Trends, wireTrendOf, type WireTrend } from "./trends";
+import { goneLetters, type LetterOwner } from "./dead_letters";
 import type { Selection } from "./view";
 import { wireLook } from "./wire_look";
 
@@ -17,6 +18,8 @@ export interface Problem {
   readonly detail: string;
   readonly advice: string;
   readonly where: Selection | null;
+  /** Whose dead letters can be seen to here. */
+  readonly letters?: LetterOwner;
 }
 
 /** Data older than this when it arrives is stale, unless the pipe is not meant to be fast. */
@@ -52,6 +55,7 @@ export function problemsOf(evidence: Evidence): readonly Problem[] {
         .filter((wire) => !wire.unlinked)
         .flatMap((wire) => wireProblems(wire, wireTrendOf(trends, wire.source, wire.destination))),
     );
+    found.push(...letterProblems(status));
     found.push(...unexplained(evidence.health, found));
   }
   return found.sort((one, other) => ORDER.indexOf(one.severity) - ORDER.indexOf(other.severity));
@@ -192,6 +196,38 @@ function routineProblems(routine: RoutineStatus, trends: Trends, pipe: string): 
   return found;
 }
 
+function letterProblems(status: PipeStatus): Problem[] {
+  const found = status.routines
+    .filter((routine) => (routine.dead_letters ?? 0) > 0)
+    .map((routine): Problem => ({
+      key: `dead-letters ${routine.name}`,
+      severity: "warning",
+      title: `Routine ${routine.name} has given up ${messages(routine.dead_letters ?? 0)}`,
+      detail: "They failed at each attempt and are kept as dead letters.",
+      advice: "Read below why, mend the cause, then requeue them. Drop those that are of no use any more.",
+      where: { kind: "routine", name: routine.name },
+      letters: { routine: routine.name },
+    }));
+  const gone = goneLetters(status);
+  if (gone > 0)
+    found.push({
+      key: GONE_LETTERS,
+      severity: "warning",
+      title: `Earlier runs have left ${messages(gone)}`,
+      detail: "They are dead letters of routines that this pipe does not have.",
+      advice: "Drop them, or run the pipe with a routine of that name again and requeue them there.",
+      where: null,
+      letters: { routine: null },
+    });
+  return found;
+}
+
+const GONE_LETTERS = "dead-letters";
+
+function messages(count: number): string {
+  return count === 1 ? "1 message" : `${count} messages`;
+}
+
 function wireProblems(wire: WireStatus, trend: WireTrend): Problem[] {
   const where: Selection = { kind: "wire", source: wire.source, destination: wire.destination };
   const name = `${wire.source} → ${wire.destination}`;
@@ -243,6 +279,7 @@ function unexplained(health: Health | null, found: readonly Problem[]): Problem[
 
 function explains(problem: Problem, sentence: string): boolean {
   if (problem.key === "failed" && problem.detail === sentence) return true;
+  if (problem.key === GONE_LETTERS && sentence.startsWith("earlier runs have left dead letters")) return true;
   if (problem.where === null || problem.where.kind === "wire") return false;
   return problem.severity !== "note" && sentence.startsWith(`${problem.where.kind} '${problem.where.name}'`);
 }

@@ -7,6 +7,7 @@ import { usePart } from "../live/signal";
 import { count, duration, latency, rate } from "../logic/format";
 import { NO_FILTER } from "../logic/view";
 import type { RoutineStatus, RoutineStructure } from "../protocol/records";
+import { DeadLetters } from "../problems/dead_letters";
 import { StateBadge } from "../shell/state_badge";
 import { EventForm } from "./event_form";
 import { FramePair } from "./frame_pair";
@@ -42,6 +43,9 @@ export function RoutinePanel({ pipe, name }: { pipe: string; name: string }) {
           {structure.events.map((event) => <EventForm key={event.name} event={event} target={{ routine: name }} />)}
         </Section>
       )}
+      {(status?.dead_letters ?? 0) > 0 && (
+        <Section title="Dead letters"><DeadLetters owner={{ routine: name }} count={status?.dead_letters ?? 0} /></Section>
+      )}
       <Section title="Last errors" aside={<LogsLink name={name} />}><LastErrors pipe={pipe} name={name} errors={status?.errors ?? 0} /></Section>
       <Section title="Log level"><LogLevelSelect routine={name} level={structure.log_level} /></Section>
       <Wiring structure={structure} />
@@ -70,6 +74,7 @@ function Numbers({ status }: { status: RoutineStatus }) {
     ["received", count(status.received)],
     ["sent", count(status.sent)],
     ["errors", count(status.errors)],
+    ["dead letters", count(status.dead_letters ?? 0), "messages that were given up and are kept"],
     ["skipped", count(status.skipped), "ticks of a fixed rate that were missed"],
     ["interrupted", count(status.interrupted), "messages in hand when the process died"],
     ["busy for", status.busy_for > 0 ? duration(status.busy_for) : "–", "how long it has been at the message in hand"],

@@ -1,9 +1,11 @@
 import { useClock, useCockpit } from "../live/access";
 import { go } from "../live/location";
-import { useSignal } from "../live/signal";
+import { usePart, useSignal } from "../live/signal";
+import { goneLetters, type LetterOwner } from "../logic/dead_letters";
 import { duration, moment } from "../logic/format";
 import type { Cleared, Standing } from "../logic/problem_history";
 import { NO_FILTER, type Selection } from "../logic/view";
+import { DeadLetters } from "./dead_letters";
 
 const WORDS = { failure: "needs somebody", warning: "look at it", note: "good to know" } as const;
 
@@ -39,6 +41,7 @@ function ProblemCard({ problem, now }: { problem: Standing; now: number }) {
       </div>
       <p>{problem.detail}</p>
       <p className="advice"><b>What to do:</b> {problem.advice}</p>
+      {problem.letters && <Letters owner={problem.letters} />}
       {where && (
         <div className="buttons">
           <button className="button small" onClick={() => go({ selection: where })}>Show {label(where)}</button>
@@ -50,6 +53,14 @@ function ProblemCard({ problem, now }: { problem: Standing; now: number }) {
       )}
     </li>
   );
+}
+
+function Letters({ owner }: { owner: LetterOwner }) {
+  const count = usePart(useCockpit().now, (now) => {
+    if (!now) return 0;
+    return owner.routine === null ? goneLetters(now.status) : (now.routines.get(owner.routine)?.dead_letters ?? 0);
+  });
+  return <DeadLetters owner={owner} count={count} />;
 }
 
 function label(where: Selection): string {

@@ -40,6 +40,8 @@ export interface RoutineStatus {
   readonly interrupted: number;
   readonly busy_for: number;
   readonly parameters: readonly ParameterStatus[];
+  /** Messages that it has given up and that are kept; missing from pipes of older versions. */
+  readonly dead_letters?: number;
 }
 
 export interface WireStatus {
@@ -79,6 +81,8 @@ export interface PipeStatus {
   readonly routines: readonly RoutineStatus[];
   readonly wires: readonly WireStatus[];
   readonly flows: readonly FlowStatus[];
+  /** Those of all routines, and of routines that only an earlier run had. */
+  readonly dead_letters?: number;
 }
 
 export interface Health {
@@ -151,5 +155,29 @@ export interface EventReply {
   readonly event: string;
   readonly routines: readonly string[];
   readonly results: Readonly<Record<string, HandlerReply>> | null;
+  readonly ok: boolean;
+}
+
+export interface DeadLetter {
+  readonly number: number;
+  readonly routine: string;
+  readonly reason: string;
+  readonly traceback: string;
+  readonly attempts: number;
+  readonly time: number;
+  /** An earlier run of the pipe left it. */
+  readonly earlier: boolean;
+  readonly data: unknown;
+}
+
+export interface DeadLettersReply {
+  readonly total: number;
+  readonly letters: readonly DeadLetter[];
+}
+
+export interface RequeueReply {
+  readonly requeued: number;
+  readonly failed: readonly { readonly number: number; readonly reason: string }[];
+  readonly left: number;
   readonly ok: boolean;
 }
