@@ -93,13 +93,13 @@ class MemoryShelf:
 
     def __init__(self, first: int = 1) -> None:
         self._letters: dict[int, Letter] = {}
+        self._counts: Counter[str] = Counter()
         self._numbers = itertools.count(first)
         self._lock = threading.Lock()
 
     def put(self, letter: Letter) -> int:
-        with self._lock:
-            number = next(self._numbers)
-            self._letters[number] = letter
+        number = next(self._numbers)
+        self.put_back(number, letter)
         return number
 
     def numbers(self, routine: str | None) -> list[int]:
@@ -113,18 +113,22 @@ class MemoryShelf:
 
     def take(self, number: int) -> Letter | None:
         with self._lock:
-            return self._letters.pop(number, None)
+            letter = self._letters.pop(number, None)
+            if letter is not None:
+                self._counts[letter.routine] -= 1
+        return letter
 
     def put_back(self, number: int, letter: Letter) -> None:
         with self._lock:
             self._letters[number] = letter
+            self._counts[letter.routine] += 1
 
     def remove(self, number: int, letter: Letter) -> None:
         pass  # it was let go when it was taken
 
     def counts(self) -> dict[str, int]:
         with self._lock:
-            return dict(Counter(letter.routine for letter in self._letters.values()))
+            return dict(+self._counts)
 
     def close(self) -> None:
         pass
@@ -197,7 +201,7 @@ class StoreShelf:
 
     def counts(self) -> dict[str, int]:
         with self._lock:
-            return {routine: count for routine, count in self._counts.items() if count > 0}
+            return dict(+self._counts)
 
     def close(self) -> None:
         self._store.close()
