@@ -139,3 +139,29 @@ def test_acknowledged_ids_can_be_forgotten(store: Store) -> None:
     assert store.acknowledged.forget("source", before=10.0) == 0
     assert store.acknowledged.forget("source") == 1
     assert store.acknowledged.has("other", "a")
+
+
+def test_dead_letters_of_a_pipe_are_found_counted_and_dropped_apart_from_others(store: Store) -> None:
+    own = [bury(store, f"m-{number}", pipe="shop", run="r1", origin=number) for number in range(3)]
+    other = bury(store, "m-9", pipe="mill", routine="grind")
+    letters = store.dead_letters
+    assert [(one.pipe, one.run, one.origin) for one in letters.list(pipe="shop")] == [
+        ("shop", "r1", n) for n in range(3)
+    ]
+    assert letters.ids(pipe="shop") == own
+    assert letters.ids("grind") == [other]
+    assert letters.counts("shop") == {"work": 3}
+    assert (letters.count(pipe="mill"), letters.count("work", pipe="mill")) == (1, 0)
+
+
+def test_one_letter_or_those_of_a_pipe_become_dead_again(store: Store) -> None:
+    first, second = bury(store, "m-1", pipe="shop"), bury(store, "m-2", pipe="shop")
+    other = bury(store, "m-3", pipe="mill")
+    letters = store.dead_letters
+    for letter in (first, second, other):
+        letters.requeue(letter)
+    assert letters.unqueue(second) == 1
+    assert letters.ids() == [second]
+    assert letters.unqueue(pipe="shop") == 1
+    assert letters.ids() == [first, second]
+    assert (letters.unqueue(second), letters.unqueue()) == (0, 1)
