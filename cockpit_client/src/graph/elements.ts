@@ -12,15 +12,16 @@ export type WireEdgeType = Edge<{ source: string; destination: string; lossless:
 export type Way = { readonly bends: readonly Point[]; readonly label: Point };
 
 export interface Elements {
-  readonly nodes: (FlowNodeType | RoutineNodeType)[];
-  readonly edges: WireEdgeType[];
+  readonly flows: FlowNodeType[];
+  readonly routines: RoutineNodeType[];
+  readonly wires: WireEdgeType[];
 }
 
 export function elementsOf(structure: Structure, { flows, routines, wires }: Placed, selection: Selection | null): Elements {
   const is = (kind: string, name: string): boolean => selection?.kind === kind && "name" in selection && selection.name === name;
-  const nodes: Elements["nodes"] = [];
+  const flowNodes: FlowNodeType[] = [];
   for (const [name, box] of flows)
-    nodes.push({
+    flowNodes.push({
       id: `f ${name}`,
       type: "flow",
       position: { x: box.x, y: box.y },
@@ -28,12 +29,14 @@ export function elementsOf(structure: Structure, { flows, routines, wires }: Pla
       height: box.height,
       data: { name, chosen: is("flow", name) },
     });
+  const routineNodes: RoutineNodeType[] = [];
   for (const routine of structure.routines) {
     const box = routines.get(routine.name);
     if (!box) continue;
-    nodes.push({
+    routineNodes.push({
       id: `r ${routine.name}`,
       type: "routine",
+      zIndex: 2,
       position: { x: box.x, y: box.y },
       width: box.width,
       height: box.height,
@@ -57,5 +60,5 @@ export function elementsOf(structure: Structure, { flows, routines, wires }: Pla
         chosen: selection?.kind === "wire" && selection.source === wire.source && selection.destination === wire.destination,
       },
     }));
-  return { nodes, edges };
+  return { flows: flowNodes, routines: routineNodes, wires: edges };
 }

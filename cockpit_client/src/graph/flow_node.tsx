@@ -1,23 +1,31 @@
 import type { NodeProps } from "@xyflow/react";
-import { memo } from "react";
+import { memo, useContext } from "react";
 import { useCockpit } from "../live/access";
 import { go } from "../live/location";
 import { usePart } from "../live/signal";
 import { bytes, percent } from "../logic/format";
 import { tone } from "../shell/state_badge";
+import { FarContext } from "./distance";
 import type { FlowNodeType } from "./elements";
 
 /** A flow's frame around its routines. */
 export const FlowNode = memo(function FlowNode({ data }: NodeProps<FlowNodeType>) {
-  const flow = usePart(useCockpit().now, (now) => now?.status.flows.find((one) => one.name === data.name));
+  const state = usePart(useCockpit().now, (now) => now?.status.flows.find((one) => one.name === data.name)?.state);
+  const far = useContext(FarContext);
   return (
-    <div className={`flow-node ${data.chosen ? "chosen" : ""}`} data-state={flow?.state}>
+    <div className={`flow-node ${data.chosen ? "chosen" : ""}`} data-state={state}>
       <button className="bare flow-head" onClick={() => go({ selection: { kind: "flow", name: data.name } })} title={`Flow ${data.name}`}>
-        <span className={`dot ${tone(flow?.state ?? "")}`} />
+        <span className={`dot ${tone(state ?? "")}`} />
         <span className="flow-name">{data.name}</span>
-        {flow && flow.state !== "running" && <span className="flow-state">{flow.state}</span>}
-        {flow && flow.pid !== null && <span className="muted">{percent(flow.cpu_percent)} · {bytes(flow.rss_bytes)}</span>}
+        {state !== undefined && state !== "running" && <span className="flow-state">{state}</span>}
+        {!far && <Usage name={data.name} />}
       </button>
     </div>
   );
 });
+
+function Usage({ name }: { name: string }) {
+  const flow = usePart(useCockpit().now, (now) => now?.status.flows.find((one) => one.name === name));
+  if (!flow || flow.pid === null) return null;
+  return <span className="muted">{percent(flow.cpu_percent)} · {bytes(flow.rss_bytes)}</span>;
+}

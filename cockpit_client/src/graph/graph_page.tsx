@@ -1,13 +1,15 @@
 import { type Connection, Controls, MiniMap, ReactFlow, ReactFlowProvider, useReactFlow, useStore } from "@xyflow/react";
-import { startTransition, useCallback, useEffect, useMemo, useRef, useState } from "react";
+import { startTransition, useCallback, useDeferredValue, useEffect, useMemo, useRef, useState } from "react";
 import { useCockpit, useMayDrive } from "../live/access";
+import { useGrowing } from "../live/growing";
 import { go, view } from "../live/location";
 import { usePart } from "../live/signal";
 import { type Placed, placing, sameShape } from "../logic/layout";
 import type { Structure } from "../protocol/records";
 import { Dialog } from "../shell/dialog";
 import { LinkForm } from "../panel/link_form";
-import { elementsOf } from "./elements";
+import { FAR_ZOOM, FarContext } from "./distance";
+import { elementsOf, type WireEdgeType } from "./elements";
 import { FlowNode } from "./flow_node";
 import { GraphSearch } from "./graph_search";
 import { Legend } from "./legend";
@@ -19,6 +21,8 @@ const NODES = { flow: FlowNode, routine: RoutineNode };
 const EDGES = { wire: WireEdge };
 const FIT = { padding: 0.08, maxZoom: 1.1 };
 const MANY = 12;
+const ROUTINES_AT_ONCE = 20;
+const WIRES_AT_ONCE = 20;
 
 /** The pipe as a graph that lives: flows as groups, routines as nodes, wires between them. */
 export function GraphPage() {
@@ -71,19 +75,24 @@ function Graph({ structure, placed }: Drawn) {
   const [search, setSearch] = useState("");
   const [ready, setReady] = useState(false);
   const [linking, setLinking] = useState<{ source: string; destination: string } | null>(null);
-  const { nodes, edges } = useMemo(() => elementsOf(structure, placed, selection), [structure, placed, selection]);
-  const drawnEdges = useGrowing(edges, ready);
+  const { flows, routines, wires } = useMemo(() => elementsOf(structure, placed, selection), [structure, placed, selection]);
+  // The flows are where all else is: with them the graph is fitted into its room, and how far away it is is known.
+  const drawn = useGrowing(routines, ROUTINES_AT_ONCE, ready);
+  const nodes = useMemo(() => [...flows, ...drawn], [flows, drawn]);
+  const edges = useGrowing(wires, WIRES_AT_ONCE, drawn.length === routines.length);
   const userMoved = useFitting(structure);
+  const far = useDeferredValue(useStore((state) => state.transform[2] < FAR_ZOOM));
   const connect = ({ source, target }: Connection): void => {
     const names = { source: source.slice(2), destination: target.slice(2) };
     if (names.source !== names.destination) setLinking(names);
   };
   return (
     <SearchContext value={search.trim().toLowerCase()}>
-      <div className={`graph ${mayDrive ? "driving" : ""}`} data-ready={ready}>
+     <FarContext value={far}>
+      <div className={`graph ${mayDrive ? "driving" : ""} ${far ? "far" : ""}`} data-ready={ready}>
         <ReactFlow
           nodes={nodes}
-          edges={drawnEdges}
+          edges={edges as WireEdgeType[]}
           nodeTypes={NODES}
           edgeTypes={EDGES}
           nodesDraggable={false}
@@ -103,7 +112,7 @@ function Graph({ structure, placed }: Drawn) {
           aria-label={`Graph of the pipe ${structure.name}`}
         >
           <Controls showInteractive={false} />
-          {structure.routines.length > MANY && <MiniMap pannable zoomable ariaLabel="Overview" />}
+          {structure.routines.length > MANY && !far && <MiniMap pannable zoomable ariaLabel="Overview" />}
         </ReactFlow>
         <GraphSearch structure={structure} text={search} onText={setSearch} />
         <Legend />
@@ -114,22 +123,9 @@ function Graph({ structure, placed }: Drawn) {
           </Dialog>
         )}
       </div>
+     </FarContext>
     </SearchContext>
   );
-}
-
-const EDGES_AT_ONCE = 20;
-
-/** A list that is drawn some at a time, so that a large graph does not hold the page up while it appears. */
-function useGrowing<T>(all: T[], ready: boolean): T[] {
-  const [shown, setShown] = useState(EDGES_AT_ONCE);
-  const more = ready && shown < all.length;
-  useEffect(() => {
-    if (!more) return;
-    const timer = setTimeout(() => setShown((count) => count + EDGES_AT_ONCE));
-    return () => clearTimeout(timer);
-  }, [more, shown]);
-  return useMemo(() => (shown < all.length ? all.slice(0, shown) : all), [all, shown]);
 }
 
 /** Show all of the graph again when it or its room changes, unless the user has chosen what to look at. */

@@ -1,23 +1,23 @@
 import { Handle, type NodeProps, Position, useReactFlow } from "@xyflow/react";
 import { memo, useContext, type FocusEvent } from "react";
 import { useCockpit } from "../live/access";
-import type { Now } from "../live/cockpit";
 import { go } from "../live/location";
 import { usePart } from "../live/signal";
 import { count, latency, rate } from "../logic/format";
 import { tone } from "../shell/state_badge";
+import { FarContext } from "./distance";
 import type { RoutineNodeType } from "./elements";
 import { SearchContext } from "./search_context";
 
-/** A routine: state, rate, time in main_logic, what waits for it, errors. */
+/** A routine: its name and state, and from near how it does. */
 export const RoutineNode = memo(function RoutineNode({ id, data }: NodeProps<RoutineNodeType>) {
   const { now } = useCockpit();
-  const status = usePart(now, (one) => one?.routines.get(data.name));
-  const queued = usePart(now, (one) => queuedFor(one, data.name));
+  const state = usePart(now, (one) => one?.routines.get(data.name)?.state ?? "unknown");
+  const finished = usePart(now, (one) => one?.routines.get(data.name)?.finished ?? false);
   const search = useContext(SearchContext);
+  const far = useContext(FarContext);
   const fits = search === "" || data.name.toLowerCase().includes(search);
   const flow = useReactFlow();
-  const state = status?.state ?? "unknown";
   const show = (event: FocusEvent<HTMLElement>): void => {
     // Only for those who come by keyboard: who clicks sees it already.
     if (!event.currentTarget.matches(":focus-visible")) return;
@@ -39,31 +39,35 @@ export const RoutineNode = memo(function RoutineNode({ id, data }: NodeProps<Rou
         <span className="routine-head">
           <span className={`dot ${tone(state)}`} />
           <span className="routine-name">{data.name}</span>
-          <span className="routine-state">{status?.finished && state !== "failed" ? "finished" : state}</span>
+          {!far && <span className="routine-state">{finished && state !== "failed" ? "finished" : state}</span>}
         </span>
-        <span className="routine-facts">
-          <Fact term="rate" value={status ? rate(status.rate) : "–"} strong />
-          <Fact term="logic" value={latency(status?.logic_time.p50 ?? null)} />
-          <Fact term="queue" value={data.kind === "source" ? "–" : count(queued)} />
-          <Fact term="errors" value={count(status?.errors ?? 0)} bad={(status?.errors ?? 0) > 0} />
-        </span>
+        {!far && <Facts name={data.name} kind={data.kind} />}
       </button>
       {data.kind !== "destination" && <Handle type="source" position={Position.Right} />}
     </>
   );
 });
 
-function Fact({ term, value, strong = false, bad = false }: { term: string; value: string; strong?: boolean; bad?: boolean }) {
+/** Rate, time in main_logic, what waits for it, errors: all that changes each second. */
+function Facts({ name, kind }: { name: string; kind: string }) {
+  const { now } = useCockpit();
+  const status = usePart(now, (one) => one?.routines.get(name));
+  const queued = usePart(now, (one) => one?.queued.get(name) ?? 0);
+  return (
+    <span className="routine-facts">
+      <Fact term="rate" value={status ? rate(status.rate) : "–"} strong />
+      <Fact term="logic" value={latency(status?.logic_time.p50 ?? null)} />
+      <Fact term="queue" value={kind === "source" ? "–" : count(queued)} />
+      <Fact term="errors" value={count(status?.errors ?? 0)} bad={(status?.errors ?? 0) > 0} />
+    </span>
+  );
+}
+
+const Fact = memo(function Fact({ term, value, strong = false, bad = false }: { term: string; value: string; strong?: boolean; bad?: boolean }) {
   return (
     <span className={`fact ${strong ? "strong" : ""} ${bad ? "bad" : ""}`}>
       <small>{term}</small>
       <span>{value}</span>
     </span>
   );
-}
-
-function queuedFor(now: Now | null, name: string): number {
-  let sum = 0;
-  if (now) for (const wire of now.wires.values()) if (wire.destination === name) sum += wire.queued;
-  return sum;
-}
+});

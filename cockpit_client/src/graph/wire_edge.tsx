@@ -1,43 +1,70 @@
 import { BaseEdge, EdgeLabelRenderer, type EdgeProps, getBezierPath } from "@xyflow/react";
-import { memo } from "react";
+import { memo, useContext } from "react";
 import { useCockpit } from "../live/access";
+import type { Now } from "../live/cockpit";
 import { go } from "../live/location";
 import { usePart } from "../live/signal";
 import { count, rate } from "../logic/format";
 import { wireKey, wireTrendOf, type WireTrend } from "../logic/trends";
-import { wireLook, wireWords } from "../logic/wire_look";
+import { wireLook, type WireLook, wireWords } from "../logic/wire_look";
 import type { WireStatus } from "../protocol/records";
 import { curve } from "../logic/curve";
+import { FarContext } from "./distance";
 import type { Way, WireEdgeType } from "./elements";
 
 /** A wire with what goes through it; one that is blocked and one that drops do not look alike. */
 export const WireEdge = memo(function WireEdge(props: EdgeProps<WireEdgeType>) {
   const { source = "", destination = "", lossless = false, chosen = false, way } = props.data ?? {};
-  const { now } = useCockpit();
-  const wire = usePart(now, (one) => one?.wires.get(wireKey(source, destination)));
-  const trends = usePart(now, (one) => one?.trends);
-  const trend = trends && wireTrendOf(trends, source, destination);
-  const look = wire && trend ? wireLook(wire, trend) : "idle";
+  const look = usePart(useCockpit().now, (now) => lookOf(now, source, destination));
+  const far = useContext(FarContext);
   const { path, x, y } = way ? routed(props, way) : straight(props);
   return (
     <>
       <BaseEdge path={path} className={`wire ${look} ${lossless ? "lossless" : "realtime"} ${chosen ? "chosen" : ""}`} interactionWidth={0} />
-      <EdgeLabelRenderer>
-        <button
-          className={`wire-label nodrag nopan ${look} ${chosen ? "chosen" : ""}`}
-          style={{ transform: `translate(-50%, -50%) translate(${x}px, ${y}px)` }}
-          data-look={look}
-          data-wire={`${source}->${destination}`}
-          aria-label={`Wire from ${source} to ${destination}${wire && trend ? `: ${wireWords(wire, trend)}` : ""}`}
-          title={wire && trend ? wireWords(wire, trend) : `${source} → ${destination}`}
-          onClick={() => go({ selection: { kind: "wire", source, destination } })}
-        >
-          <WireText wire={wire} trend={trend} look={look} />
-        </button>
-      </EdgeLabelRenderer>
+      {!far && (
+        <EdgeLabelRenderer>
+          <WireLabel source={source} destination={destination} look={look} chosen={chosen} x={x} y={y} />
+        </EdgeLabelRenderer>
+      )}
     </>
   );
 });
+
+function lookOf(now: Now | null, source: string, destination: string): WireLook {
+  const wire = now?.wires.get(wireKey(source, destination));
+  return now && wire ? wireLook(wire, wireTrendOf(now.trends, source, destination)) : "idle";
+}
+
+interface LabelProps {
+  readonly source: string;
+  readonly destination: string;
+  readonly look: WireLook;
+  readonly chosen: boolean;
+  readonly x: number;
+  readonly y: number;
+}
+
+/** What goes through a wire, in the middle of it. */
+function WireLabel({ source, destination, look, chosen, x, y }: LabelProps) {
+  const { now } = useCockpit();
+  const wire = usePart(now, (one) => one?.wires.get(wireKey(source, destination)));
+  const trends = usePart(now, (one) => one?.trends);
+  const trend = trends && wireTrendOf(trends, source, destination);
+  const words = wire && trend ? wireWords(wire, trend) : "";
+  return (
+    <button
+      className={`wire-label nodrag nopan ${look} ${chosen ? "chosen" : ""}`}
+      style={{ transform: `translate(-50%, -50%) translate(${x}px, ${y}px)` }}
+      data-look={look}
+      data-wire={`${source}->${destination}`}
+      aria-label={`Wire from ${source} to ${destination}${words && `: ${words}`}`}
+      title={words || `${source} → ${destination}`}
+      onClick={() => go({ selection: { kind: "wire", source, destination } })}
+    >
+      <WireText wire={wire} trend={trend} look={look} />
+    </button>
+  );
+}
 
 interface Drawn {
   readonly path: string;

@@ -38,6 +38,8 @@ export interface Now {
   readonly message: StatusMessage;
   readonly routines: ReadonlyMap<string, RoutineStatus>;
   readonly wires: ReadonlyMap<string, WireStatus>;
+  /** Messages that wait for a routine, on all its wires. */
+  readonly queued: ReadonlyMap<string, number>;
   readonly trends: Trends;
   /** When it came, by the browser's clock. */
   readonly received: number;
@@ -219,11 +221,15 @@ export class Cockpit {
     const before = this.now.get();
     const { status } = message;
     const repeated = before?.status.time === status.time;
+    const wires = status.wires.filter((wire) => !wire.unlinked);
+    const queued = new Map<string, number>();
+    for (const wire of wires) queued.set(wire.destination, (queued.get(wire.destination) ?? 0) + wire.queued);
     this.now.set({
       status,
       message,
       routines: new Map(status.routines.map((routine) => [routine.name, routine])),
-      wires: new Map(status.wires.filter((wire) => !wire.unlinked).map((wire) => [wireKey(wire.source, wire.destination), wire])),
+      wires: new Map(wires.map((wire) => [wireKey(wire.source, wire.destination), wire])),
+      queued,
       trends: repeated && before ? before.trends : trendsBetween(before?.status ?? null, status),
       received: repeated && before ? before.received : seconds(),
     });

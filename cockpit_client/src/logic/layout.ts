@@ -138,11 +138,17 @@ function* placingByFlow(structure: Structure): Generator<undefined, Placed> {
     if (from !== undefined && to !== undefined && from !== to) outer.setEdge(from, to, {});
   }
   layout(outer);
+  // Flows one above the other begin at the same line, however long they are.
+  const lefts = new Map<number, number>();
+  for (const [flow, { width }] of inner) {
+    const { x = 0, rank = 0 } = outer.node(flow) as { x?: number; rank?: number };
+    lefts.set(rank, Math.min(lefts.get(rank) ?? Infinity, x - width / 2));
+  }
   const flows = new Map<string, Box>();
   const routines = new Map<string, Box>();
   for (const [flow, { width, height, boxes }] of inner) {
-    const middle = outer.node(flow);
-    const [x, y] = [(middle.x ?? 0) - width / 2, (middle.y ?? 0) - height / 2];
+    const middle = outer.node(flow) as { y?: number; rank?: number };
+    const [x, y] = [lefts.get(middle.rank ?? 0) ?? 0, (middle.y ?? 0) - height / 2];
     flows.set(flow, { x, y, width, height });
     for (const [name, box] of boxes) routines.set(name, { ...box, x: box.x + x, y: box.y + y });
   }

@@ -1,15 +1,17 @@
-import { useEffect } from "react";
+import { lazy, Suspense, useEffect } from "react";
 import { AuditPage } from "../audit/audit_page";
-import { GraphPage } from "../graph/graph_page";
 import { useCockpit } from "../live/access";
 import { go, view as viewSignal } from "../live/location";
 import { usePart, useSignal } from "../live/signal";
-import { LogsPage } from "../logs/logs_page";
 import type { Page } from "../logic/view";
-import { SidePanel } from "../panel/side_panel";
 import { ProblemsPage } from "../problems/problems_page";
 import type { PipeSummary } from "../protocol/messages";
 import { PipeBar } from "./pipe_bar";
+
+// Parts that bring large libraries with them come by themselves: to run all of it at once would hold the page up.
+const GraphPage = lazy(async () => ({ default: (await import("../graph/graph_page")).GraphPage }));
+const LogsPage = lazy(async () => ({ default: (await import("../logs/logs_page")).LogsPage }));
+const SidePanel = lazy(async () => ({ default: (await import("../panel/side_panel")).SidePanel }));
 
 const TITLES: Readonly<Record<Page, string>> = { graph: "Graph", logs: "Logs", problems: "Problems", audit: "Audit" };
 const KEYS: Readonly<Record<string, Page>> = { g: "graph", l: "logs", p: "problems", a: "audit" };
@@ -38,12 +40,14 @@ export function PipePage({ pipe, summary }: { pipe: string; summary: PipeSummary
       <Tabs page={view.page} />
       <div className={`workspace ${old ? "old" : ""}`}>
         <main className="page" aria-label={TITLES[view.page]}>
-          {view.page === "graph" && <GraphPage />}
-          {view.page === "logs" && <LogsPage pipe={pipe} />}
-          {view.page === "problems" && <ProblemsPage />}
-          {view.page === "audit" && <AuditPage />}
+          <Suspense>
+            {view.page === "graph" && <GraphPage />}
+            {view.page === "logs" && <LogsPage pipe={pipe} />}
+            {view.page === "problems" && <ProblemsPage />}
+            {view.page === "audit" && <AuditPage />}
+          </Suspense>
         </main>
-        {view.selection && <SidePanel pipe={pipe} selection={view.selection} />}
+        <Suspense>{view.selection && <SidePanel pipe={pipe} selection={view.selection} />}</Suspense>
       </div>
     </>
   );
