@@ -32,10 +32,11 @@ def cockpit_beside(
         service: the pipe's control service, if it has one already.
 
     Raises:
-        ControlError: the cockpit cannot be served.
+        ControlError: the cockpit cannot be served, or a certificate cannot be read.
     """
     # The web server takes half a second to import: a script that can show a cockpit does not pay for it until it does.
     from pipert2.cockpit.link import CockpitLink
+    from pipert2.cockpit.link_tls import trusting, trusting_only
     from pipert2.cockpit.server import CockpitServer
     from pipert2.cockpit.settings import settings_from
 
@@ -48,5 +49,8 @@ def cockpit_beside(
             if error.field != "port":
                 raise
             logger.info("port %d is taken: pipe %s goes to the cockpit that is there", wanted.port, pipe.name)
-        stack.enter_context(CockpitLink(pipe, server.url, wanted.token, service=service))
+        trust = None
+        if wanted.certificate is not None:
+            trust = trusting(wanted.ca) if wanted.ca is not None else trusting_only(wanted.certificate)
+        stack.enter_context(CockpitLink(pipe, server.url, wanted.token, service=service, trust=trust))
         yield f"{server.url}/?pipe={quote(pipe.name)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,7 @@ import engineio
 import socketio
 import websocket
 
+from pipert2.cockpit.link_tls import tls_problem
 from pipert2.errors import ControlError
 
 NAMESPACE = "/pipe"
@@ -53,9 +55,12 @@ class LinkClient:
     Args:
         on_command: called, in a thread for each call, with what the cockpit wants; returns the answer.
         on_lost: called when the connection has ended, whoever ended it.
+        trust: which certificates are trusted, where the address wants TLS.
     """
 
-    def __init__(self, on_command: Callable[[Any], Any], on_lost: Callable[[], None]) -> None:
+    def __init__(
+        self, on_command: Callable[[Any], Any], on_lost: Callable[[], None], trust: ssl.SSLContext | None = None
+    ) -> None:
         self._refusal: str | None = None
         self.lost = threading.Event()
         self._on_lost = on_lost
@@ -66,7 +71,11 @@ class LinkClient:
             logger=_silent,
             engineio_logger=_silent,
             request_timeout=_DIAL_SECONDS,
-            websocket_extra_options={"suppress_origin": True, "class_": self._make_socket},
+            websocket_extra_options={
+                "suppress_origin": True,
+                "class_": self._make_socket,
+                **({"sslopt": {"context": trust}} if trust is not None else {}),
+            },
         )
         self._client.on("command", on_command, namespace=NAMESPACE)
         self._client.on("connect_error", self._refused, namespace=NAMESPACE)
@@ -86,7 +95,8 @@ class LinkClient:
             self.close()
             if self._refusal is not None:
                 raise ControlError("unauthorized", self._refusal) from None
-            raise ControlError("unreachable", str(error)) from None
+            problem = tls_problem(error, url)
+            raise ControlError("unreachable", problem or str(error), field="tls" if problem else None) from None
 
     def emit(self, event: str, data: Any, done: Callable[..., None]) -> None:
         """Send; *done* is called with the answer, in another thread.

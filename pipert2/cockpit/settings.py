@@ -27,6 +27,7 @@ class CockpitSettings:
         token: what pipes have to show; None: nothing, which is for loopback only.
         allowed_hosts: further names that the server is called by, such as ``"robot.local"``.
         certificate, key: PEM files; with them it is served over TLS.
+        ca: for a pipe that goes to a cockpit that is there already: the file with the certificate that signed its own.
         keep_records: log records of each pipe. keep_days: age of log records and of 5-minute metrics.
         keep_pipes: runs of pipes that are remembered.
     """
@@ -38,6 +39,7 @@ class CockpitSettings:
     allowed_hosts: tuple[str, ...] = ()
     certificate: Path | None = None
     key: Path | None = None
+    ca: Path | None = None
     keep_records: int = 1_000_000
     keep_days: float = 30.0
     keep_pipes: int = 500
@@ -123,6 +125,7 @@ _READERS: dict[str, Any] = {
     "allowed_hosts": _names,
     "certificate": Path,
     "key": Path,
+    "ca": Path,
     "keep_records": _positive,
     "keep_days": _days,
     "keep_pipes": _positive,

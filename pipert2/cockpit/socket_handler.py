@@ -30,13 +30,16 @@ class SocketHandler(logging.Handler):
         url: where the cockpit is.
         token: what it wants from pipes.
         name: how a pipe is called there that has no name of its own.
+        ca: the file with the certificate that signed the cockpit's, where that is none that this machine trusts.
     """
 
-    def __init__(self, url: str, token: str | None, name: str) -> None:
+    def __init__(self, url: str, token: str | None, name: str, ca: str | None = None) -> None:
         from pipert2.cockpit.link_client import cockpit_url
+        from pipert2.cockpit.link_tls import trusting
 
         super().__init__()
         self.url = cockpit_url(url)
+        self._trust = trusting(ca) if ca is not None else None
         self._token = token
         self._shown_name = name
         self._early: deque[logging.LogRecord] = deque(maxlen=_MOST_EARLY)
@@ -56,7 +59,7 @@ class SocketHandler(logging.Handler):
             from pipert2.cockpit.link import CockpitLink
 
             name = self._shown_name if _UNNAMED.fullmatch(pipe.name) else None
-            link = CockpitLink(pipe, self.url, self._token, name=name)
+            link = CockpitLink(pipe, self.url, self._token, name=name, trust=self._trust)
             with self.lock:  # type: ignore[union-attr]
                 early = list(self._early)
                 self._early.clear()

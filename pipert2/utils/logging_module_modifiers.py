@@ -23,16 +23,19 @@ __all__ = [
 def get_socket_logger(logger_name: str, level: int | str) -> logging.Logger:
     """A logger for :class:`~pipert2.Pipe`: the pipe that gets it appears in the cockpit, with its log and all else.
 
-    Where the cockpit is says ``SOCKET_LOGGER_URL``, and what it wants from pipes ``PIPERT2_COCKPIT_TOKEN``, in the
-    environment or in ``.env`` of the working directory. A cockpit that is not there, or goes away, harms nothing.
+    Where the cockpit is says ``SOCKET_LOGGER_URL``, what it wants from pipes ``PIPERT2_COCKPIT_TOKEN``, and, if it is
+    served over TLS with a certificate that nobody knows, ``PIPERT2_COCKPIT_CA`` which file holds the one that signed
+    it; in the environment or in ``.env`` of the working directory. A cockpit that is not there, or goes away, harms
+    nothing.
 
     Args:
         logger_name: the logger's name; also the pipe's in the cockpit, if the pipe has none of its own.
         level: log records of this level and above are sent.
 
     Raises:
-        ControlError: the address is none, or ``.env`` cannot be read.
+        ControlError: the address is none, or ``.env`` or the certificate cannot be read.
     """
+    from pipert2.cockpit.link_tls import CA_NAME
     from pipert2.cockpit.settings import TOKEN_NAME, environment_and_file
     from pipert2.cockpit.socket_handler import URL_NAME, SocketHandler
 
@@ -45,5 +48,6 @@ def get_socket_logger(logger_name: str, level: int | str) -> logging.Logger:
         logging.getLogger(__name__).warning(text, URL_NAME, logger_name)
     elif not any(isinstance(handler, SocketHandler) for handler in logger.handlers):
         token = (written.get(TOKEN_NAME) or "").strip() or None
-        logger.addHandler(SocketHandler(url, token, logger_name))
+        ca = (written.get(CA_NAME) or "").strip() or None
+        logger.addHandler(SocketHandler(url, token, logger_name, ca))
     return logger

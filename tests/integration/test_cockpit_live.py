@@ -205,7 +205,7 @@ def test_pictures_are_made_while_somebody_watches_and_not_longer(
     with CockpitLink(pipe, server.url) as link, Browser(server.url) as browser:
         identity = _shown(browser, "pictures")["id"]
         browser.command(identity, "start", wait=10)
-        assert not link._shown
+        assert not link._commands.shows
         browser.watch(identity, None, [("camera", "output"), ("look", "input")])
         wait_until(lambda: {one["routine"] for one in browser.got["frame"]} == {"camera", "look"}, what="pictures")
         one = browser.got["frame"][-1]
@@ -215,8 +215,11 @@ def test_pictures_are_made_while_somebody_watches_and_not_longer(
             second.watch(identity, None, [("camera", "output")])
             wait_until(lambda: second.got["frame"], what="the picture for a second one")
             browser.watch(identity, None)
-            wait_until(lambda: set(link._shown) == {("camera", "output")}, what="only one is still made")
-        wait_until(lambda: not link._shown, what="none is made any more")
+            wait_until(
+                lambda: [key for key, _ in link._commands.wanted_pictures()] == [("camera", "output")],
+                what="only one is still made",
+            )
+        wait_until(lambda: not link._commands.shows, what="none is made any more")
         assert pipe.preview_frame("camera") is None
 
 

@@ -147,7 +147,7 @@ def test_records_arrive_when_a_killed_cockpit_is_back_and_the_pipe_never_waits(
         )
         numbers = [one["number"] for one in _stored(cockpit.url, link.id)]
         assert numbers == list(range(1, len(numbers) + 1)), "none is missing, none is twice there"
-        assert link._feed.dropped == 0
+        assert link.feed.dropped == 0
 
 
 def test_what_a_pipe_cannot_keep_during_an_outage_is_counted(
@@ -175,7 +175,7 @@ def test_what_a_pipe_cannot_keep_during_an_outage_is_counted(
 def test_a_cockpit_that_stalls_holds_nobody_up(
     cockpit: _Cockpit, chatty: Callable[[str], Pipe], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(link_module, "_ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr("pipert2.cockpit.link_conversation._ANSWER_SECONDS", 0.5)
     pipe = chatty("patient")
     cockpit.start()
     with CockpitLink(pipe, cockpit.url) as link:
