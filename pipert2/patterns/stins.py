@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipert2.errors import PipertError
-from pipert2.patterns.event import Buffer, StreamData
+from pipert2.patterns.stream_data import Buffer, StreamData
 
 PROTOCOL = "STINS"
 _RAW = "none"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+Buffer = bytes | bytearray | memoryview
 
-@dataclass
+
+@dataclass(repr=False, slots=True)
 class StreamData:
     """What one stream has of an event.
 
@@ -17,24 +19,40 @@ class StreamData:
     """
 
     typ: str
-    frames: Sequence[bytes | memoryview]
+    frames: Sequence[Buffer]
 
     @property
     def length(self) -> int:
         """The number of frames."""
         return len(self.frames)
 
+    def get_bytes(self) -> bytes:
+        """All frames in one."""
+        return b"".join(self.frames)
 
-@dataclass
+    def __repr__(self) -> str:
+        return f"StreamData(typ={self.typ!r}, frames={self.frames!r}, length={self.length})"
+
+
+@dataclass(slots=True)
 class EventData:
     """The frames that belong together.
 
     Attributes:
-        event_number: counts the events of a scan from 0.
-        streams: by the stream's name.
+        event_number: counts the events of a scan from 0, which is the start of all streams.
+        streams: by the stream's name; a stream that has nothing is missing.
         created_at: when the event was made, if that is known.
     """
 
     event_number: int
     streams: dict[str, StreamData]
-    created_at: datetime | None = field(default=None, compare=False)
+    created_at: datetime | None = field(default=None, compare=False, repr=False)
+
+    def __getitem__(self, stream: str) -> StreamData:
+        return self.streams[stream]
+
+    def __contains__(self, stream: object) -> bool:
+        return stream in self.streams
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.streams)
