@@ -129,6 +129,11 @@ class Aligner:
         """The last event of which anything is known."""
         return self._front
 
+    @property
+    def settled_until(self) -> int:
+        """All events up to this one are settled."""
+        return self._next - 1
+
     def take(self, stream: str, frame: Any, index: int | None = None, now: float = 0.0) -> list[Settled]:
         """A frame has come.
 

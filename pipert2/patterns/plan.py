@@ -68,7 +68,7 @@ def tagged(*tags: str, everyone: bool = False) -> Cell:
 class _Part:
     """A table of cells, with the events of each stream's frames."""
 
-    __slots__ = ("cells", "last", "length", "present")
+    __slots__ = ("cells", "largest_group", "last", "length", "present")
 
     def __init__(self, cells: Mapping[str, Sequence[Cell]]) -> None:
         self.cells = {stream: tuple(row) for stream, row in cells.items()}
@@ -77,10 +77,13 @@ class _Part:
             stream: [at for at, cell in enumerate(row) if cell is not None] for stream, row in self.cells.items()
         }
         self.last: dict[int | None, int] = {}
+        first: dict[int | None, int] = {}
         for row in self.cells.values():
             for at, cell in enumerate(row):
                 for to in cell or ():
                     self.last[to.group] = max(at, self.last.get(to.group, 0))
+                    first[to.group] = min(at, first.get(to.group, at))
+        self.largest_group = max((self.last[one] - first[one] + 1 for one in first if one is not None), default=0)
 
 
 class Plan:
@@ -231,6 +234,11 @@ class Plan:
             )
         if problems:
             raise PlanError(problems)
+
+    @property
+    def largest_group(self) -> int:
+        """How many events lie between the first and the last of a group, both included; 0 if there are no groups."""
+        return max((part.largest_group for part in self._parts.values()), default=0)
 
     def _place(self, event: int) -> tuple[int, int, int]:
         """Round, occurrence and place within the part of a planned event."""

@@ -35,11 +35,13 @@ _FINAL = (ScanState.DONE, ScanState.SHORT, ScanState.ABORTED, ScanState.FAILED)
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """What the aligning side says at the end: so many *events* there were, which went in so many *batches*."""
+    """What the aligning side says at the end: so many *events* there were, which went in so many *batches*; and what
+    was wrong with the streams, if anything.
+    """
 
     events: int
     batches: int
-    aborted: bool = False
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +179,16 @@ class Scan:
         counts.events = max(counts.settled, self._closing.events if self._closing is not None else 0)
         counts.lost += counts.events - counts.settled
         if state is None:
-            aborted = self._closing is None or self._closing.aborted
-            state = ScanState.ABORTED if aborted else ScanState.SHORT if counts.lost or counts.late else ScanState.DONE
+            problem = self._closing.problem if self._closing is not None else ""
+            reason = reason or problem
+            if self._closing is None:
+                state = ScanState.ABORTED
+            elif problem or counts.lost or counts.late:
+                state = ScanState.SHORT
+            elif counts.failed and not counts.done:
+                state = ScanState.FAILED
+            else:
+                state = ScanState.DONE
         self.state, self.reason = state, reason
         return state
 

@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipert2.errors import PipertError
-from pipert2.patterns.stream_data import Buffer, StreamData
+from pipert2.patterns.stream_data import Buffer, Place, StreamData
 
 PROTOCOL = "STINS"
 _RAW = "none"
@@ -172,14 +172,26 @@ def _image(header: dict[str, Any], parts: Sequence[Buffer]) -> StinsData:
     )
 
 
-def frame_number(stream: StreamData | Sequence[Buffer]) -> int | None:
-    """The number of the image in a message; None if it is no image.
+def glance(stream: StreamData | Sequence[Buffer]) -> tuple[Place, int | None]:
+    """Where in its stream a message belongs, and the number of its image; the image itself is not looked at.
 
     Raises:
         StinsError: it is no STINS message.
     """
-    found = parse(stream)
-    return found.frame if isinstance(found, StinsData) else None
+    parts: Any = getattr(stream, "frames", stream)
+    if not parts:
+        raise StinsError("it has no parts")
+    header = _header(parts[0])
+    kind = header.get("htype")
+    if kind == "image":
+        if len(parts) != 2:
+            raise StinsError(f"an image has a header and a buffer, not {len(parts)} parts")
+        return Place.FRAME, _whole(header, "frame")
+    if kind == "header":
+        return Place.START, None
+    if kind == "series_end":
+        return Place.END, None
+    raise StinsError(f"'htype' is 'header', 'image' or 'series_end', not {kind!r:.80}")
 
 
 def _header(part: Buffer) -> dict[str, Any]:

@@ -5,8 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import Enum
 
 Buffer = bytes | bytearray | memoryview
+
+
+class Place(Enum):
+    """Where in its stream a message belongs."""
+
+    START = "start"
+    FRAME = "frame"
+    END = "end"
 
 
 @dataclass(repr=False, slots=True)

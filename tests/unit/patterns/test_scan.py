@@ -56,16 +56,25 @@ def test_an_event_of_several_workers_is_done_once_and_failed_if_one_of_them_fail
 
 
 def test_a_scan_that_misses_events_is_short_and_one_without_an_end_aborted() -> None:
-    short, aborted, stopped = Scan("a"), Scan("b"), Scan("c")
+    short, aborted, damaged = Scan("a"), Scan("b"), Scan("c")
     short.close(Closing(5, 1))
     aborted.batch(0)
-    stopped.close(Closing(0, 0, aborted=True))
-    assert [scan.finish() for scan in (short, aborted, stopped)] == [
+    damaged.close(Closing(0, 0, "the file ends in the middle of a record"))
+    assert [scan.finish() for scan in (short, aborted, damaged)] == [
         ScanState.SHORT,
         ScanState.ABORTED,
-        ScanState.ABORTED,
+        ScanState.SHORT,
     ]
     assert short.counts.lost == 5
+    assert damaged.reason == "the file ends in the middle of a record"
+
+
+def test_a_scan_of_which_every_event_failed_has_failed() -> None:
+    scan = Scan("one")
+    scan.batch(0)
+    scan.failed(failure(0))
+    scan.close(Closing(1, 1))
+    assert scan.finish() is ScanState.FAILED
 
 
 def test_how_a_scan_ended_is_not_changed_any_more() -> None:
@@ -111,4 +120,4 @@ def test_the_accounts_add_up(data: Any) -> None:
     assert counts.events == events_in_all == counts.settled
     assert min(counts.done, counts.failed, counts.lost, counts.late, counts.discarded) >= 0
     if not counts.lost and not counts.late:
-        assert scan.state is ScanState.DONE
+        assert scan.state is (ScanState.FAILED if counts.failed and not counts.done else ScanState.DONE)
