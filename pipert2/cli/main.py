@@ -28,6 +28,7 @@ from pipert2.cli import (
     logs,
     params,
     record,
+    replay,
     run,
     status,
     top,
@@ -40,7 +41,7 @@ from pipert2.errors import PipertError, nearest
 
 _VERBS = (
     run, demo, cockpit, list_pipes, status, top, life, event, params, logs, level, wires, dead_letters, graph, validate,
-    record, capture, doctor,
+    record, replay, capture, doctor,
 )  # fmt: skip
 
 # Typer brings its own copy of click, or uses click itself, depending on its version: their errors are found from the

@@ -12,7 +12,7 @@ from pipert2.graph.handlers import events
 from pipert2.graph.routine import MiddleRoutine
 from pipert2.patterns.batch import CALL, CLOSED, Batch, Item, Kind, Made, Results, Share, make, unpack_event
 from pipert2.patterns.parameters import ParameterSet
-from pipert2.patterns.users_code import UserCode, WorkerState, check_user_code
+from pipert2.patterns.users_code import UserCode, WorkerState, check_user_code, show_logs_of
 
 
 class Map(MiddleRoutine):
@@ -39,6 +39,9 @@ class Map(MiddleRoutine):
     def _label(self) -> str:
         spec = getattr(self._context, "spec", None)
         return str(getattr(spec, "label", self.name))
+
+    def setup(self) -> None:
+        show_logs_of(self.target, self.logger.getEffectiveLevel())
 
     def main_logic(self, batches: tuple[Batch, ...]) -> tuple[Results, ...]:
         return tuple(map(self._work, batches))

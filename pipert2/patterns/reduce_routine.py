@@ -22,7 +22,7 @@ from pipert2.patterns.batch import ABORT, CALL, CLOSED, SCANS, TICK, Batch, Item
 from pipert2.patterns.order import InOrder
 from pipert2.patterns.parameters import ParameterSet
 from pipert2.patterns.scan import EventFailure, Scan, ScanState
-from pipert2.patterns.users_code import ResultData, UserCode, WorkerState, check_user_code
+from pipert2.patterns.users_code import ResultData, UserCode, WorkerState, check_user_code, show_logs_of
 
 _CALL_TIMEOUT = 60.0
 _SCANS_KEPT = 100
@@ -91,6 +91,7 @@ class Reduce(DestinationRoutine):
         self.stale = 0
 
     def setup(self) -> None:
+        show_logs_of(self.target, self.logger.getEffectiveLevel())
         self._closing = threading.Event()
         self._sooner = threading.Event()
         self._clock = threading.Thread(

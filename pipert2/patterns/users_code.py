@@ -5,6 +5,7 @@ functions; arguments are bound by name.
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -56,6 +57,15 @@ def check_user_code(target: Any, method: str) -> None:
             raise PipertError(f"class {target.__name__} has no method {method!r}{hint}")
     elif not callable(target):
         raise PipertError(f"{target!r:.80} is neither a class with a method {method!r} nor a function")
+
+
+def show_logs_of(target: Any, level: int) -> None:
+    """Let the log records of the user's package through from this level on, as the pipe's own: it knows of no pipe."""
+    package = str(getattr(target, "__module__", "")).partition(".")[0]
+    if package and package not in ("__main__", "builtins", "pipert2"):
+        own = logging.getLogger(package)
+        if own.level == logging.NOTSET:
+            own.setLevel(level)
 
 
 class UserCode:

@@ -1,0 +1,88 @@
+"""The source of a replay: recorded events."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipert2.errors import CaptureError
+from pipert2.graph.handlers import events
+from pipert2.graph.routine import EndOfStream, SourceRoutine
+from pipert2.patterns.batch import CLOSED, ScanEnd
+from pipert2.patterns.cbors import CborsReader
+from pipert2.patterns.merge import MergeCounts, merged
+from pipert2.patterns.stream_data import EventData
+
+_LARGEST_BATCH = 64
+_LARGEST_BYTES = 1 << 20
+
+
+class RecordedEvents(SourceRoutine):
+    """Sends the events of captures, all streams together; its stream ends when the last scan is over.
+
+    Args:
+        files: ``.cbors`` files, each of which has some of the streams.
+        name: the routine's name.
+    """
+
+    def __init__(self, files: Sequence[str | Path], name: str | None = None) -> None:
+        super().__init__(name)
+        self.files = [os.fspath(file) for file in files]
+        self._open_scans = 0
+
+    def setup(self) -> None:
+        self._messages: Iterator[list[Any]] | None = self._read()
+        self._open_scans = 0
+
+    def main_logic(self) -> list[Any] | None:
+        if self._messages is not None:
+            for message in self._messages:
+                self._open_scans += sum(isinstance(one, ScanEnd) for one in message)
+                return message
+            self._messages = None
+        if self._open_scans <= 0:
+            raise EndOfStream
+        self.wait(1.0)  # until the scan is over: workers and reducer have to be there for its end
+        return None
+
+    @events(CLOSED)
+    def on_closed(self, report: Mapping[str, Any]) -> None:
+        """A scan is over."""
+        self._open_scans -= 1
+
+    def _read(self) -> Iterator[list[Any]]:
+        problems: list[str] = []
+        counts = MergeCounts()
+        message: list[Any] = []
+        current, size, most = 0, 0, 1
+        anything = False
+        for scan, event in merged([self._events(file, problems) for file in self.files], counts):
+            if scan != current:
+                current = scan
+                yield [*message, ScanEnd()]
+                message, size, most = [], 0, 1
+            anything = True
+            message.append(event)
+            size += sum(len(frame) for data in event.streams.values() for frame in data.frames)
+            if len(message) >= most or size > _LARGEST_BYTES:
+                yield message
+                # Few at first, so that every worker has something to do soon; then many, because that is quicker.
+                message, size, most = [], 0, min(_LARGEST_BATCH, most + 1)
+        if counts.out_of_order or counts.duplicate:
+            problems.append(
+                f"{counts.out_of_order} events were too far from their place, {counts.duplicate} streams came twice"
+            )
+        if anything:
+            yield [*message, ScanEnd("; ".join(problems))]
+
+    def _events(self, file: str, problems: list[str]) -> Iterator[EventData]:
+        try:
+            with CborsReader(file, views=True) as reader:
+                for record in reader:
+                    if isinstance(record.value, EventData):
+                        yield record.value
+        except CaptureError as error:
+            self.logger.error("%s", error)
+            problems.append(str(error))
