@@ -1,0 +1,104 @@
+"""``pipert2 replay`` runs analyses that were written for dranspose, and what it writes is right every time."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests import xrd
+from tests.e2e.blocks import ROOT
+
+h5py: Any = pytest.importorskip("h5py")
+
+ANALYSIS = ("-w", "src.worker:TestWorker", "-r", "src.reducer:TestReducer")
+
+
+def replay(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "pipert2", "replay", *map(str, arguments)],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    xrd.write_analysis(tmp_path)
+    xrd.write(tmp_path / "data" / "xrd.cbors", xrd.events())
+    return tmp_path
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_the_numbers_are_right_with_any_number_of_workers(folder: Path, workers: int) -> None:
+    done = replay(folder, *ANALYSIS, "-f", "data/xrd.cbors", "--workers", workers)
+    assert done.returncode == 0, done.stderr
+    with h5py.File(folder / "output" / "xrd_processed.h5") as file:
+        reduced = file["reduced"]
+        assert (reduced.dtype, reduced.shape, reduced.maxshape) == (np.float32, (10,), (None,))
+        assert reduced[()].tolist() == [0, *xrd.SMALL]
+    assert f"deltas were {[float(one) for one in xrd.SMALL_DELTAS]}" in done.stderr
+    assert f"results were {workers} starts, 9 means" in done.stderr
+    assert "done: 11 events, 11 done" in done.stdout
+
+
+def test_parameters_of_a_file_hold(folder: Path) -> None:
+    done = replay(folder, *ANALYSIS, "-f", "data/xrd.cbors", "-p", "test_params.json")
+    assert done.returncode == 0, done.stderr
+    with h5py.File(folder / "output" / "xrd_processed.h5") as file:
+        assert np.abs(file["reduced"][1:] - np.array(xrd.LARGE) / 9).max() < 1e-6
+        assert [(file[name][()], file[name].dtype) for name in ("till_x", "from_y")] == [(3, np.int64), (7, np.int64)]
+
+
+def test_an_unknown_parameter_is_warned_of_and_a_wrong_one_refused(folder: Path) -> None:
+    params = folder / "params.json"
+    params.write_text('[{"name": "tilx", "data": "3"}]')
+    done = replay(folder, *ANALYSIS, "-f", "data/xrd.cbors", "-p", params)
+    assert done.returncode == 0
+    assert "no parameter 'tilx': did you mean 'till_x'?" in done.stderr
+    params.write_text('[{"name": "till_x", "data": "abc"}]')
+    done = replay(folder, *ANALYSIS, "-f", "data/xrd.cbors", "-p", params)
+    assert done.returncode == 2
+    assert "'till_x'" in done.stderr
+    assert "whole number (int), not 'abc'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_truncated_capture_is_told_with_the_offset_and_is_short(folder: Path) -> None:
+    capture = folder / "data" / "xrd.cbors"
+    capture.write_bytes(capture.read_bytes()[:-100])
+    done = replay(folder, *ANALYSIS, "-f", capture, "--json")
+    assert done.returncode == 1
+    assert "offset" in done.stderr or "byte" in done.stderr
+    (scan,) = json.loads(done.stdout)["scans"]
+    assert (scan["state"], scan["events"], scan["done"]) == ("short", 9, 9)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("-w", "src.worker:TestWorker", "-r", "src.reducer:TestReducer", "-f", "nothing.cbors"), "nothing.cbors"),
+        (("-w", "src.worker:TestWroker", "-r", "src.reducer:TestReducer", "-f", "x"), "did you mean 'TestWorker'"),
+        (("-w", "src.wroker:TestWorker", "-r", "src.reducer:TestReducer", "-f", "x"), "no module src.wroker"),
+        (("-w", "src.worker", "-r", "src.reducer:TestReducer", "-f", "x"), "MODULE:NAME"),
+        (("-w", "src.worker:Start", "-r", "src.reducer:TestReducer", "-f", "data/xrd.cbors"), "no method 'process_event'"),
+        (("-w", "src.worker:TestWorker", "-r", "src.reducer:TestReducer"), "--file"),
+        ((*ANALYSIS, "-f", "data/xrd.cbors", "-n", "0"), "--workers"),
+        ((*ANALYSIS, "-f", "data/xrd.cbors", "-p", "nothing.json"), "nothing.json"),
+        ((*ANALYSIS, "-f", "src/worker.py"), "no .cbors capture"),
+    ],
+)
+def test_what_is_wrong_is_one_clear_line(folder: Path, arguments: tuple[str, ...], complaint: str) -> None:
+    done = replay(folder, *arguments)
+    assert done.returncode in (1, 2)
+    assert complaint in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
