@@ -11,17 +11,13 @@ from typing import Any
 from pipert2.errors import PipertError
 from pipert2.graph.handlers import events
 from pipert2.graph.routine import MiddleRoutine
-from pipert2.patterns import stins
 from pipert2.patterns.aligner import Aligner, Missing, TimeAligner
 from pipert2.patterns.batch import ABORT, CALL, Batch, Lane, Made, ScanEnd, Share, StreamFrame
 from pipert2.patterns.feed import Feed
 from pipert2.patterns.parameters import ParameterSet
 from pipert2.patterns.plan import Plan, PlanError
+from pipert2.patterns.protocols import PROTOCOLS
 from pipert2.patterns.stream_data import EventData, Place, StreamData
-
-Glance = Callable[[StreamData], tuple[Place, int | None]]
-PROTOCOLS: dict[str, Glance] = {stins.PROTOCOL: stins.glance}
-"""By protocol, what says where in its stream a message belongs, and its frame's number."""
 
 _CALL_TIMEOUT = 60.0
 _MOST_AHEAD = 100_000  # messages of streams that have begun the next scan already

@@ -127,14 +127,11 @@ class Feed:
         if self._opened and number < self._next:
             counts.duplicate += 1
             return
-        if not self._opened:
-            self._open(event.streams if number == 0 else {})
-            if number == 0:
-                counts.events += 1
-                counts.complete += 1
-                return
-            self._broadcast.clear()
-            self._next = 0
+        if not self._opened and number == 0:
+            self._open(event.streams)
+            counts.note(Outcome.COMPLETE)
+            return
+        self._opened = True  # nobody recorded how it began
         if number - self._next > FARTHEST:
             counts.malformed += 1
             return

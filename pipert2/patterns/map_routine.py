@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import traceback
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -31,6 +32,7 @@ class Map(MiddleRoutine):
         super().__init__(name)
         self.target = target
         self._scans: dict[str, UserCode | tuple[str, str]] = {}
+        self._over: deque[str] = deque(maxlen=100)
         self._newest: UserCode | None = None
         self._kept: dict[str, Any] = {}
         self._parameters: tuple[bytes, ParameterSet] = (b"", ParameterSet([]))
@@ -60,6 +62,8 @@ class Map(MiddleRoutine):
     ) -> tuple[Made, float | None]:
         """An event that everyone gets; returns what was made of it, and the time between ticks that is wished for."""
         values = self._unpacked(parameters)
+        if scan_id in self._over:
+            return make(self._label, values.hash, []), None
         code = self._opened(scan_id, opening, values)
         items = [self._process(code, share, values)] if share is not None else []
         interval = None
@@ -73,6 +77,7 @@ class Map(MiddleRoutine):
                 items = [Item(share.number if share is not None else -1, 1, Kind.FAILURE, _described(error))]
         if last:
             self._scans.pop(scan_id, None)
+            self._over.append(scan_id)
         return make(self._label, values.hash, items), interval
 
     @events(CLOSED)
@@ -90,6 +95,7 @@ class Map(MiddleRoutine):
 
     def _end(self, scan_id: str) -> None:
         code = self._scans.pop(scan_id, None)
+        self._over.append(scan_id)
         if isinstance(code, UserCode):
             self._quietly(lambda: code.call("finish"), "finish")
 

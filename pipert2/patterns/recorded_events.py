@@ -3,24 +3,69 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipert2.errors import CaptureError
+from pipert2.errors import CaptureError, PipertError
 from pipert2.graph.handlers import events
 from pipert2.graph.routine import EndOfStream, SourceRoutine
-from pipert2.patterns.batch import CLOSED, ScanEnd
+from pipert2.patterns.batch import CLOSED, ScanEnd, StreamFrame
 from pipert2.patterns.cbors import CborsReader
 from pipert2.patterns.merge import MergeCounts, merged
-from pipert2.patterns.stream_data import EventData
+from pipert2.patterns.protocols import PROTOCOLS
+from pipert2.patterns.stream_data import EventData, Place
 
 _LARGEST_BATCH = 64
 _LARGEST_BYTES = 1 << 20
 
 
-class RecordedEvents(SourceRoutine):
-    """Sends the events of captures, all streams together; its stream ends when the last scan is over.
+class ScanSource(SourceRoutine):
+    """Sends what :meth:`messages` yields; its stream ends when the scans that it sent are over, because workers and
+    reducer have to be there for their ends.
+    """
+
+    def messages(self) -> Iterator[Any]:
+        """Yield what :class:`~pipert2.patterns.align.Align` takes: messages of streams, events, or lists of them."""
+        raise NotImplementedError(f"{type(self).__name__} has no messages()")
+
+    def setup(self) -> None:
+        self._messages: Iterator[Any] | None = self.messages()
+        self._begun: Counter[str] = Counter()
+        self._closed = 0
+
+    def main_logic(self) -> Any:
+        if self._messages is not None:
+            for message in self._messages:
+                for one in message if isinstance(message, list) else (message,):
+                    self._note(one)
+                return message
+            self._messages = None
+        if self._closed >= max(self._begun.values(), default=0):
+            raise EndOfStream
+        self.wait(1.0)
+        return None
+
+    @events(CLOSED)
+    def on_closed(self, report: Mapping[str, Any]) -> None:
+        """A scan is over."""
+        self._closed += 1
+
+    def _note(self, one: Any) -> None:
+        """Count the scans by their beginnings, or by their ends where these are marked."""
+        if isinstance(one, ScanEnd):
+            self._begun[""] += 1
+        elif isinstance(one, StreamFrame) and one.data.typ in PROTOCOLS:
+            try:
+                if PROTOCOLS[one.data.typ](one.data)[0] is Place.START:
+                    self._begun[one.stream] += 1
+            except PipertError:
+                pass  # Align says so
+
+
+class RecordedEvents(ScanSource):
+    """Sends the events of captures, all streams together.
 
     Args:
         files: ``.cbors`` files, each of which has some of the streams.
@@ -30,29 +75,8 @@ class RecordedEvents(SourceRoutine):
     def __init__(self, files: Sequence[str | Path], name: str | None = None) -> None:
         super().__init__(name)
         self.files = [os.fspath(file) for file in files]
-        self._open_scans = 0
 
-    def setup(self) -> None:
-        self._messages: Iterator[list[Any]] | None = self._read()
-        self._open_scans = 0
-
-    def main_logic(self) -> list[Any] | None:
-        if self._messages is not None:
-            for message in self._messages:
-                self._open_scans += sum(isinstance(one, ScanEnd) for one in message)
-                return message
-            self._messages = None
-        if self._open_scans <= 0:
-            raise EndOfStream
-        self.wait(1.0)  # until the scan is over: workers and reducer have to be there for its end
-        return None
-
-    @events(CLOSED)
-    def on_closed(self, report: Mapping[str, Any]) -> None:
-        """A scan is over."""
-        self._open_scans -= 1
-
-    def _read(self) -> Iterator[list[Any]]:
+    def messages(self) -> Iterator[list[Any]]:
         problems: list[str] = []
         counts = MergeCounts()
         message: list[Any] = []

@@ -90,7 +90,10 @@ def test_a_truncated_capture_is_told_with_the_offset_and_is_short(folder: Path) 
         (("-w", "src.worker:TestWroker", "-r", "src.reducer:TestReducer", "-f", "x"), "did you mean 'TestWorker'"),
         (("-w", "src.wroker:TestWorker", "-r", "src.reducer:TestReducer", "-f", "x"), "no module src.wroker"),
         (("-w", "src.worker", "-r", "src.reducer:TestReducer", "-f", "x"), "MODULE:NAME"),
-        (("-w", "src.worker:Start", "-r", "src.reducer:TestReducer", "-f", "data/xrd.cbors"), "no method 'process_event'"),
+        (
+            ("-w", "src.worker:Start", "-r", "src.reducer:TestReducer", "-f", "data/xrd.cbors"),
+            "no method 'process_event'",
+        ),
         (("-w", "src.worker:TestWorker", "-r", "src.reducer:TestReducer"), "--file"),
         ((*ANALYSIS, "-f", "data/xrd.cbors", "-n", "0"), "--workers"),
         ((*ANALYSIS, "-f", "data/xrd.cbors", "-p", "nothing.json"), "nothing.json"),

@@ -1,0 +1,401 @@
+"""Map-reduce in processes: scans end as they should whatever happens to frames, events, workers and the analysis."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipert2 import Pipe
+from pipert2.patterns.batch import ABORT, StreamFrame
+from pipert2.patterns.map_reduce import map_reduce
+from pipert2.patterns.plan import ANY, Plan, PlanError, tagged
+from pipert2.patterns.recorded_events import ScanSource
+from pipert2.patterns.stins import StinsData, StinsEnd, StinsStart, parse
+from pipert2.testing import wait_until
+
+INLINE = pytest.mark.parametrize("inline", [True, False], ids=["inline", "processes"])
+
+
+def start(stream: str) -> StreamFrame:
+    return StreamFrame(stream, StinsStart("").to_stream_data())
+
+
+def frame(stream: str, number: int) -> StreamFrame:
+    return StreamFrame(stream, StinsData.of(np.full((4, 4), number, np.uint16), frame=number).to_stream_data())
+
+
+def end(stream: str) -> StreamFrame:
+    return StreamFrame(stream, StinsEnd().to_stream_data())
+
+
+def scan(stream: str, frames: int) -> list[StreamFrame]:
+    return [start(stream), *(frame(stream, number) for number in range(frames)), end(stream)]
+
+
+class Detector(ScanSource):
+    """Sends messages one by one."""
+
+    seconds = 0.0
+
+    def __init__(self, messages: list[Any], name: str = "detector") -> None:
+        super().__init__(name)
+        self.given = messages
+
+    def messages(self) -> Iterator[Any]:
+        for message in self.given:
+            if self.seconds:
+                self.wait(self.seconds)
+            yield message
+
+
+class Numbers:
+    """A worker that says what it saw of an event."""
+
+    def __init__(self, context: dict[str, Any]) -> None:
+        context["scans"] = self.scan = context.get("scans", 0) + 1
+
+    def process_event(self, event: Any) -> Any:
+        found = {}
+        for stream, data in event.streams.items():
+            message = parse(data)
+            if isinstance(message, StinsData):
+                found[stream] = int(message.data[0, 0])
+        return found, self.scan, os.getpid()
+
+
+class Keep:
+    """A reducer that writes down what it gets, in a file of the journal."""
+
+    path: Path
+
+    def __init__(self, context: dict[str, Any]) -> None:
+        context["scans"] = self.scan = context.get("scans", 0) + 1
+        self.note("begin")
+
+    def note(self, what: str, *more: Any) -> None:
+        with self.path.open("a") as file:
+            file.write(json.dumps([self.scan, what, *more]) + "\n")
+
+    def process_result(self, result: Any) -> None:
+        self.note(
+            "result", result.event_number, *(result.payload if isinstance(result.payload, tuple) else [result.payload])
+        )
+
+    def finish(self) -> None:
+        self.note("finish")
+
+
+def keep_in(path: Path) -> type[Keep]:
+    return type("KeepHere", (Keep,), {"path": path})
+
+
+class Run:
+    """A pipe with map-reduce, and what came of it."""
+
+    def __init__(self, folder: Path, messages: list[Any], worker: Any = Numbers, reducer: Any = None, **options: Any):
+        self.notes_file, self.report = folder / "notes", folder / "report"
+        self.pipe = Pipe(lossless=True, inline=options.pop("inline", False))
+        self.detector = Detector(messages)
+        self.detector.seconds = options.pop("seconds", 0.0)
+        map_reduce(
+            self.pipe,
+            self.detector,
+            worker,
+            reducer or keep_in(self.notes_file),
+            report=self.report,
+            **{"streams": ["a"], **options},
+        )
+
+    def run(self) -> list[dict[str, Any]]:
+        self.summary = self.pipe.run(timeout=60)
+        return self.scans
+
+    @property
+    def scans(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.report.read_text().splitlines()] if self.report.exists() else []
+
+    @property
+    def notes(self) -> list[list[Any]]:
+        return [json.loads(line) for line in self.notes_file.read_text().splitlines()]
+
+    def frames(self, number: int = 1) -> dict[int, Any]:
+        """What was seen of each event of a scan, other than its first and last."""
+        found = {note[2]: note[3] for note in self.notes if note[:2] == [number, "result"] and note[3]}
+        return dict(sorted(found.items()))
+
+
+def accounts(report: dict[str, Any]) -> tuple[int, ...]:
+    found = tuple(report[name] for name in ("done", "failed", "lost", "late", "discarded"))
+    assert sum(found) == report["events"]
+    return found
+
+
+@INLINE
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_every_event_is_reduced_once_in_order_and_finish_comes_last(tmp_path: Path, inline: bool, workers: int) -> None:
+    run = Run(tmp_path, scan("a", 100), workers=workers, inline=inline)
+    (report,) = run.run()
+    assert report["state"] == "done"
+    assert accounts(report) == (102, 0, 0, 0, 0)
+    numbers = [note[2] for note in run.notes if note[1] == "result"]
+    assert numbers == [0] * workers + list(range(1, 101)) + [101] * workers
+    assert [note[1] for note in run.notes if note[1] != "result"] == ["begin", "finish"]
+    assert run.notes[-1][1] == "finish"
+    assert run.frames() == {number: {"a": number - 1} for number in range(1, 101)}
+
+
+def test_streams_meet_by_the_number_of_their_frames(tmp_path: Path) -> None:
+    messages = [start("a"), start("b")]
+    for number in range(6):
+        messages += [frame("a", number)] + ([frame("b", number)] if number != 2 else [])
+    messages += [end("a"), end("b")]
+    run = Run(tmp_path, messages, streams=["a", "b"])
+    (report,) = run.run()
+    assert run.frames() == {number: {"a": number - 1, "b": number - 1} for number in (1, 2, 4, 5, 6)}
+    assert accounts(report) == (7, 0, 1, 0, 0)
+    assert report["state"] == "short"
+
+
+def test_partial_events_are_processed_where_that_is_the_policy(tmp_path: Path) -> None:
+    messages = [start("a"), start("b"), frame("a", 0), frame("a", 1), frame("b", 1), end("a"), end("b")]
+    run = Run(tmp_path, messages, streams=["a", "b"], missing="partial")
+    (report,) = run.run()
+    assert run.frames() == {1: {"a": 0}, 2: {"a": 1, "b": 1}}
+    assert (report["state"], accounts(report)) == ("done", (4, 0, 0, 0, 0))
+
+
+def test_a_source_with_fewer_frames_than_planned_makes_the_scan_short(tmp_path: Path) -> None:
+    run = Run(tmp_path, scan("a", 8), plan=Plan.every({"a": 1}, events=12))
+    (report,) = run.run()
+    assert (report["state"], accounts(report)) == ("short", (10, 0, 4, 0, 0))
+
+
+def test_frames_beyond_the_plan_do_not_take_the_place_of_the_end(tmp_path: Path) -> None:
+    run = Run(tmp_path, scan("a", 9), plan=Plan.every({"a": 1}, events=4))
+    (report,) = run.run()
+    assert run.frames() == {number: {"a": number - 1} for number in range(1, 5)}
+    assert (report["state"], report["events"]) == ("done", 6)
+
+
+def test_a_malformed_frame_is_told_and_moves_nothing(tmp_path: Path) -> None:
+    messages = scan("a", 6)
+    broken = messages[3].data.frames
+    messages[3] = StreamFrame("a", type(messages[3].data)("STINS", [b"{broken", broken[1]]))
+    run = Run(tmp_path, messages, plan=Plan.every({"a": 1}, events=6), key="count")
+    (report,) = run.run()
+    assert run.frames() == {number: {"a": number - 1} for number in (1, 2, 4, 5, 6)}
+    assert accounts(report) == (7, 0, 1, 0, 0)
+
+
+def test_frames_before_a_start_belong_to_no_scan(tmp_path: Path) -> None:
+    run = Run(tmp_path, [frame("a", 7), *scan("a", 3)])
+    (report,) = run.run()
+    assert run.frames() == {1: {"a": 0}, 2: {"a": 1}, 3: {"a": 2}}
+    assert report["state"] == "done"
+
+
+def test_scans_follow_one_another_and_the_context_stays(tmp_path: Path) -> None:
+    run = Run(tmp_path, scan("a", 5) + scan("a", 7) + scan("a", 0), workers=1)
+    reports = run.run()
+    assert [(report["state"], report["events"]) for report in reports] == [("done", 7), ("done", 9), ("done", 2)]
+    assert len({report["scan_id"] for report in reports}) == 3
+    assert [note[:2] for note in run.notes if note[1] != "result"] == [
+        [number, what] for number in (1, 2, 3) for what in ("begin", "finish")
+    ]
+    assert {(note[0], note[4]) for note in run.notes if note[1] == "result"} == {(1, 1), (2, 2), (3, 3)}
+
+
+@pytest.mark.expects_errors
+@INLINE
+def test_an_exception_fails_its_event_and_is_kept_with_it(tmp_path: Path, inline: bool) -> None:
+    def third(event: Any) -> Any:
+        if event.event_number == 3:
+            raise ValueError("no third one")
+        return event.event_number
+
+    run = Run(tmp_path, scan("a", 10), third, inline=inline)
+    (report,) = run.run()
+    assert accounts(report) == (11, 1, 0, 0, 0)
+    (failure,) = report["failures"]
+    assert (failure["event_number"], failure["reason"]) == (3, "ValueError: no third one")
+    assert "raise ValueError" in failure["traceback"]
+
+
+@pytest.mark.expects_errors
+def test_a_worker_that_cannot_be_made_fails_the_scan(tmp_path: Path) -> None:
+    class Broken:
+        def __init__(self) -> None:
+            raise RuntimeError("no license")
+
+        def process_event(self, event: Any) -> None: ...
+
+    (report,) = Run(tmp_path, scan("a", 4), Broken).run()
+    assert report["state"] == "failed"
+    assert accounts(report) == (0, 6, 0, 0, 0)
+    assert "no license" in report["failures"][0]["reason"]
+
+
+@pytest.mark.expects_errors
+def test_a_reducer_that_cannot_be_made_fails_the_scan_at_once(tmp_path: Path) -> None:
+    class Broken:
+        def __init__(self) -> None:
+            raise RuntimeError("no disk")
+
+        def process_result(self, result: Any) -> None: ...
+
+    (report,) = Run(tmp_path, scan("a", 4), reducer=Broken).run()
+    assert report["state"] == "failed"
+    assert "no disk" in report["reason"]
+
+
+@pytest.mark.expects_errors
+def test_a_result_that_cannot_be_sent_fails_its_event(tmp_path: Path) -> None:
+    run = Run(tmp_path, scan("a", 3), lambda event: (lambda: 0) if event.event_number == 2 else event.event_number)
+    (report,) = run.run()
+    assert accounts(report) == (4, 1, 0, 0, 0)
+    assert "cannot be sent" in report["failures"][0]["reason"]
+
+
+@pytest.mark.expects_errors
+def test_what_a_killed_worker_had_is_done_by_another_and_nothing_twice(tmp_path: Path) -> None:
+    marker = tmp_path / "killed"
+
+    class Fragile(Numbers):
+        def process_event(self, event: Any) -> Any:
+            if event.event_number == 20 and not marker.exists():
+                marker.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super().process_event(event)
+
+    run = Run(tmp_path, scan("a", 60), Fragile)
+    (report,) = run.run()
+    assert marker.exists()
+    assert run.frames() == {number: {"a": number - 1} for number in range(1, 61)}
+    repeated = Counter(note[2] for note in run.notes if note[1] == "result" and note[3])
+    assert set(repeated.values()) == {1}
+    assert (report["state"], accounts(report)) == ("done", (62, 0, 0, 0, 0))
+    assert run.notes[-1][1] == "finish"
+
+
+@pytest.mark.expects_errors
+def test_an_event_that_kills_every_worker_is_lost_and_the_scan_ends(tmp_path: Path) -> None:
+    class Deadly(Numbers):
+        def process_event(self, event: Any) -> Any:
+            if event.event_number == 5:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super().process_event(event)
+
+    run = Run(tmp_path, scan("a", 10), Deadly, timeout=1.0)
+    (report,) = run.run()
+    assert run.frames() == {number: {"a": number - 1} for number in range(1, 11) if number != 5}
+    assert report["state"] == "short"
+    assert accounts(report)[2] >= 1
+
+
+def test_an_aborted_scan_is_finished_at_once_and_only_once(tmp_path: Path) -> None:
+    run = Run(tmp_path, [*scan("a", 200), *scan("a", 3)], seconds=0.01)
+    with run.pipe:
+        run.pipe.notify_event("start", wait=20)
+        wait_until(lambda: run.notes_file.exists() and len(run.notes) > 10)
+        run.pipe.notify_event(ABORT, wait=10)
+        first = wait_until(lambda: run.scans)[0]
+        assert first["state"] == "aborted"
+        accounts(first)
+        wait_until(lambda: len(run.scans) == 2)
+        assert run.scans[1]["state"] == "done"
+    assert [note[:2] for note in run.notes if note[1] == "finish"] == [[1, "finish"], [2, "finish"]]
+    after = run.notes[[note[:2] for note in run.notes].index([1, "finish"]) + 1 :]
+    assert all(note[0] == 2 for note in after)
+
+
+def test_a_pipe_that_is_stopped_in_the_middle_finishes_its_scan(tmp_path: Path) -> None:
+    run = Run(tmp_path, scan("a", 1000), seconds=0.01)
+    with run.pipe:
+        run.pipe.notify_event("start", wait=20)
+        wait_until(lambda: run.notes_file.exists() and len(run.notes) > 10)
+    (report,) = run.scans
+    assert report["state"] == "aborted"
+    assert run.notes[-1][1] == "finish"
+
+
+def test_tags_lead_to_their_own_workers(tmp_path: Path) -> None:
+    plan = Plan({"main": {"a": [(*(ANY or ()), *(tagged("debug") or ())) if at % 5 == 0 else ANY for at in range(20)]}})
+    run = Run(tmp_path, scan("a", 20), workers={"": 2, "debug": 1}, plan=plan)
+    (report,) = run.run()
+    assert (report["state"], accounts(report)) == ("done", (22, 0, 0, 0, 0))
+    repeated = Counter(note[2] for note in run.notes if note[1] == "result" and note[3])
+    assert repeated == {number: 2 if (number - 1) % 5 == 0 else 1 for number in range(1, 21)}
+
+
+def test_a_tag_that_no_worker_has_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    plan = Plan({"main": {"a": [tagged("debug")]}})
+    with pytest.raises(PlanError, match="'debug'"):
+        Run(tmp_path, [], plan=plan)
+
+
+def test_a_changed_parameter_holds_from_one_event_on(tmp_path: Path) -> None:
+    def rows(event: Any, rows: int = 2) -> int:
+        return rows
+
+    class Pairs(Keep):
+        path = tmp_path / "notes"
+
+        def process_result(self, result: Any) -> None:
+            self.note("result", result.event_number, result.payload, result.parameters_hash)
+
+    run = Run(tmp_path, scan("a", 200), rows, Pairs, seconds=0.005)
+    with run.pipe:
+        run.pipe.notify_event("start", wait=20)
+        wait_until(lambda: run.notes_file.exists() and len(run.notes) > 20)
+        run.pipe.set_parameters("align", {"rows": 3})
+        wait_until(lambda: run.scans)
+    seen = [(note[3], note[4]) for note in run.notes if note[1] == "result"]
+    values = [value for value, _ in seen]
+    assert set(values) == {2, 3}
+    assert values == sorted(values)
+    assert len(set(seen)) == 2
+
+
+def test_ticks_and_timers_come_while_the_scan_runs(tmp_path: Path) -> None:
+    class Ticking:
+        def get_tick_interval(self) -> float:
+            return 0.05
+
+        def process_event(self, event: Any, tick: bool) -> Any:
+            return tick or None
+
+    class Timed(Keep):
+        path = tmp_path / "notes"
+
+        def timer(self) -> float:
+            self.note("timer")
+            return 0.05
+
+    run = Run(tmp_path, scan("a", 100), Ticking, Timed, seconds=0.005)
+    (report,) = run.run()
+    assert report["state"] == "done"
+    kinds = Counter(note[1] for note in run.notes)
+    assert kinds["timer"] >= 2
+    assert 2 <= kinds["result"] < 50
+    assert run.notes[-1][1] == "finish"
+
+
+def test_results_are_in_order_though_workers_are_not(tmp_path: Path) -> None:
+    def slow(event: Any) -> int:
+        time.sleep(0.02 if event.event_number % 3 == 0 else 0.0)
+        number: int = event.event_number
+        return number
+
+    run = Run(tmp_path, scan("a", 60), slow, workers=3)
+    run.run()
+    numbers = [note[2] for note in run.notes if note[1] == "result"]
+    assert numbers == sorted(numbers)
