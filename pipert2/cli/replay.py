@@ -76,8 +76,7 @@ def replay(
 ) -> None:
     """Run an analysis over captures: workers map events in parallel processes, one reducer reduces what they return.
 
-    What the analysis prints goes to standard output, the log to standard error. A failed or missing event makes the
-    command fail.
+    What the analysis prints goes to standard output, the log to standard error. It fails if an event does.
     """
     from pipert2.cli.hosting import logging_to_stderr
     from pipert2.patterns.map_reduce import replay as run

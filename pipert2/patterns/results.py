@@ -21,7 +21,8 @@ class ResultFile:
     """A row for each event, in an HDF5 file that others can read meanwhile (SWMR), or in memory only.
 
     All datasets are made at the beginning, as SWMR asks for. Rows may come in any order; those that have not come are
-    ``fill``. A writer that is killed leaves a file that opens, with all that was flushed.
+    ``fill``. A writer that is killed leaves a file with all that was flushed; as it is still marked as being written, it
+    opens with ``h5py.File(path, swmr=True)``, or after ``h5clear -s``.
 
     Args:
         filename: of the raw data. Empty: nothing is saved, results are kept in memory.
@@ -113,8 +114,8 @@ class ResultFile:
             return found
         if self.path is not None:
             raise PipertError(f"{self.path} is closed: open it with h5py to read it")
-        rows: npt.NDArray[Any] = self._memory[name][: self._length[name]]
-        return rows.copy()
+        rows: npt.NDArray[Any] = np.array(self._memory[name][: self._length[name]])
+        return rows
 
     def flush(self) -> None:
         """Let readers see all rows."""
