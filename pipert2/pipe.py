@@ -38,6 +38,7 @@ from pipert2.runtime import commands
 from pipert2.runtime.auto_pacing import INTERVAL, AutoPacing
 from pipert2.runtime.dead_letters import DeadLetterStatus, RequeueResult
 from pipert2.runtime.ending import end, end_at_exit, ended, signals_noted
+from pipert2.runtime.gates import dependency_problems
 from pipert2.runtime.handover import check_start_method
 from pipert2.runtime.histogram import Histogram
 from pipert2.runtime.live_parameters import LiveParameters
@@ -69,6 +70,8 @@ class Pipe:
         hang_timeout: kill and restart a flow in which one call of the user's code takes longer (seconds).
         kill_timeout: seconds that routines have to clean up when killed, before their process is ended by force.
         start_method: of multiprocessing; ``"forkserver"`` where there is one, else ``"spawn"``.
+        requires: names of parameters of the pipe as a whole without which no routine starts; see
+            :meth:`set_parameters`.
         store: the file of the pipe's store, an SQLite database, made if it is not there; ``self.store`` in routines.
 
     Raises:
@@ -101,6 +104,7 @@ class Pipe:
         kill_timeout: float = 2.0,
         start_method: str | None = None,
         store: str | Path | None = None,
+        requires: Sequence[str] = (),
     ) -> None:
         _check_transmitter(data_transmitter, "Pipe(data_transmitter=...)")
         check_start_method(start_method)
@@ -110,6 +114,8 @@ class Pipe:
             raise ValueError(f"Pipe(hang_timeout=...) is a time in seconds above 0, not {hang_timeout!r}")
         if not kill_timeout >= 0:
             raise ValueError(f"Pipe(kill_timeout=...) is a time in seconds, 0 or more, not {kill_timeout!r}")
+        if isinstance(requires, str) or not all(isinstance(one, str) and one for one in requires):
+            raise TypeError(f'Pipe(requires=...) is a list of names, as in ("workload",), not {requires!r}')
         self.name = name if name is not None else f"pipe-{next(_numbers)}"
         self.logger = logger if logger is not None else logging.getLogger(f"pipert2.{self.name}")
         self.store = Store(store) if store is not None else None
@@ -124,10 +130,13 @@ class Pipe:
             kill_timeout=kill_timeout,
             start_method=start_method,
             store=self.store,
+            requires=tuple(requires),
         )
         self._flows: dict[str, list[Routine]] = {}
         self._wires: list[Wire] = []
         self._replicas: dict[str, int] = {}
+        self._depends_on: dict[str, tuple[str, ...]] = {}
+        self._shared: dict[str, Any] = {}
         self._supervisor: Supervisor | None = None
         self._monitor: Monitor | None = None
         self._last_status: PipeStatus | None = None
@@ -150,6 +159,7 @@ class Pipe:
         *routines: Routine,
         data_transmitter: DataTransmitter | None = None,
         replicas: int | None = None,
+        depends_on: Sequence[str] = (),
     ) -> None:
         """Add a flow: routines that share a process.
 
@@ -159,6 +169,8 @@ class Pipe:
             routines: the flow's routines.
             data_transmitter: for these wires.
             replicas: processes of this flow that compete for its input: each message goes to one of them.
+            depends_on: names of flows: it starts when their streams have ended and all of it is done. If some of it is
+                given up for good, it never starts.
 
         Raises:
             ValueError: replicas is not 1 or more.
@@ -188,6 +200,10 @@ class Pipe:
             raise ValueError(
                 f"create_flow({flow_name!r}, ..., replicas=...) is a number from 1 to {MOST_MEMBERS}, not {replicas!r}"
             )
+        if isinstance(depends_on, str) or not all(isinstance(one, str) for one in depends_on):
+            raise TypeError(
+                f"create_flow({flow_name!r}, ..., depends_on=...) is a list of flows' names, not {depends_on!r}"
+            )
         if flow_name in self._flows:
             raise PipeBuildError([f"there are two flows {flow_name!r}: give them different names"])
         present = {id(routine): flow for flow, members in self._flows.items() for routine in members}
@@ -206,6 +222,8 @@ class Pipe:
         self._flows[flow_name] = list(routines)
         if replicas is not None:
             self._replicas[flow_name] = replicas
+        if depends_on:
+            self._depends_on[flow_name] = tuple(depends_on)
         if auto_wire:
             self._wires += [Wire(source, after, data_transmitter) for source, after in pairwise(routines)]
 
@@ -320,6 +338,7 @@ class Pipe:
                 raise PipeStateError(f"pipe {self.name!r} is built already")
             self._must_be_new("build")
             found = problems(self._flows, self._wires, network=self._network, lossless=self._lossless)
+            found += dependency_problems(self._flows, self._depends_on)
             if found:
                 raise PipeBuildError(found)
             spec = make_spec(
@@ -330,9 +349,11 @@ class Pipe:
                 lossless=self._lossless,
                 data_transmitter=self._data_transmitter,
                 replicas=self._replicas,
+                depends_on=self._depends_on,
             )
             routines = self._objects(spec)
             supervisor = Supervisor(spec, routines, self._settings, self.logger, self.log_listeners, self._forget)
+            supervisor.shared.update(self._shared)
             supervisor.start()
             self._supervisor = supervisor
             self._rewiring = Rewiring(supervisor)
@@ -539,13 +560,31 @@ class Pipe:
             return self._last_status.routine(routine_name).parameters
         return LiveParameters(routine).status()
 
-    def set_parameters(self, routine_name: str, values: Mapping[str, Any], *, wait: float = 5.0) -> None:
+    @property
+    def shared_parameters(self) -> dict[str, Any]:
+        """The parameters of the pipe as a whole that were given so far: ``self.parameters`` in routines."""
+        supervisor = self._supervisor
+        return dict(supervisor.shared if supervisor is not None else self._shared)
+
+    def set_parameters(
+        self,
+        routine_name: str | None = None,
+        values: Mapping[str, Any] | None = None,
+        *,
+        wait: float = 5.0,
+        **shared: Any,
+    ) -> None:
         """Set parameters of a routine: all of them between the same two messages, or none if one value is wrong.
+
+        Without a routine, set parameters of the pipe as a whole, as in ``pipe.set_parameters(workload=0.01)``: every
+        routine finds them in ``self.parameters``, those that are started later too, and those that handle the event
+        ``"parameters"`` are told. They may be given before or after the pipe is built.
 
         Args:
             routine_name: the routine.
             values: new values by parameter.
             wait: seconds that the routine may take to end the message in hand.
+            shared: parameters of the pipe as a whole.
 
         Raises:
             UnknownRoutineError, UnknownParameterError: with the nearest name that there is.
@@ -553,6 +592,14 @@ class Pipe:
             EventTimeoutError: the routine did not get to it in time; it will still set them.
             PipeStateError: the pipe has ended.
         """
+        if routine_name is None:
+            self._share({**(values or {}), **shared})
+            return
+        if shared or values is None:
+            raise TypeError(
+                f"set_parameters({routine_name!r}, ...): a routine's parameters are given as a dict, as in "
+                f'set_parameters({routine_name!r}, {{"gain": 2}})'
+            )
         routine, supervisor = self.routine(routine_name), self._supervisor
         if supervisor is None:
             self._must_be_new("set_parameters")
@@ -562,6 +609,15 @@ class Pipe:
         index = self._index(supervisor, routine_name)
         checked = supervisor.live_parameters(index).checked(values)
         supervisor.ask(commands.PARAMETERS, index, {"values": checked}, wait)
+
+    def _share(self, values: Mapping[str, Any]) -> None:
+        with self._lock:
+            supervisor = self._supervisor
+            if supervisor is None:
+                self._must_be_new("set_parameters")
+            self._shared.update(values)
+        if supervisor is not None:
+            supervisor.share(values)
 
     def _parameter_set(self, routine: Routine, name: str, value: Any) -> bool:
         """A parameter of the routine's object out here was set; whether the object keeps it by itself."""
@@ -646,7 +702,8 @@ class Pipe:
         with signals_noted(supervisor.nudge) as signals:
             self.notify_event(START_EVENT_NAME)
             if not supervisor.wait(lambda: supervisor.settled or signals, timeout):
-                reason = "timeout"
+                waiting = {flow: reasons for flow in self._flows if (reasons := supervisor.waits_for(flow))}
+                reason = "timeout" if not waiting else f"timeout, {_never_started(waiting)}"
                 self._drain(supervisor, signals)
             settled = supervisor.settled
             if signals and settled is None:
@@ -672,6 +729,7 @@ class Pipe:
     def _drain(self, supervisor: Supervisor, signals: list[int]) -> None:
         """End the sources' streams and let what is on its way arrive, for as long as routines have to clean up."""
         spec = supervisor.spec
+        supervisor.gates.let_go(range(len(spec.routines)))
         sources = [routine for routine in spec.routines if not spec.inputs(routine.index)]
         supervisor.bus.send(commands.DRAIN, sources, {})
         limit = max(1.0, 2 * self._settings.kill_timeout)
@@ -850,6 +908,10 @@ class Pipe:
 
     def __repr__(self) -> str:
         return f"<Pipe {self.name!r}, {len(self._flows)} flows>"
+
+
+def _never_started(waiting: Mapping[str, Sequence[str]]) -> str:
+    return "; ".join(f"flow {flow!r} still waits for {' and '.join(reasons)}" for flow, reasons in waiting.items())
 
 
 def _check_transmitter(transmitter: object, what: str) -> None:

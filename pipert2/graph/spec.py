@@ -89,6 +89,7 @@ class PipeSpec:
     Attributes:
         flows: by process, the indices of its routines; a flow's replicas are processes of their own.
         acknowledged: whether its lossless wires lose nothing even if a process dies.
+        depends_on: by flow, the flows that must be done before it starts.
     """
 
     name: str
@@ -97,6 +98,7 @@ class PipeSpec:
     edges: tuple[EdgeSpec, ...]
     patience: float
     acknowledged: bool = False
+    depends_on: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def members(self, routine: int) -> tuple[int, ...]:
         """The indices of all replicas of a routine."""
@@ -235,6 +237,7 @@ def make_spec(
     lossless: bool,
     data_transmitter: DataTransmitter | None,
     replicas: Mapping[str, int] | None = None,
+    depends_on: Mapping[str, tuple[str, ...]] | None = None,
 ) -> PipeSpec:
     """Number everything, replicas behind all first ones. What is described must have been validated before."""
     several = replicas or {}
@@ -271,7 +274,7 @@ def make_spec(
         for number, (flow, routine) in enumerate(order)
     )
     members = {flow: tuple(index[id(routine)] for routine in routines) for flow, routines in flows.items()}
-    spec = PipeSpec(name, members, routines, tuple(edges), network.timeout, lossless)
+    spec = PipeSpec(name, members, routines, tuple(edges), network.timeout, lossless, dict(depends_on or {}))
     for flow, count in several.items():
         for replica in range(1, count):
             spec = with_replica(spec, flow, replica)

@@ -221,6 +221,7 @@ class Monitor:
             restarts=flow.restarts,
             uptime=time.monotonic() - handle.started if handle is not None and handle.started else 0.0,
             last_exit=flow.last_exit,
+            waits_for=self._supervisor.waits_for(self._supervisor.spec.routines[flow.routines[0]].flow),
         )
 
     def _usage(self, pid: int) -> tuple[float, int]:

@@ -113,6 +113,7 @@ class FlowStatus:
         pid: its process, None while it has none (or runs inline).
         cpu_percent: of one core, since the last snapshot. rss_bytes: its memory, shared memory it touched included.
         restarts: so far. uptime: seconds since its process started. last_exit: how its last process ended.
+        waits_for: what keeps it from starting, such as ``"flow 'first'"`` or ``"parameter 'workload'"``.
     """
 
     name: str
@@ -123,6 +124,7 @@ class FlowStatus:
     restarts: int
     uptime: float
     last_exit: str | None
+    waits_for: tuple[str, ...] = ()
 
 
 _Named = TypeVar("_Named", RoutineStatus, FlowStatus)

@@ -1,5 +1,7 @@
 """Events of pipert2's own, which a routine's loop handles itself between two messages."""
 
+SHARED_EVENT = "parameters"
+"""The event, of which users may have handlers, that the parameters of the pipe as a whole have changed."""
 DRAIN = "pipert2.drain"
 """End a source's stream after the message in hand, so that the pipe runs empty."""
 LEAVE = "pipert2.leave"

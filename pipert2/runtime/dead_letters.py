@@ -21,7 +21,7 @@ from pipert2.runtime.dead_letter_shelves import MOST, Letter, MemoryShelf, Shelf
 from pipert2.runtime.messages import DeadLetter, Packed
 from pipert2.transport.board import RoutineState
 from pipert2.transport.codec import dumps_plain, loads, unflatten
-from pipert2.transport.envelope import COUNT, FLAT, HEAD, HERE, INDIRECT, PLACE
+from pipert2.transport.envelope import COUNT, FLAT, HEAD, HERE, INDIRECT, PLACE, source_and_sequence
 from pipert2.transport.segment import Segment
 from pipert2.transport.work_queue import WorkQueue
 from pipert2.transport.work_table import ATTEMPT
@@ -92,6 +92,7 @@ class DeadLetters:
         if store is not None:
             self._shelves = (StoreShelf(store, supervisor.spec.name), self._memory)
         self._not_stored = 0
+        self._concerned: Counter[str] = Counter()  # flows, by the letters of this run that they have not got rid of
 
     def close(self) -> None:
         """Let go of the store."""
@@ -111,6 +112,7 @@ class DeadLetters:
             given.origin,
             time.time(),
         )
+        self._concerned.update(self._flows_of(letter))
         try:
             self._shelves[0].put(letter)
         except StoreError as error:
@@ -118,6 +120,19 @@ class DeadLetters:
             self._not_stored += 1
             if self._not_stored.bit_count() == 1:  # the 1st, 2nd, 4th, ...: a full disk is not told each time
                 logger.warning("%d dead letters lie in memory only: %s", self._not_stored, error)
+
+    def concerning(self, flow: str) -> int:
+        """How many messages of a flow's were given up in this run: of its sources', or by its routines."""
+        return self._concerned[flow]
+
+    def _flows_of(self, letter: Letter) -> set[str]:
+        source, _ = source_and_sequence(letter.origin)
+        return {letter.flow, self._supervisor.spec.routines[source].flow}
+
+    def _removed(self, letter: Letter) -> None:
+        if not letter.earlier:
+            self._concerned.subtract(self._flows_of(letter))
+            self._supervisor.look_at_gates()
 
     # --- looking
 
@@ -181,6 +196,7 @@ class DeadLetters:
         """
         shelf, letter = self._take(number)
         shelf.remove(number, letter)
+        self._removed(letter)
 
     def drop_all(self, routine: str | None = None) -> tuple[int, ...]:
         """Forget those that there are now, of all routines or of one; their numbers."""
@@ -210,6 +226,7 @@ class DeadLetters:
             shelf.put_back(number, letter)
             raise
         shelf.remove(number, letter)
+        self._removed(letter)
 
     def requeue_all(self, routine: str | None, wait: float) -> RequeueResult:
         """Give those that there are now, of all routines or of one, to their routines again, one after the other.

@@ -36,6 +36,7 @@ from pipert2.runtime.messages import (
     SegmentReply,
     SegmentRequest,
     Send,
+    Shared,
     StateChange,
 )
 from pipert2.runtime.pipe_memory import BOARD_KEY, bell_key
@@ -206,6 +207,8 @@ class FlowHost:
             take = self._pending.pop(message.request, None)
             if take is not None:
                 take(message.answer)
+        elif isinstance(message, Shared):
+            self.parameters = message.values.open()
         elif isinstance(message, Exit):
             for loop in self.loops.values():
                 loop.post(Command(0, LEAVE if message.again else KILL_EVENT_NAME, {}))

@@ -105,6 +105,13 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
+class Shared:
+    """The parameters of the pipe as a whole are these from now on."""
+
+    values: Packed
+
+
+@dataclass(frozen=True, slots=True)
 class Exit:
     """End: stop all routines, clean up within *grace* seconds, leave; *again*: another process goes on with them."""
 

@@ -7,7 +7,7 @@ import logging
 import multiprocessing.connection
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from time import monotonic, monotonic_ns
 from typing import Any
@@ -22,6 +22,7 @@ from pipert2.runtime import messages as m
 from pipert2.runtime.calls import Calls
 from pipert2.runtime.dead_letters import DeadLetters, dead_letter_of
 from pipert2.runtime.flow_handle import InlineFlow, ProcessFlow
+from pipert2.runtime.gates import Gates, Progress
 from pipert2.runtime.handover import classes_of_main, start_context, untransferable
 from pipert2.runtime.live_parameters import LiveParameters
 from pipert2.runtime.logs import FORWARDED_ATTRIBUTE
@@ -33,12 +34,15 @@ from pipert2.transport import board as b
 from pipert2.transport.board import RoutineState
 from pipert2.transport.codec import loads
 from pipert2.transport.work_queue import WorkQueue
+from pipert2.transport.work_table import UNDONE
 
 START_TIMEOUT = 60.0
 """Seconds that the processes of all flows may take to come up."""
 LADDER_STEP = 0.5
 """Seconds from a polite request that was not followed to SIGTERM, and from there to SIGKILL."""
 TICK = 1.0
+ACKNOWLEDGEMENT_LOOK = 0.02
+"""Seconds between two looks at what a flow that has ended still waits for, while others wait for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,7 @@ class Settings:
     kill_timeout: float
     start_method: str | None
     store: Store | None = None
+    requires: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -122,6 +127,8 @@ class Supervisor:
         self.shut: set[int] = set()  # edges that were taken away, whether their source knows it yet or not
         self.dead_letters = DeadLetters(self)
         self.calls = Calls(self)
+        self.gates = Gates(spec.depends_on, settings.requires)
+        self.shared: dict[str, Any] = {}
         self.previews: dict[tuple[str, str], PreviewFrame] = {}
         self._parameters = [LiveParameters(routine) for routine in self._routines]
         self._standing: dict[tuple[int, str, str], dict[str, Any]] = {}
@@ -168,6 +175,7 @@ class Supervisor:
             level=self._logger.getEffectiveLevel(),
             main_classes=self._main_classes,
             store=self.settings.store,
+            parameters=dict(self.shared),
         )
         if self._context is None:
             flow.handle = InlineFlow(launch, self.memory.arena, lambda message: self._receive(flow, message))
@@ -229,21 +237,95 @@ class Supervisor:
             if self._states[index] is RoutineState.FAILED and index in self._wanted:
                 name = self.spec.routines[index].name
                 return f"routine {name!r} failed: {self.board.read_error(index)}"
-        return "finished" if self.drained else None
+        return "finished" if self.drained else self._never_started()
+
+    def _never_started(self) -> str | None:
+        """Why flows that wait for others will never start, once nothing else is left to be done."""
+        with self._lock:
+            hopeless = self.gates.hopeless(self.progress)
+            if not hopeless:
+                return None
+            held = {index for routines in self.gates.held.values() for index in routines}
+        todo = list(held)
+        for index in todo:  # what lies behind them has no end to come to, either
+            todo += [edge.destination for edge in self.spec.outputs(index) if edge.destination not in todo]
+        late = {member for index in todo for member in self.spec.members(index)}
+        if not all(self._has_finished(index) for index in self._wired() - late) or not self._all_acknowledged():
+            return None
+        flow, other = hopeless[0]
+        return (
+            f"flow {flow!r} never started: it depends on {other!r}, of which {self.dead_letters.concerning(other)} "
+            "messages were given up (see the dead letters)"
+        )
+
+    def _all_acknowledged(self) -> bool:
+        return not any(
+            self.memory.queues.get(edge.index).table.words[UNDONE] for edge in self.spec.edges if edge.shared
+        )
+
+    def _has_finished(self, index: int) -> bool:
+        finished = self.board.words[self.board.routine(index) + b.FINISHED]
+        return bool(finished) and self._states[index] is RoutineState.IDLE
+
+    def _wired(self) -> set[int]:
+        """The routines that have wires, without those that were killed or given up."""
+        ends = {end for edge in self.spec.links for end in (edge.source, edge.destination)}
+        wired = {member for end in ends for member in self.spec.members(end)} - self._killed
+        return wired.difference(*(flow.routines for flow in self.flows.values() if flow.given_up))
+
+    def progress(self, flow: str) -> Progress:
+        """How far a flow is: done when its streams have ended and all that came of them is acknowledged."""
+        words, board = self.board.words, self.board
+        for routine in self.spec.routines:
+            if routine.flow != flow or routine.index in self._killed:
+                continue
+            if not self._has_finished(routine.index):
+                return Progress.UNDER_WAY
+            for edge in self.spec.outputs(routine.index):
+                row = board.edge(edge.index)
+                if edge.shared:
+                    waits = self.memory.queues.get(edge.index).table.words[UNDONE]
+                else:
+                    waits = words[row + b.R] < words[row + b.W]
+                if waits:
+                    return Progress.UNDER_WAY
+        return Progress.SPOILT if self.dead_letters.concerning(flow) else Progress.DONE
+
+    def look_at_gates(self) -> None:
+        """Start the flows that have waited for what is there now."""
+        if not self.gates.held:
+            return
+        with self._lock:
+            for routines in self.gates.open(self.progress, self.shared).values():
+                self.bus.send(START_EVENT_NAME, [self.spec.routines[index] for index in routines], {})
+        self._notify()
+
+    def waits_for(self, flow: str) -> tuple[str, ...]:
+        """What keeps a flow that was asked to start from starting, in words."""
+        with self._lock:
+            return self.gates.waits_for(flow, self.progress, self.shared) if flow in self.gates.held else ()
+
+    def share(self, values: Mapping[str, Any]) -> None:
+        """Set parameters of the pipe as a whole.
+
+        Raises:
+            UnsendableDataError: one of them cannot be sent to another process.
+        """
+        with self._lock:
+            packed = m.Packed.parameters(commands.SHARED_EVENT, {**self.shared, **values})
+            self.shared.update(values)
+            for flow in self.flows.values():
+                self._send(flow, m.Shared(packed))
+        concerned = [routine for routine in self.spec.routines if commands.SHARED_EVENT in routine.events]
+        self.bus.send(commands.SHARED_EVENT, concerned, dict(values))
+        self.look_at_gates()
 
     @property
     def drained(self) -> bool:
         """Whether all streams have ended and everything has arrived, in the flows that are not given up."""
-        words = self.board.words
         if not self.spec.links:  # routines that only handle events have no stream that could end
             return False
-        ends = {end for edge in self.spec.links for end in (edge.source, edge.destination)}
-        wired = {member for end in ends for member in self.spec.members(end)} - self._killed
-        wired.difference_update(*(flow.routines for flow in self.flows.values() if flow.given_up))
-        return all(
-            words[self.board.routine(index) + b.FINISHED] and self._states[index] is RoutineState.IDLE
-            for index in wired
-        )
+        return all(self._has_finished(index) for index in self._wired())
 
     def wait(self, done: Callable[[], Any], timeout: float | None) -> bool:
         """Wait until *done*, looked at after each change; False when *timeout* seconds were not enough.
@@ -384,10 +466,13 @@ class Supervisor:
             if call.name == UNLINK_EVENT_NAME:
                 self._note_unlink(call)
             if call.name == START_EVENT_NAME:
+                call = self._hold_back(call)
                 self._note_start([index for index in call.routines if index not in self._killed])
             elif call.name == STOP_EVENT_NAME:
+                self.gates.let_go(call.routines)
                 self._wanted.difference_update(call.routines)
             elif call.name == KILL_EVENT_NAME:
+                self.gates.let_go(call.routines)
                 self._wanted.difference_update(call.routines)
                 self._killed.update(call.routines)
             taken = True
@@ -405,6 +490,20 @@ class Supervisor:
                 self._end_flow(flow)
                 self._wake()
             return taken
+
+    def _hold_back(self, call: EventCall) -> EventCall:
+        """Take those out of a start that must wait for other flows or for parameters."""
+        held = [
+            index
+            for index in call.routines
+            if index not in self._wanted
+            and index not in self._killed
+            and self.gates.waits_for(self.spec.routines[index].flow, self.progress, self.shared)
+        ]
+        for index in held:
+            self.gates.hold(self.spec.routines[index].flow, [index])
+            self.bus.answer(call.number, index, None, None)
+        return replace(call, routines=tuple(index for index in call.routines if index not in held)) if held else call
 
     def _note_unlink(self, call: EventCall) -> None:
         """Remember which edges are to be shut, also if their source dies before it does that."""
@@ -489,7 +588,13 @@ class Supervisor:
             times += [at for at in (flow.restart_at, flow.terminate_at, flow.kill_at) if at is not None]
         if self.settings.hang_timeout is not None:
             times.append(now + self.settings.hang_timeout / 4)
+        if any(self._is_waited_for(flow) for flow in self.gates.awaited):
+            times.append(now + ACKNOWLEDGEMENT_LOOK)
         return max(0.0, min(times) - now) if times else None
+
+    def _is_waited_for(self, flow: str) -> bool:
+        """Whether a flow's streams have ended: what is missing is acknowledgements, which nobody tells us of."""
+        return all(self._has_finished(routine.index) for routine in self.spec.routines if routine.flow == flow)
 
     def _read(self, flow: FlowRecord) -> None:
         """Take all messages that wait; an end of file means that the process is going."""
@@ -610,6 +715,8 @@ class Supervisor:
                 self.go_on([change.routine])
         if change.state is RoutineState.RUNNING:
             self.calls.look()
+        if change.finished:
+            self.look_at_gates()
         self._notify()
 
     def go_on(self, routines: Iterable[int]) -> None:
@@ -749,6 +856,7 @@ class Supervisor:
     def _keep_time(self) -> None:
         now = monotonic()
         self.bus.expire_overdue(now)
+        self.look_at_gates()
         with self._lock:
             for flow in self.flows.values():
                 if flow.restart_at is not None and now >= flow.restart_at:
