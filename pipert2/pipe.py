@@ -120,6 +120,7 @@ class Pipe:
         self.logger = logger if logger is not None else logging.getLogger(f"pipert2.{self.name}")
         self.store = Store(store) if store is not None else None
         self._network = network or QueueNetwork()
+        self._replicas: dict[str, int] = {}
         self._data_transmitter = data_transmitter
         self._auto_pacing = auto_pacing_mechanism
         self._lossless = lossless
@@ -131,10 +132,10 @@ class Pipe:
             start_method=start_method,
             store=self.store,
             requires=tuple(requires),
+            replicas=self._replicas,
         )
         self._flows: dict[str, list[Routine]] = {}
         self._wires: list[Wire] = []
-        self._replicas: dict[str, int] = {}
         self._depends_on: dict[str, tuple[str, ...]] = {}
         self._shared: dict[str, Any] = {}
         self._supervisor: Supervisor | None = None
@@ -350,6 +351,7 @@ class Pipe:
                 data_transmitter=self._data_transmitter,
                 replicas=self._replicas,
                 depends_on=self._depends_on,
+                most_replicas=(lambda count: count) if self._settings.inline else _most_replicas,
             )
             routines = self._objects(spec)
             supervisor = Supervisor(spec, routines, self._settings, self.logger, self.log_listeners, self._forget)
@@ -733,7 +735,7 @@ class Pipe:
         sources = [routine for routine in spec.routines if not spec.inputs(routine.index)]
         supervisor.bus.send(commands.DRAIN, sources, {})
         limit = max(1.0, 2 * self._settings.kill_timeout)
-        supervisor.wait(lambda: supervisor.settled or len(signals) > 1, limit)
+        supervisor.wait(lambda: supervisor.settled or supervisor.resting or len(signals) > 1, limit)
 
     def join(self, to_kill: bool = False, timeout: float | None = None) -> bool:
         """Wait until the pipe has been killed, or all its streams have ended and everything has arrived; then tidy up.
@@ -759,6 +761,27 @@ class Pipe:
                 self.logger.info("%s: stopping pipe %r", signal.Signals(signals[0]).name, self.name)
             self._end(supervisor, signals, by_force_after=1 if to_kill else 2)
         return True
+
+    def set_replicas(self, flow_name: str, replicas: int) -> None:
+        """Change how many processes of a flow compete for its input, while the pipe runs.
+
+        Processes that go end the message in hand; what they had not begun goes to the others. A flow may come to have
+        16 replicas, or twice as many as it was made with.
+
+        Args:
+            flow_name: a flow that was made with ``create_flow(..., replicas=...)``.
+            replicas: 1 or more.
+
+        Raises:
+            UnknownFlowError: there is no such flow.
+            ValueError: *replicas* is not 1 or more.
+            PipeStateError: the pipe is inline, not built or has ended, or the flow cannot have so many.
+        """
+        if flow_name not in self._flows:
+            raise UnknownFlowError(flow_name, tuple(self._flows), f"pipe {self.name!r}")
+        if isinstance(replicas, bool) or not isinstance(replicas, int) or replicas < 1:
+            raise ValueError(f"set_replicas({flow_name!r}, ...) takes a number, 1 or more, not {replicas!r}")
+        self._running("set_replicas").set_replicas(flow_name, replicas)
 
     def restart_flow(self, flow_name: str) -> int:
         """End a flow's process and start a new one, with its routines in the state they were asked to be in.
@@ -908,6 +931,10 @@ class Pipe:
 
     def __repr__(self) -> str:
         return f"<Pipe {self.name!r}, {len(self._flows)} flows>"
+
+
+def _most_replicas(count: int) -> int:
+    return min(MOST_MEMBERS, max(16, 2 * count))
 
 
 def _never_started(waiting: Mapping[str, Sequence[str]]) -> str:

@@ -63,10 +63,17 @@ class EventBus:
     Args:
         spec: the pipe.
         deliver: hands an :class:`EventCall` to a flow; False if the flow has no process to take it.
+        present: whether there is a routine of an index just now; what is sent to others is sent to nobody.
     """
 
-    def __init__(self, spec: PipeSpec, deliver: Callable[[str, EventCall], bool]) -> None:
+    def __init__(
+        self,
+        spec: PipeSpec,
+        deliver: Callable[[str, EventCall], bool],
+        present: Callable[[int], bool] = lambda index: True,
+    ) -> None:
         self._spec = spec
+        self._present = present
         self._deliver = deliver
         self._numbers = itertools.count(1)
         self._waiting: dict[int, _Waiting] = {}
@@ -74,7 +81,7 @@ class EventBus:
 
     def send(self, name: str, routines: Sequence[RoutineSpec], params: Any) -> None:
         """Send an event and forget it."""
-        self._post(0, name, routines, params)
+        self._post(0, name, [routine for routine in routines if self._present(routine.index)], params)
 
     def call(self, name: str, routines: Sequence[RoutineSpec], params: Any, wait: float) -> dict[str, EventResult]:
         """Send an event and wait up to *wait* seconds for what each handler returns or raises."""
@@ -101,10 +108,12 @@ class EventBus:
     ) -> int:
         """Send an event; *done* is called once with the results, when all are there or the time is over."""
         number = next(self._numbers)
+        routines = [routine for routine in routines if self._present(routine.index)]
         waiting = _Waiting(name, {routine.index for routine in routines}, tuple(routines), done, monotonic() + wait)
         with self._lock:
             self._waiting[number] = waiting
         self._post(number, name, routines, params)
+        self._finish(number)
         return number
 
     def _post(self, number: int, name: str, routines: Sequence[RoutineSpec], params: Any) -> None:

@@ -238,8 +238,13 @@ def make_spec(
     data_transmitter: DataTransmitter | None,
     replicas: Mapping[str, int] | None = None,
     depends_on: Mapping[str, tuple[str, ...]] | None = None,
+    most_replicas: Callable[[int], int] = lambda count: count,
 ) -> PipeSpec:
-    """Number everything, replicas behind all first ones. What is described must have been validated before."""
+    """Number everything, replicas behind all first ones. What is described must have been validated before.
+
+    Args:
+        most_replicas: how many replicas a flow with so many may come to have while the pipe runs; all are numbered.
+    """
     several = replicas or {}
     order = [(flow, routine) for flow, routines in flows.items() for routine in routines]
     index = {id(routine): number for number, (_, routine) in enumerate(order)}
@@ -276,7 +281,7 @@ def make_spec(
     members = {flow: tuple(index[id(routine)] for routine in routines) for flow, routines in flows.items()}
     spec = PipeSpec(name, members, routines, tuple(edges), network.timeout, lossless, dict(depends_on or {}))
     for flow, count in several.items():
-        for replica in range(1, count):
+        for replica in range(1, max(count, most_replicas(count))):
             spec = with_replica(spec, flow, replica)
     return spec
 

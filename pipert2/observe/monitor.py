@@ -119,7 +119,7 @@ class Monitor:
                     if not spec.edges[index].ledger
                 ]
             )
-            flows = tuple(self._flow(flow) for flow in self._supervisor.flows.values())
+            flows = tuple(self._flow(flow) for flow in self._supervisor.flows.values() if not flow.dormant)
         size = self._supervisor.memory.size
         dead = sum(letters.values())
         return PipeStatus(spec.name, state, reason, time.time(), size, routines, wires, flows, dead)
@@ -127,7 +127,7 @@ class Monitor:
     def _routine(self, pipe: PipeSpec, index: int, before: _Sample, now: _Sample, dead_letters: int) -> RoutineStatus:
         """A routine, all its replicas taken together: counts are summed, and the most remarkable state is shown."""
         spec = pipe.routines[index]
-        members = pipe.members(index)
+        members = [member for member in pipe.members(index) if self._supervisor.is_present(member)]
         words, rows = self._board.words, [self._board.routine(member) for member in members]
         inputs = {edge.index for member in members for edge in pipe.inputs(member) if edge.index < len(now.received)}
         received = sum(now.received[edge] for edge in inputs)

@@ -144,7 +144,7 @@ class Rewiring:
         lives = self._lives()
         results = supervisor.bus.call(commands.LEARN, routines, {"spec": supervisor.spec}, wait)
         for spec in routines:
-            error = results[spec.name].error
+            error = results[spec.label].error if spec.label in results else None
             if error is None or self._is_gone(spec.index):
                 continue
             if isinstance(error, EventTimeoutError):
@@ -163,7 +163,7 @@ class Rewiring:
         supervisor.shut.discard(number)
         # The sender's word, but an edge that is shut has none. If its flow dies now, the next process sees this.
         words[row + b.CLOSED] = 0
-        error = supervisor.bus.call(commands.OPEN, [source], {"edge": number}, wait)[source.name].error
+        error = supervisor.bus.call(commands.OPEN, [source], {"edge": number}, wait)[source.label].error
         if error is None:
             return
         if isinstance(error, EventTimeoutError):

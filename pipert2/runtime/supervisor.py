@@ -56,6 +56,7 @@ class Settings:
     start_method: str | None
     store: Store | None = None
     requires: tuple[str, ...] = ()
+    replicas: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -85,6 +86,8 @@ class FlowRecord:
     boot_failure: m.Died | None = None
     hang: str | None = None
     again: bool = False
+    dormant: bool = False  # a replica that there could be
+    revived: bool = False
     waiting: list[EventCall] = field(default_factory=list)
 
 
@@ -114,7 +117,7 @@ class Supervisor:
     ) -> None:
         self.spec = spec
         self.settings = settings
-        self.bus = EventBus(spec, self._deliver)
+        self.bus = EventBus(spec, self._deliver, self.is_present)
         self.flows = {name: FlowRecord(name, indices) for name, indices in spec.flows.items()}
         self.changed = threading.Condition()
         self._routines = tuple(routines)
@@ -157,7 +160,11 @@ class Supervisor:
         try:
             self._main_classes = {} if self.settings.inline else classes_of_main()
             for flow in self.flows.values():
-                self._launch(flow)
+                if self._replica(flow) < self.settings.replicas.get(self._logical(flow), 1):
+                    self._launch(flow)
+                else:
+                    flow.dormant = flow.ended = True
+                    self._put_to_sleep(flow)
             self._thread.start()
             self._await_ready()
         except BaseException:
@@ -189,11 +196,78 @@ class Supervisor:
         if self.memory.run is not None and flow.handle.pid is not None:
             self.memory.run.add_process(flow.handle.pid)
 
+    def _logical(self, flow: FlowRecord) -> str:
+        """The name that a flow's replicas have in common."""
+        return self.spec.routines[flow.routines[0]].flow
+
+    def _replica(self, flow: FlowRecord) -> int:
+        return self.spec.routines[flow.routines[0]].replica
+
+    def is_present(self, routine: int) -> bool:
+        """Whether there is a routine: it may belong to a replica that there could be."""
+        return not self.flows[self.spec.routines[routine].process].dormant
+
+    def _put_to_sleep(self, flow: FlowRecord) -> None:
+        self._killed.update(flow.routines)
+        self._wanted.difference_update(flow.routines)
+        for index in flow.routines:
+            self._states[index] = RoutineState.KILLED
+        self.memory.end_streams(flow.routines, RoutineState.KILLED)
+
+    def set_replicas(self, name: str, count: int) -> None:
+        """Change how many processes of a flow there are; those that go end the message in hand.
+
+        Raises:
+            PipeStateError: the flow was given no replicas when it was made, or not room for so many.
+        """
+        with self._lock:
+            records = [flow for flow in self.flows.values() if self._logical(flow) == name]
+            if self.settings.inline:
+                raise PipeStateError(f"flow {name!r} runs inline, where the number of replicas stays as it was built")
+            if name not in self.settings.replicas:
+                raise PipeStateError(
+                    f"flow {name!r} has no replicas: make it with create_flow({name!r}, ..., replicas=1) to change that"
+                )
+            if not 1 <= count <= len(records):
+                raise PipeStateError(
+                    f"flow {name!r} may have 1 to {len(records)} replicas, which was settled when it was built with "
+                    f"{self.settings.replicas[name]}; not {count}"
+                )
+            for flow in records:
+                if self._replica(flow) >= count and not flow.dormant:
+                    flow.dormant = True
+                    self._killed.update(flow.routines)
+                    self._wanted.difference_update(flow.routines)
+                    self._end_flow(flow)
+                elif self._replica(flow) < count and flow.dormant:
+                    if not flow.ended:
+                        raise PipeStateError(f"flow {flow.name!r} is still ending: try again in a moment")
+                    self._wake_up(flow, records[0])
+        self._wake()
+
+    def _wake_up(self, flow: FlowRecord, first: FlowRecord) -> None:
+        """Let a replica that there could be come into being, as its flow's first one is."""
+        flow.dormant = flow.ended = flow.exiting = flow.given_up = False
+        flow.revived = True
+        flow.restarts = -1
+        flow.last_exit = None
+        flow.deaths.clear()
+        self._killed.difference_update(flow.routines)
+        self._wanted.update(
+            index for index, base in zip(flow.routines, first.routines, strict=True) if base in self._wanted
+        )
+        self.memory.revive(flow.routines)
+        for index in flow.routines:
+            self._set_state(index, RoutineState.IDLE)
+        flow.restart_at = monotonic()
+
     def _await_ready(self) -> None:
         deadline = monotonic() + START_TIMEOUT
         with self.changed:
-            while not all(flow.ready for flow in self.flows.values()):
+            while not all(flow.ready or flow.dormant for flow in self.flows.values()):
                 for flow in self.flows.values():
+                    if flow.dormant:
+                        continue
                     if flow.boot_failure is not None:
                         reason = flow.boot_failure.reason
                         self._logger.debug("%s", flow.boot_failure.traceback)
@@ -201,7 +275,7 @@ class Supervisor:
                     if flow.ended:
                         raise FlowStartError(flow.name, f"its process ended ({flow.last_exit})")
                 if not self.changed.wait(deadline - monotonic()) and monotonic() > deadline:
-                    late = next(flow.name for flow in self.flows.values() if not flow.ready)
+                    late = next(flow.name for flow in self.flows.values() if not flow.ready and not flow.dormant)
                     raise FlowStartError(late, f"its process was not up after {START_TIMEOUT:.0f} s")
 
     # --- what the pipe asks
@@ -321,6 +395,12 @@ class Supervisor:
         self.look_at_gates()
 
     @property
+    def resting(self) -> bool:
+        """Whether no routine does anything, nor has been asked to start."""
+        resting = (RoutineState.IDLE, RoutineState.FAILED, RoutineState.KILLED)
+        return not self.gates.held and all(state in resting for state in self._states.values())
+
+    @property
     def drained(self) -> bool:
         """Whether all streams have ended and everything has arrived, in the flows that are not given up."""
         if not self.spec.links:  # routines that only handle events have no stream that could end
@@ -428,26 +508,28 @@ class Supervisor:
         return self._parameters[routine]
 
     def ask(self, name: str, routine: int, params: dict[str, Any], wait: float) -> Any:
-        """Send a command of our own to one routine and wait for its answer.
+        """Send a command of our own to a routine, all of its replicas, and wait for what the first one answers.
 
         Raises:
             EventHandlerError: it failed, or did not answer in time.
         """
-        spec = self.spec.routines[routine]
-        return self.bus.call(name, [spec], params, wait)[spec.label].unwrap()
+        members = [self.spec.routines[index] for index in self.spec.members(routine)]
+        answers = [result.unwrap() for result in self.bus.call(name, members, params, wait).values()]
+        return answers[0] if answers else None
 
     def tell(self, name: str, routine: int, key: str, params: dict[str, Any]) -> None:
-        """Send a command of our own to one routine now, and to each later process that it runs in."""
+        """Send a command of our own to a routine now, all of its replicas, and to each later process of theirs."""
+        members = self.spec.members(routine)
         with self._lock:
-            self._standing[(routine, name, key)] = params
+            self._standing.update({(member, name, key): params for member in members})
             if name == commands.PREVIEW and not params["on"]:
                 self.previews.pop((self.spec.routines[routine].name, key), None)
-        self.bus.send(name, [self.spec.routines[routine]], params)
+        self.bus.send(name, [self.spec.routines[member] for member in members], params)
 
     def _tell_standing(self, flow: FlowRecord) -> None:
         assert flow.handle is not None
         for (routine, name, _), params in self._standing.items():
-            if flow.restarts and routine in flow.routines:
+            if (flow.restarts or flow.revived) and routine in flow.routines:
                 flow.handle.send(EventCall(0, name, (routine,), params))
 
     def _keep_preview(self, frame: PreviewFrame) -> None:
@@ -689,7 +771,7 @@ class Supervisor:
                 if index in self._wanted and not self.board.words[self.board.routine(index) + b.FINISHED]
             )
             assert flow.handle is not None
-            if flow.restarts and wanted:
+            if (flow.restarts or flow.revived) and wanted:
                 flow.handle.send(EventCall(0, START_EVENT_NAME, wanted, {}))
             waiting, flow.waiting = flow.waiting, []
             for call in waiting:

@@ -221,16 +221,16 @@ def test_nothing_is_in_the_way_of_a_routine_without_a_preview(pipe):
     if pipe.status().flow("in-darker").pid is not None:
         pytest.skip("looks into the routine's loop, which is in another process")
     loop = pipe.routine("darker")._context
-    assert loop._logic() == pipe.routine("darker").main_logic
+    assert loop.logic() == pipe.routine("darker").main_logic
     assert loop._send() == loop._outlet.send
     pipe.preview("darker", rate=100)
     pipe.preview("darker", "input", rate=100)
     picture(pipe, "darker", "input")
-    assert loop._logic() != pipe.routine("darker").main_logic
+    assert loop.logic() != pipe.routine("darker").main_logic
     pipe.preview("darker", on=False)
     pipe.preview("darker", "input", on=False)
     wait_until(lambda: loop._send() == loop._outlet.send)
-    wait_until(lambda: loop._logic() == pipe.routine("darker").main_logic)
+    wait_until(lambda: loop.logic() == pipe.routine("darker").main_logic)
 
 
 @pytest.mark.parametrize(
