@@ -34,6 +34,7 @@ from pipert2.events.bus import EventResult
 from pipert2.graph.data import Data, FrameData
 from pipert2.graph.functions import destination, middle, source
 from pipert2.graph.handlers import KILL_EVENT_NAME, START_EVENT_NAME, STOP_EVENT_NAME, events
+from pipert2.graph.job import Job
 from pipert2.graph.parameter import Parameter
 from pipert2.graph.routine import (
     DestinationRoutine,
@@ -120,6 +121,7 @@ __all__ = [
     "FlowStartError",
     "FlowStatus",
     "FrameData",
+    "Job",
     "Latency",
     "MessageInfo",
     "MiddleRoutine",

@@ -27,7 +27,7 @@ from pipert2.graph.handlers import (
     event_handlers,
 )
 from pipert2.graph.parameter import plain_value
-from pipert2.graph.routine import Routine
+from pipert2.graph.routine import Routine, has_keys
 from pipert2.graph.spec import EdgeSpec, PipeSpec, make_edges, make_spec
 from pipert2.graph.transmitter import DataTransmitter
 from pipert2.graph.validation import problems
@@ -340,6 +340,14 @@ class Pipe:
             self._must_be_new("build")
             found = problems(self._flows, self._wires, network=self._network, lossless=self._lossless)
             found += dependency_problems(self._flows, self._depends_on)
+            if self.store is None:
+                found += [
+                    f"{type(routine).__name__} {routine.name!r} has an idempotency_key, which needs a store: "
+                    'Pipe(store="run.db")'
+                    for members in self._flows.values()
+                    for routine in members
+                    if has_keys(routine)
+                ]
             if found:
                 raise PipeBuildError(found)
             spec = make_spec(

@@ -5,9 +5,12 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, overload
 
 from pipert2.graph.routine import DestinationRoutine, MiddleRoutine, Routine, RoutineKind, SourceRoutine
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 def function_name(function: Callable[..., Any]) -> str | None:
@@ -65,32 +68,52 @@ class FunctionDestination(_FunctionRoutine, DestinationRoutine):
     """A destination made from a function of one argument."""
 
 
+class SourceOptions(TypedDict, total=False):
+    """What :func:`source` takes besides the function; see :class:`Routine`."""
+
+    max_in_flight: int | None
+    trigger: Any
+
+
+class WorkOptions(TypedDict, total=False):
+    """What :func:`middle` and :func:`destination` take besides the function; see :class:`Routine`."""
+
+    concurrency: int
+    retries: int
+    service: bool
+    idempotency_key: Callable[[Any], str | None]
+
+
 _Made = TypeVar("_Made", bound=_FunctionRoutine)
 
 
 def _maker(
-    routine_class: type[_Made], function: Callable[..., Any] | None, name: str | None, options: dict[str, Any]
+    routine_class: type[_Made],
+    function: Callable[..., Any] | None,
+    name: str | None,
+    options: SourceOptions | WorkOptions,
+    known: type,
 ) -> Any:
-    given = {option: value for option, value in options.items() if value != getattr(routine_class, option)}
+    for option in options:
+        if option not in known.__annotations__:
+            raise TypeError(
+                f"a {routine_class.kind.value} has no option {option!r}: {', '.join(known.__annotations__)}"
+            )
     if function is None:
-        return lambda decorated: routine_class(decorated, name, **given)
-    return routine_class(function, name, **given)
+        return lambda decorated: routine_class(decorated, name, **options)
+    return routine_class(function, name, **options)
 
 
 @overload
 def source(
-    function: Callable[..., Any], *, name: str | None = None, max_in_flight: int | None = None, trigger: Any = None
+    function: Callable[..., Any], *, name: str | None = None, **options: Unpack[SourceOptions]
 ) -> FunctionSource: ...
 @overload
 def source(
-    function: None = None, *, name: str | None = None, max_in_flight: int | None = None, trigger: Any = None
+    function: None = None, *, name: str | None = None, **options: Unpack[SourceOptions]
 ) -> Callable[[Callable[..., Any]], FunctionSource]: ...
 def source(
-    function: Callable[..., Any] | None = None,
-    *,
-    name: str | None = None,
-    max_in_flight: int | None = None,
-    trigger: Any = None,
+    function: Callable[..., Any] | None = None, *, name: str | None = None, **options: Unpack[SourceOptions]
 ) -> Any:
     """Make a source from a function without arguments, as a decorator or by a call.
 
@@ -99,8 +122,7 @@ def source(
 
     Args:
         name: the routine's; the function's if left out.
-        max_in_flight: see :class:`Routine`.
-        trigger: when it is called, such as ``Every("10 s")``; left out: again and again.
+        options: ``max_in_flight`` and ``trigger``, see :class:`Routine`.
 
     >>> @source
     ... def numbers():
@@ -110,29 +132,19 @@ def source(
     >>> source(lambda: 1, name="ones").name
     'ones'
     """
-    return _maker(FunctionSource, function, name, {"max_in_flight": max_in_flight, "trigger": trigger})
+    return _maker(FunctionSource, function, name, options, SourceOptions)
 
 
 @overload
 def middle(
-    function: Callable[..., Any],
-    *,
-    name: str | None = None,
-    concurrency: int = 1,
-    retries: int = 0,
-    service: bool = False,
+    function: Callable[..., Any], *, name: str | None = None, **options: Unpack[WorkOptions]
 ) -> FunctionMiddle: ...
 @overload
 def middle(
-    function: None = None, *, name: str | None = None, concurrency: int = 1, retries: int = 0, service: bool = False
+    function: None = None, *, name: str | None = None, **options: Unpack[WorkOptions]
 ) -> Callable[[Callable[..., Any]], FunctionMiddle]: ...
 def middle(
-    function: Callable[..., Any] | None = None,
-    *,
-    name: str | None = None,
-    concurrency: int = 1,
-    retries: int = 0,
-    service: bool = False,
+    function: Callable[..., Any] | None = None, *, name: str | None = None, **options: Unpack[WorkOptions]
 ) -> Any:
     """Make a middle routine from a function of one argument, as a decorator or by a call.
 
@@ -141,8 +153,7 @@ def middle(
 
     Args:
         name: the routine's; the function's if left out.
-        concurrency: see :class:`Routine`.
-        retries, service: see :class:`Routine`.
+        options: ``concurrency``, ``retries``, ``service`` and ``idempotency_key``, see :class:`Routine`.
 
     >>> @middle
     ... def double(number):
@@ -150,29 +161,19 @@ def middle(
     >>> double(4)
     8
     """
-    return _maker(FunctionMiddle, function, name, {"concurrency": concurrency, "retries": retries, "service": service})
+    return _maker(FunctionMiddle, function, name, options, WorkOptions)
 
 
 @overload
 def destination(
-    function: Callable[..., Any],
-    *,
-    name: str | None = None,
-    concurrency: int = 1,
-    retries: int = 0,
-    service: bool = False,
+    function: Callable[..., Any], *, name: str | None = None, **options: Unpack[WorkOptions]
 ) -> FunctionDestination: ...
 @overload
 def destination(
-    function: None = None, *, name: str | None = None, concurrency: int = 1, retries: int = 0, service: bool = False
+    function: None = None, *, name: str | None = None, **options: Unpack[WorkOptions]
 ) -> Callable[[Callable[..., Any]], FunctionDestination]: ...
 def destination(
-    function: Callable[..., Any] | None = None,
-    *,
-    name: str | None = None,
-    concurrency: int = 1,
-    retries: int = 0,
-    service: bool = False,
+    function: Callable[..., Any] | None = None, *, name: str | None = None, **options: Unpack[WorkOptions]
 ) -> Any:
     """Make a destination from a function of one argument, as a decorator or by a call; arguments as of :func:`middle`.
 
@@ -180,6 +181,4 @@ def destination(
     >>> show("hello")
     hello
     """
-    return _maker(
-        FunctionDestination, function, name, {"concurrency": concurrency, "retries": retries, "service": service}
-    )
+    return _maker(FunctionDestination, function, name, options, WorkOptions)

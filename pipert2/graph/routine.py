@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from pipert2.graph.job import Job
 from pipert2.graph.made_with import MadeWith
 from pipert2.store import Store
 
@@ -182,6 +183,34 @@ class Routine(ABC):
         """Do the work on one message; what is returned goes to the routines behind, ``None`` sends nothing."""
         raise NotImplementedError(f"{type(self).__name__} has no main_logic")
 
+    def given_up(self, data: Any, error: str, traceback: str) -> Any:
+        """Called when a message on a lossless way was given up after its retries, and is kept as a dead letter.
+
+        Args:
+            data: what ``main_logic`` got.
+            error, traceback: why the last attempt failed.
+
+        Returns:
+            What the routines behind get in place of a result; ``None`` sends nothing. A :class:`Job` goes on, marked as
+            failed, if this is not overridden.
+        """
+        if isinstance(data, Job):
+            data.fail(error, traceback)
+            return data
+        return None
+
+    def idempotency_key(self, data: Any) -> str | None:
+        """What names a message, so that one that was done already, in an earlier run perhaps, is not done again.
+
+        Override it in a routine of a pipe with a store; ``None`` has the message done in any case. A message whose key
+        is known there is counted as a duplicate, and passed on to nobody.
+        """
+        return None
+
+    def report(self, job: Job, section: str | None = None, /, **findings: Any) -> None:
+        """Add findings to a job's report, in a section of the routine's name or of another one."""
+        job.add(findings, section if section is not None else self.name)
+
     def cleanup(self) -> Any:  # noqa: B027
         """Called after the last message: close what :meth:`setup` opened."""
 
@@ -286,6 +315,12 @@ class Routine(ABC):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>"
+
+
+def has_keys(routine: Routine) -> bool:
+    """Whether a routine has an ``idempotency_key`` of its own."""
+    own = routine.idempotency_key
+    return getattr(own, "__func__", own) is not Routine.idempotency_key
 
 
 class FPSRoutine(Routine):

@@ -153,6 +153,7 @@ class Monitor:
             errors=sum(words[row + b.ERRORS] for row in rows),
             last_error=errors[-1] if errors else None,
             skipped=sum(words[row + b.SKIPPED] for row in rows),
+            duplicates=sum(words[row + b.DUPLICATES] for row in rows),
             interrupted=sum(words[row + b.INTERRUPTED] for row in rows),
             busy_for=max(0.0, (time.monotonic_ns() - min(busy)) / 1e9) if busy else 0.0,
             parameters=self._supervisor.live_parameters(index).status(),

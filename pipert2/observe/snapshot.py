@@ -46,6 +46,7 @@ class RoutineStatus:
         age: how old data is when it arrives, counted from when its source made it; of late.
         errors: exceptions so far. last_error: what the last one said.
         skipped: ticks of a fixed rate that were missed.
+        duplicates: messages that were done before, by their ``idempotency_key``.
         interrupted: messages in hand when the routine's process died.
         busy_for: seconds that the user's code has been running on the message in hand; 0 when it does not run.
         parameters: its declared parameters.
@@ -68,6 +69,7 @@ class RoutineStatus:
     interrupted: int
     busy_for: float
     parameters: tuple[ParameterStatus, ...] = ()
+    duplicates: int = 0
     dead_letters: int = 0
 
 

@@ -16,9 +16,11 @@ from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
 from pipert2.errors import PipertError, UnreadableDataError
+from pipert2.graph.routine import Routine, has_keys
 from pipert2.runtime.crew import Crew, Outcome
 from pipert2.runtime.failures import Failure, pause_before
 from pipert2.runtime.messages import DeadLetter, Packed
+from pipert2.store import Store
 from pipert2.transport import board as b
 from pipert2.transport.codec import dumps_plain
 from pipert2.transport.envelope import Message
@@ -52,6 +54,8 @@ class Consumer:
         self._crew: Crew | None = None
         self._later: list[tuple[float, int, Message]] = []  # a heap of those that a crew is to try again, and when
         self._numbers = itertools.count()
+        store = loop.host.store
+        self._keys = Keys(loop.routine, store) if store is not None and has_keys(loop.routine) else None
 
     def run(self) -> End:
         """Take messages until the routine is told to end, or its inputs have."""
@@ -103,7 +107,7 @@ class Consumer:
     def _one_at_a_time(self) -> End:
         loop = self._loop
         words, busy, sent = loop.words, loop.row + b.BUSY_SINCE, loop.row + b.SENT
-        inbox, sampler, again = loop.inbox, loop.sampler, self._again
+        inbox, sampler, again, keys = loop.inbox, loop.sampler, self._again, self._keys
         assert loop.outlet is not None
         send, logic, take = loop.send(), loop.logic(), loop.taker()
         counted = 1 if loop.outlet.senders else 0  # a preview alone is no wire
@@ -132,6 +136,8 @@ class Consumer:
                 if loop.inputs_ended():
                     return loop.finished
                 loop.sleep()
+                continue
+            if keys is not None and self._is_done_already(keys, message):
                 continue
             data, origin, born, _, attempt, delivery = message
             loop.about = origin, born, attempt
@@ -172,6 +178,8 @@ class Consumer:
                             continue
                 elif loop.returns_results:
                     loop.return_result(origin, data)
+            if keys is not None:
+                keys.note(message.data)
             data = message = None
             if delivery is not None:
                 delivery.done()
@@ -211,6 +219,8 @@ class Consumer:
                         loop.pause_after_failure()
                     continue
                 if message is not None:
+                    if self._keys is not None and self._is_done_already(self._keys, message):
+                        continue
                     crew.submit(message)
                     del message
                     loop.words[busy] = crew.since
@@ -271,9 +281,15 @@ class Consumer:
                 if delivery is not None:
                     self._give_up(message, failure)
                 return True
-        if delivery is not None:
-            delivery.done()
+        self._end(message)
         return True
+
+    def _end(self, message: Message) -> None:
+        """All that came of a message is sent."""
+        if self._keys is not None:
+            self._keys.note(message.data)
+        if message.delivery is not None:
+            message.delivery.done()
 
     def _send(self, data: Any, message: Message) -> None:
         loop = self._loop
@@ -318,8 +334,7 @@ class Consumer:
                 if message.delivery is not None:
                     self._give_up(message, failure)
                 return True
-        if message.delivery is not None:
-            message.delivery.done()
+        self._end(message)
         return True
 
     def _finish_unsent(self) -> None:
@@ -331,8 +346,23 @@ class Consumer:
         if stream is not None:
             if not self._send_all(stream, message):
                 raise Interrupted
-        elif message.delivery is not None:
+        else:
+            self._end(message)
+
+    def _is_done_already(self, keys: Keys, message: Message) -> bool:
+        """Whether a message needs no work any more; if so it is over."""
+        try:
+            if not keys.knows(message.data):
+                return False
+        except Exception as error:
+            failure = self._loop.failures.note("idempotency_key", error)
+            if message.delivery is not None:
+                self._failed(message, failure)
+            return True
+        self._loop.words[self._loop.row + b.DUPLICATES] += 1
+        if message.delivery is not None:
             message.delivery.done()
+        return True
 
     # --- failures
 
@@ -361,16 +391,54 @@ class Consumer:
 
     def _give_up(self, message: Message, failure: Failure) -> None:
         delivery: Delivery = message.delivery
-        if not delivery.is_kept or self._keep(message, failure, max(1, message.attempt)):
+        if not delivery.is_kept:
+            delivery.done()
+        elif self._keep(message, failure, max(1, message.attempt)):
+            self._go_on_without(message, failure)
             delivery.done()
         elif delivery.in_place:
             self._again.append(message)
         else:
             self._loop.host.return_message(delivery, again=False)
 
+    def _go_on_without(self, message: Message, failure: Failure) -> None:
+        """Send what the routine wants to be sent in place of a result."""
+        try:
+            instead = self._loop.routine.given_up(message.data, *failure)
+            if instead is not None:
+                self._send(instead, message)
+        except Interrupted:
+            self._loop.logger.warning("%s ended before it could pass on what it gave up", self._loop.spec.name)
+        except Exception as error:
+            self._loop.failures.note("given_up", error)
+
     def _keep(self, message: Message, failure: Failure, attempts: int) -> bool:
         """Keep a message as a dead letter; whether that was done."""
         return self._loop.host.keep_dead_letter(dead_letter(self._loop.spec.index, message, failure, attempts))
+
+
+class Keys:
+    """The keys of the messages that a routine has done, in the store.
+
+    Args:
+        routine: whose they are.
+        store: where they are kept.
+    """
+
+    def __init__(self, routine: Routine, store: Store) -> None:
+        self._routine = routine
+        self._done = store.acknowledged
+
+    def knows(self, data: Any) -> bool:
+        """Whether a message was done before."""
+        key = self._routine.idempotency_key(data)
+        return key is not None and self._done.has(self._routine.name, key)
+
+    def note(self, data: Any) -> None:
+        """A message is done."""
+        key = self._routine.idempotency_key(data)
+        if key is not None:
+            self._done.add(self._routine.name, [key])
 
 
 def dead_letter(routine: int, message: Message, failure: Failure, attempts: int) -> DeadLetter:

@@ -35,6 +35,7 @@ class RoutineCommands:
             commands.PREVIEW: self._preview,
             commands.LEARN: self._learn,
             commands.REDO: self._redo,
+            commands.GIVEN_UP: self._given_up,
             commands.RESULT: self._take_result,
             commands.OPEN: self._open,
             commands.SHUT: self._shut,
@@ -90,6 +91,16 @@ class RoutineCommands:
         for one in data if several else (data,):
             if one is not None and send is not None:
                 send(one, params["origin"], began, 1, KEPT)
+
+    def _given_up(self, params: dict[str, Any]) -> None:
+        """Send what the routine wants to be sent in place of a result, for a message that no process survives."""
+        loop, letter = self._loop, params["letter"]
+        if letter.data is None:
+            return
+        instead = loop.routine.given_up(letter.data.open(), letter.reason, letter.traceback)
+        send = loop.send()
+        if instead is not None and send is not None:
+            send(instead, letter.origin, monotonic_ns(), letter.attempts, KEPT)
 
     def _take_result(self, params: dict[str, Any]) -> None:
         if self._loop.producer is not None:

@@ -895,6 +895,7 @@ class Supervisor:
             reason = f"its process ended while it worked on it ({flow.last_exit})"
             letter = dead_letter_of(queue, cell, self.memory, reason)
             self.dead_letters.keep(letter)
+            self.bus.send(commands.GIVEN_UP, [self.spec.routines[letter.routine]], {"letter": letter})
             self.memory.queues.bury(queue, cell)
             flow.deaths.clear()
 

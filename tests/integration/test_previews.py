@@ -222,14 +222,14 @@ def test_nothing_is_in_the_way_of_a_routine_without_a_preview(pipe):
         pytest.skip("looks into the routine's loop, which is in another process")
     loop = pipe.routine("darker")._context
     assert loop.logic() == pipe.routine("darker").main_logic
-    assert loop._send() == loop._outlet.send
+    assert loop.send() == loop.outlet.send
     pipe.preview("darker", rate=100)
     pipe.preview("darker", "input", rate=100)
     picture(pipe, "darker", "input")
     assert loop.logic() != pipe.routine("darker").main_logic
     pipe.preview("darker", on=False)
     pipe.preview("darker", "input", on=False)
-    wait_until(lambda: loop._send() == loop._outlet.send)
+    wait_until(lambda: loop.send() == loop.outlet.send)
     wait_until(lambda: loop.logic() == pipe.routine("darker").main_logic)
 
 
