@@ -489,8 +489,8 @@ class Pipe:
     ) -> tuple[DeadLetterStatus, ...]:
         """The messages that were given up after all their attempts, oldest first.
 
-        They are kept until the pipe ends; in the pipe's store, if it has one, until they are dropped or done, so that
-        a later run of a pipe of the same name finds them.
+        Without a store they are kept with this object. In a store they are kept until they are dropped or done, so that
+        a later run of a pipe of the same name finds them; when the pipe has ended this lists the oldest hundred.
 
         Args:
             routine_name: only those of this routine.
@@ -724,7 +724,7 @@ class Pipe:
             status = self.status()
             self._end(supervisor, signals, by_force_after=2)
         final = self._last_status or status
-        given_up = sum(not letter.earlier for letter in self._last_dead_letters)
+        given_up = supervisor.dead_letters.given_up
         return RunSummary(
             ok=failed is None and reason in ("finished", "timeout") and not given_up,
             dead_letters=given_up,

@@ -10,6 +10,19 @@ from pipert2.runtime.dead_letters import DeadLetterStatus, RequeueResult
 
 _LONGEST_REASON = 2_000
 _LONGEST_TRACEBACK = 20_000
+_STEP = 10
+
+
+def letter_page(pipe: Pipe, routine: str | None, after: int, limit: int) -> tuple[DeadLetterReply, ...]:
+    """Letters behind a number, a few at a time: what they are about may be large."""
+    found: list[DeadLetterReply] = []
+    while (step := min(_STEP, limit - len(found))) > 0:
+        letters = pipe.dead_letters(routine, after=after, limit=step)
+        found += [letter_reply(one) for one in letters]
+        if len(letters) < step:
+            break
+        after = letters[-1].number
+    return tuple(found)
 
 
 def letter_reply(letter: DeadLetterStatus) -> DeadLetterReply:

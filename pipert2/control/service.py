@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 import pipert2
-from pipert2.control.letters import letter_problems, letter_reply, requeue_reply, total_of
+from pipert2.control.letters import letter_page, letter_problems, letter_reply, requeue_reply, total_of
 from pipert2.control.records import (
     DeadLetterReply,
     DeadLettersReply,
@@ -282,8 +282,7 @@ class ControlService:
     ) -> DeadLettersReply:
         """Messages that were given up after all their attempts, of a routine or of all, oldest first."""
         self._check_letters_of(routine)
-        found = self.pipe.dead_letters(routine, after=after, limit=limit)
-        return DeadLettersReply(total_of(self.pipe, routine), tuple(letter_reply(one) for one in found))
+        return DeadLettersReply(total_of(self.pipe, routine), letter_page(self.pipe, routine, after, limit))
 
     @verb(Scope.READ)
     def dead_letter(self, number: LetterNumber) -> DeadLetterReply:
@@ -320,8 +319,10 @@ class ControlService:
 
     def _check_letters_of(self, routine: str | None) -> None:
         """A routine that there is not may still have letters that an earlier run left."""
-        if routine is not None and not self.pipe.dead_letters(routine, limit=1):
-            self._flow_of(routine)
+        if routine is None or routine in self.pipe.flow_names:
+            return
+        if not self.pipe.dead_letters(routine, limit=1):
+            self._flow_of(routine)  # which says that there is none
 
     # --- wiring
 

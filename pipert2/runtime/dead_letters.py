@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -33,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 MOST_FAILURES = 1000
 """So many of all letters may fail again before the others are left alone: the cause seems to be the same."""
+MOST_LAST = 100
+"""So many of those in a store are listed after the pipe has ended; the store has them all."""
 MOST_NAMED = 1000
 """Letters among which the nearest to an unknown number is looked for."""
 
@@ -45,7 +48,6 @@ class DeadLetterStatus:
         number: names it.
         routine: which could not do it. reason, traceback: why. attempts: how often it was tried.
         time: when it was given up (seconds since the epoch).
-        data: what it is about, None if that cannot be read here.
         earlier: an earlier run of the pipe left it in the pipe's store.
     """
 
@@ -55,8 +57,16 @@ class DeadLetterStatus:
     traceback: str
     attempts: int
     time: float
-    data: Any
-    earlier: bool = False
+    earlier: bool
+    _data: Packed | None = field(repr=False)
+
+    @property
+    def data(self) -> Any:
+        """What it is about, read anew each time; None if that cannot be read here."""
+        try:
+            return None if self._data is None else self._data.open()
+        except Exception:
+            return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +102,9 @@ class DeadLetters:
         if store is not None:
             self._shelves = (StoreShelf(store, supervisor.spec.name), self._memory)
         self._not_stored = 0
+        self._given_up = 0
         self._concerned: Counter[str] = Counter()  # flows, by the letters of this run that they have not got rid of
+        self._lock = threading.Lock()
 
     def close(self) -> None:
         """Let go of the store."""
@@ -112,7 +124,7 @@ class DeadLetters:
             given.origin,
             time.time(),
         )
-        self._concerned.update(self._flows_of(letter))
+        self._count(letter, 1)
         try:
             self._shelves[0].put(letter)
         except StoreError as error:
@@ -120,6 +132,18 @@ class DeadLetters:
             self._not_stored += 1
             if self._not_stored.bit_count() == 1:  # the 1st, 2nd, 4th, ...: a full disk is not told each time
                 logger.warning("%d dead letters lie in memory only: %s", self._not_stored, error)
+
+    def _count(self, letter: Letter, change: int) -> None:
+        if not letter.earlier:
+            with self._lock:
+                self._given_up += change
+                for flow in self._flows_of(letter):
+                    self._concerned[flow] += change
+
+    def _removed(self, letter: Letter) -> None:
+        if not letter.earlier:
+            self._count(letter, -1)
+            self._supervisor.look_at_gates()
 
     def concerning(self, flow: str) -> int:
         """How many messages of a flow's were given up in this run: of its sources', or by its routines."""
@@ -129,12 +153,12 @@ class DeadLetters:
         source, _ = source_and_sequence(letter.origin)
         return {letter.flow, self._supervisor.spec.routines[source].flow}
 
-    def _removed(self, letter: Letter) -> None:
-        if not letter.earlier:
-            self._concerned.subtract(self._flows_of(letter))
-            self._supervisor.look_at_gates()
-
     # --- looking
+
+    @property
+    def given_up(self) -> int:
+        """How many there are that this run gave up; also when the pipe has ended."""
+        return self._given_up
 
     def counts(self) -> dict[str, int]:
         """How many there are, by routine; also of routines that only an earlier run had. Cheap."""
@@ -166,18 +190,22 @@ class DeadLetters:
                 letter.traceback,
                 letter.attempts,
                 letter.time,
-                _opened(letter.data),
                 letter.earlier,
+                letter.data,
             )
             for number, letter in found
         )
 
     def last(self) -> tuple[DeadLetterStatus, ...]:
-        """As :meth:`list`, when the pipe ends: whatever can still be read."""
+        """As :meth:`list`, when the pipe ends: what can still be read, of a store not more than a hundred."""
+        name = self._supervisor.spec.name
         try:
-            return self.list()
+            found = self.list(limit=MOST_LAST if len(self._shelves) > 1 else None)
+            if (more := sum(self.counts().values()) - len(found)) > 0:
+                logger.info("the store of pipe %r has %d more dead letters than are listed at its end", name, more)
+            return found
         except StoreError as error:
-            logger.warning("the dead letters of pipe %r cannot be listed: %s", self._supervisor.spec.name, error)
+            logger.warning("the dead letters of pipe %r cannot be listed: %s", name, error)
             self._shelves = (self._memory,)
             return self.list()
 
@@ -279,13 +307,6 @@ class DeadLetters:
                 return shelf, letter
         known = [str(known) for known in self.numbers()[:MOST_NAMED]]
         raise UnknownDeadLetterError(str(number), known, f"pipe {self._supervisor.spec.name!r}")
-
-
-def _opened(data: Packed | None) -> Any:
-    try:
-        return None if data is None else data.open()
-    except Exception:
-        return None
 
 
 class _Segments(Protocol):
