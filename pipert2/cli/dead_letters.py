@@ -25,11 +25,11 @@ def register(app: typer.Typer) -> None:
 def dead_letters(
     action: Annotated[
         Literal["list", "requeue", "drop"],
-        typer.Argument(help="Show them, give them to their routines again, or forget them.", show_default=True),
+        typer.Argument(metavar="ACTION", help="Show them, give them to their routines again, or forget them."),
     ] = "list",
     numbers: Annotated[
         list[int] | None,
-        typer.Argument(metavar="[NUMBER]...", min=1, help="Which; of those, list shows all.", show_default=False),
+        typer.Argument(metavar="NUMBER", min=1, help="Which ones; list shows all about them.", show_default=False),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="All of them, or all of the routine.")] = False,
     routine: RoutineOption = None,

@@ -38,7 +38,7 @@ def _signals_as_before(monkeypatch, tmp_path):
         (["dead-letters", "requeue"], "which dead letters? As in: pipert2 dead-letters requeue 3, or requeue --all"),
         (["dead-letters", "drop", "-r", "work"], "dead-letters drop 3, or drop --all --routine work"),
         (["dead-letters", "drop", "3", "--all"], "name either NUMBERs, or --all and --routine"),
-        (["dead-letters", "list", "0"], "Invalid value for '[NUMBER]...'"),
+        (["dead-letters", "list", "0"], "Invalid value for 'NUMBER'"),
         (["dead-letters", "lsit"], "'lsit' is not one of 'list', 'requeue', 'drop'"),
         (["run"], "pipert2: Missing argument 'TARGET'"),
         (["run", "x.py", "--api", "here"], "pipert2: --api 'here' is not HOST:PORT"),
