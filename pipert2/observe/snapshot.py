@@ -185,6 +185,8 @@ class PipeStatus:
         """Plain dicts, lists, numbers and texts, fit for JSON."""
         plain = asdict(self)
         lists = {name: list(plain[name]) for name in ("routines", "wires", "flows")}
+        for flow in lists["flows"]:
+            flow["waits_for"] = list(flow["waits_for"])
         return {**plain, **lists, "state": self.state.value}
 
 

@@ -52,6 +52,8 @@ class Shop:
             board=self.board,
             flows={"f": self.flow},
             memory=SimpleNamespace(size=4096),
+            waits_for=lambda flow: (),
+            is_present=lambda index: True,
             live_parameters=lambda index: LiveParameters(Routine.__new__(Routine)),
             dead_letters=SimpleNamespace(counts=lambda: {"show": 2, "of an earlier run": 1}),
         )
