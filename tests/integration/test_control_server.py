@@ -3,38 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.client
 import json
 import logging
 import os
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from pipert2 import Pipe, Routine, source
 from pipert2.control.discovery import running_pipes
 from pipert2.control.server import ControlServer
-from pipert2.control.service import ControlService
-from pipert2.control.tokens import Tokens
 from pipert2.errors import ControlError
 from pipert2.testing import CollectingDestination, wait_until
+from tests.integration.served import numbers, served
 
 ENOUGH = 15.0
 QUICK = 3.0
-
-
-@source
-def numbers() -> Iterator[int]:
-    number = 0
-    while True:
-        number += 1
-        yield number
-        time.sleep(0.001)
 
 
 Serve = Callable[..., ControlServer]
@@ -44,16 +33,7 @@ Serve = Callable[..., ControlServer]
 def serve() -> Iterator[Serve]:
     """Starts servers of a small pipe that runs in this process."""
     with contextlib.ExitStack() as stack:
-
-        def start(*routines: Routine, inline: bool = True, **options: Any) -> ControlServer:
-            pipe = Pipe("served", inline=inline)
-            pipe.create_flow("all", True, *(routines or (numbers, CollectingDestination("sink"))))
-            stack.callback(pipe.join, to_kill=True)
-            service = stack.enter_context(ControlService(pipe))
-            options = {"tokens": Tokens.none(), "announce": False, "port": 0, **options}
-            return stack.enter_context(ControlServer(service, **options))
-
-        yield start
+        yield functools.partial(served, stack, "served")
 
 
 def ask(server: ControlServer, method: str = "GET", path: str = "/api/v1/status", said: Any = None) -> tuple[int, Any]:

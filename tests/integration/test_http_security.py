@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.client
 import json
 import logging
@@ -10,22 +11,20 @@ import shutil
 import socket
 import ssl
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipert2 import Pipe, source
 from pipert2.control.connection import Connection
 from pipert2.control.listener import MOST_CONNECTIONS, Listener
 from pipert2.control.server import ControlServer
-from pipert2.control.service import ControlService
 from pipert2.control.tokens import Tokens
 from pipert2.control.verbs import Scope
 from pipert2.errors import ControlError
-from pipert2.testing import CollectingDestination, wait_until
+from pipert2.testing import wait_until
+from tests.integration.served import served
 
 CONTROL = "control-token-of-the-tests"
 READ = "read-token-of-the-tests-00"
@@ -35,29 +34,11 @@ ENOUGH = 15.0
 Serve = Callable[..., ControlServer]
 
 
-@source
-def numbers() -> Iterator[int]:
-    number = 0
-    while True:
-        number += 1
-        yield number
-        time.sleep(0.001)
-
-
 @pytest.fixture
 def serve() -> Iterator[Serve]:
     """Starts servers of a small pipe that runs in this process."""
     with contextlib.ExitStack() as stack:
-
-        def start(**options: Any) -> ControlServer:
-            pipe = Pipe("guarded", inline=True)
-            pipe.create_flow("all", True, numbers, CollectingDestination("sink"))
-            stack.callback(pipe.join, to_kill=True)
-            service = stack.enter_context(ControlService(pipe))
-            options = {"tokens": Tokens.none(), "announce": False, "port": 0, **options}
-            return stack.enter_context(ControlServer(service, **options))
-
-        yield start
+        yield functools.partial(served, stack, "guarded")
 
 
 def ask(
