@@ -33,7 +33,7 @@ class McapWriter:
         compression: how chunks are packed; not at all if left out, which is quickest.
 
     Attributes:
-        clock: the time at which messages are recorded, ns since the epoch; goes on evenly when somebody sets the clock.
+        clock: the time of messages that bring none, ns since the epoch; goes on evenly when somebody sets the clock.
 
     Raises:
         CaptureError: the file is there, or cannot be written, or the package ``mcap`` is not installed.
@@ -57,13 +57,13 @@ class McapWriter:
             os.unlink(self.path)
             raise
 
-    def write(self, topic: str, data: Any, *, published: int | None = None, sequence: int | None = None) -> int:
+    def write(self, topic: str, data: Any, *, time: int | None = None, sequence: int | None = None) -> int:
         """Add a message.
 
         Args:
             topic: the channel's name.
             data: any picklable object.
-            published: when it was sent, ns since the epoch; now if left out.
+            time: when it was made, ns since the epoch; now if left out.
             sequence: its number; counted if left out.
 
         Returns:
@@ -81,14 +81,14 @@ class McapWriter:
                 channel = self._topics[topic] = _Topic(self._guarded, self._writer, topic)
             picture, kind = _picture_in(data)
             parts, found = channel.encode(data, picture)
-            now = self.clock()
+            moment = time if time is not None else self.clock()
             channel.count += 1
             number = (sequence if sequence is not None else channel.count) & 0xFFFFFFFF
-            about = {"log_time": now, "publish_time": published if published is not None else now, "sequence": number}
+            about = {"log_time": moment, "publish_time": moment, "sequence": number}
             size, before = 0, self._file.tell()
             self._waiting += 1
             if found and picture is not None:
-                image = pictures.message_of(picture, kind, now, topic)
+                image = pictures.message_of(picture, kind, moment, topic)
                 size += len(image)
                 self._guarded(lambda: self._writer.add_message(channel.pictures(), data=image, **about))
             message = b"".join(parts)

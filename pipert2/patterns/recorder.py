@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import threading
+import weakref
 from datetime import datetime, timezone
 from pathlib import Path
+from time import time_ns
 from typing import Any
 
 from pipert2.errors import CaptureError, readable_size
@@ -80,17 +82,25 @@ class Recorder(DestinationRoutine):
         self._flush_every = flush_every
         self._recording: _Recording | None = None
         self._messages = 0
+        self._was_set_up = False
+        _Recording.expect(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        _Recording.expect(self)
 
     def setup(self) -> None:
         self._messages = 0
-        self._recording = _Recording.joined(self.path.absolute(), self._compression, self._flush_every)
+        self._recording = _Recording.joined(self)
         if self._recording.path != self.path.absolute():
             self.logger.warning("%s is there already: recording into %s", self.path, self._recording.path.name)
 
     def main_logic(self, data: Any) -> None:
         recording = self._recording
         assert recording is not None
-        recording.write(self._topic or self.name, data)
+        about = self.message
+        made = round(about.made * 1e9) if about is not None else None
+        recording.write(self._topic or self.name, data, made, about.sequence if about is not None else None)
         self._messages += 1
 
     def cleanup(self) -> None:
@@ -98,7 +108,7 @@ class Recorder(DestinationRoutine):
         if recording is None:
             return
         try:
-            size = recording.leave()
+            size = recording.leave(self.flow_name)
         finally:
             self.logger.info("recorded %d messages into %s", self._messages, recording.path)
         if size is not None:
@@ -114,18 +124,30 @@ def suffix_of(path: Path) -> str | None:
 
 
 class _Recording:
-    """A file that is being written, and the thread that flushes it; shared by the recorders in this process."""
+    """A file that is being written, and the thread that flushes it; shared by the recorders in this process.
+
+    It is not closed while a recorder of the same flow has yet to begin: one that ends early must not end it.
+    """
 
     _open: dict[Path, _Recording] = {}
+    _recorders: weakref.WeakSet[Recorder] = weakref.WeakSet()
     _lock = threading.Lock()
 
     @classmethod
-    def joined(cls, path: Path, compression: Compression | None, flush_every: float) -> _Recording:
-        """The recording of a file, begun if need be; :meth:`leave` it at the end."""
+    def expect(cls, recorder: Recorder) -> None:
+        """There is a recorder in this process that will join."""
         with cls._lock:
+            cls._recorders.add(recorder)
+
+    @classmethod
+    def joined(cls, recorder: Recorder) -> _Recording:
+        """The recording of a recorder's file, begun if need be; :meth:`leave` it at the end."""
+        path = recorder.path.absolute()
+        with cls._lock:
+            recorder._was_set_up = True
             recording = cls._open.get(path)
             if recording is None:
-                recording = cls._open[path] = cls(path, compression, flush_every)
+                recording = cls._open[path] = cls(path, recorder._compression, recorder._flush_every)
             recording._members += 1
             return recording
 
@@ -142,8 +164,8 @@ class _Recording:
         self._thread = threading.Thread(target=self._flush, name="pipert2-capture", daemon=True)
         self._thread.start()
 
-    def write(self, topic: str, data: Any) -> None:
-        """Add a message.
+    def write(self, topic: str, data: Any, made: int | None, sequence: int | None) -> None:
+        """Add a message, made at a time (ns) and with a number if they are known.
 
         Raises:
             CaptureError: it cannot be written, nor will be what follows.
@@ -152,10 +174,10 @@ class _Recording:
             raise self._failure
         try:
             if isinstance(self._writer, McapWriter):
-                self._writer.write(topic, data)
+                self._writer.write(topic, data, time=made, sequence=sequence)
             else:
                 with self._writing:
-                    self._writer.write(_with_time(data))
+                    self._writer.write(_with_time(data, made))
         except CaptureError as error:
             self._failure = error
             raise
@@ -174,15 +196,20 @@ class _Recording:
                 self._failure = error
                 return
 
-    def leave(self) -> int | None:
-        """The last one closes the file; its size then.
+    def leave(self, flow: str | None) -> int | None:
+        """The last one, of all in that flow, closes the file; its size then.
 
         Raises:
             CaptureError: not everything could be written.
         """
         with self._lock:
             self._members -= 1
-            if self._members:
+            coming = [
+                one
+                for one in self._recorders
+                if not one._was_set_up and one.flow_name == flow and one.path.absolute() == self._asked
+            ]
+            if self._members or coming:
                 return None
             del self._open[self._asked]
         self._closing.set()
@@ -194,9 +221,10 @@ class _Recording:
         return self.path.stat().st_size
 
 
-def _with_time(data: Any) -> Any:
+def _with_time(data: Any, made: int | None) -> Any:
     if isinstance(data, EventData) and data.created_at is None:
-        return EventData(data.event_number, data.streams, datetime.now(timezone.utc))
+        moment = datetime.fromtimestamp((made if made is not None else time_ns()) / 1e9, timezone.utc)
+        return EventData(data.event_number, data.streams, moment)
     return data
 
 

@@ -24,8 +24,9 @@ class Replay(SourceRoutine):
     A stop pauses it: the next start goes on where it was; after the end, a start begins anew. Its parameters change
     while it runs: ``speed``, and ``position``, seconds from the capture's beginning, which also says how far it is.
 
-    A damaged capture is played up to the damage; then the routine fails and says where that is. Of one whose writer
-    did not come to its end (it was killed) all is played, and the log says so.
+    A damaged capture is played up to the damage; then the stream ends with an error, which is logged and counted and
+    says where the damage is. Of one whose writer did not come to its end (it was killed) all is played, and the log
+    says so.
 
     Args:
         path: an MCAP file, of :class:`Recorder` or of another program, or a ``.cbors`` of dranspose.
@@ -97,7 +98,6 @@ class Replay(SourceRoutine):
         elif self.position > self._start and not self._passed:
             self._go_to(self.position)  # the process before this one was there
         self._timeline = Timeline()
-        self._failure: CaptureError | None = None
         self._next: Played | None = None
         self._said = monotonic()
         self._open(skip=self._passed)
@@ -111,6 +111,8 @@ class Replay(SourceRoutine):
         )
 
     def main_logic(self) -> Any:
+        if self._over:
+            raise EndOfStream  # after the error that said why
         if self.position != self._said_position:
             self._go_to(self.position)
             self._open()
@@ -132,8 +134,8 @@ class Replay(SourceRoutine):
         try:
             data = message.load()
         except CaptureError as error:
-            self._end_with(error)
-            raise EndOfStream from None
+            self._over = True
+            raise CaptureError(error.path, error.reason, error.offset, self._sent) from None
         self._passed += 1
         self._sent += 1
         now = monotonic()
@@ -153,8 +155,8 @@ class Replay(SourceRoutine):
             self._ended(closed=bool(stop.value))
             return None
         except CaptureError as error:
-            self._end_with(error)
-            raise EndOfStream from None
+            self._over = True
+            raise CaptureError(error.path, error.reason, error.offset, self._sent) from None
         if self._end is not None and self._seconds(message.time) >= self._end:
             self._messages.close()
             self._ended(closed=True)
@@ -177,10 +179,6 @@ class Replay(SourceRoutine):
         self._timeline.begin_again()
         self._from, self._passed = self._start, 0
         self._open()
-
-    def _end_with(self, error: CaptureError) -> None:
-        self._failure = CaptureError(error.path, error.reason, error.offset, self._sent)
-        self._over = True
 
     def _go_to(self, position: float) -> None:
         self._said_position = position
@@ -212,6 +210,4 @@ class Replay(SourceRoutine):
         if messages is None:
             return
         messages.close()
-        if self._failure is not None:
-            raise self._failure
         self.logger.info("%s: sent %d messages", self.path.name, self._sent)
