@@ -1,0 +1,152 @@
+"""`pipert2 record` and `pipert2 capture info` as people use them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipert2.patterns.capture_info import capture_info
+from pipert2.testing import wait_until
+from tests.e2e.blocks import ROOT
+
+pytest.importorskip("mcap")
+
+PIPE = """
+import numpy as np
+from pipert2 import Pipe, destination, middle, source
+
+@source
+def camera():
+    for number in range(60):
+        yield np.full((40, 60), number, np.uint8)
+
+@middle
+def mean(frame):
+    return float(frame.mean())
+
+pipe = Pipe("cam", lossless=True)
+camera.set_const_fps(200)
+pipe.create_flow("all", True, camera, mean, destination(lambda value: None, name="end"))
+if __name__ == "__main__":
+    pipe.run()
+"""
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+    (tmp_path / "cam.py").write_text(PIPE)
+
+    def started(*arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "pipert2", *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return started
+
+
+@pytest.fixture
+def run(start: Callable[..., subprocess.Popen[str]]) -> Run:
+    def done(*arguments: str) -> subprocess.CompletedProcess[str]:
+        process = start(*arguments)
+        out, err = process.communicate(timeout=60)
+        return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+    return done
+
+
+def test_record_writes_a_channel_for_each_routine_that_sends(run: Run, tmp_path: Path) -> None:
+    done = run("record", "cam.py", "-o", "run.mcap", "--lossless", "--no-api")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "whole" in done.stdout
+    info = json.loads(run("capture", "info", "run.mcap", "--json").stdout)
+    assert [(one["topic"], one["messages"], one["pictures"]) for one in info["channels"]] == [
+        ("camera", 60, 60),
+        ("mean", 60, 0),
+    ]
+    assert (info["whole"], info["problem"], info["messages"]) == (True, None, 120)
+
+
+def test_record_takes_the_wires_that_are_named(run: Run, tmp_path: Path) -> None:
+    done = run("record", "cam.py", "-o", "run.mcap", "-w", "mean -> end", "--lossless", "--no-api", "--json")
+
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["ok"] is True
+    assert [channel.topic for channel in capture_info(tmp_path / "run.mcap").channels] == ["mean"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["-o", "a.txt"], "its name ends in .mcap"),
+        (["-o", "none/a.mcap"], "there is no folder none"),
+        (["-o", "."], "is a folder"),
+        (["-o", "there.mcap"], "is there already: choose another name, or --overwrite it"),
+        (["-o", "a.mcap", "-w", "camra"], "did you mean 'camera'?"),
+        (["-o", "a.mcap", "-w", "camera->end"], "no wire 'camera -> end'"),
+        (["-o", "a.mcap", "-w", "end"], "'end' sends nothing"),
+        (["-o", "a.mcap", "--url", "127.0.0.1:1"], "a pipe that runs already cannot be given a recorder"),
+        (["-o", "a.cbors", "--compression", "zstd"], "is for .mcap"),
+        ([], "Missing option '--output'"),
+    ],
+)
+def test_wrong_arguments_of_record_are_one_clear_line(
+    arguments: list[str], words: str, run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "there.mcap").write_text("precious")
+
+    done = run("record", "cam.py", "--no-api", *arguments)
+
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert (tmp_path / "there.mcap").read_text() == "precious"
+
+
+def test_overwrite_replaces_the_file(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "run.mcap").write_text("old")
+
+    assert run("record", "cam.py", "-o", "run.mcap", "--overwrite", "--lossless", "--no-api").returncode == 0
+    assert capture_info(tmp_path / "run.mcap").whole
+    assert not (tmp_path / "run-2.mcap").exists()
+
+
+def test_ctrl_c_ends_a_recording_with_a_whole_file(start: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
+    (tmp_path / "endless.py").write_text(PIPE.replace("range(60)", "range(10**9)"))
+    process = start("record", "endless.py", "-o", "run.mcap", "--no-api")
+    wait_until(lambda: (tmp_path / "run.mcap").exists() and (tmp_path / "run.mcap").stat().st_size > 50_000, timeout=30)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+
+    assert process.returncode == 130
+    assert capture_info(tmp_path / "run.mcap").whole
+
+
+def test_info_of_a_damaged_file_exits_with_1_and_says_where(run: Run, tmp_path: Path) -> None:
+    run("record", "cam.py", "-o", "run.mcap", "--lossless", "--no-api")
+    raw = (tmp_path / "run.mcap").read_bytes()
+    (tmp_path / "torn.mcap").write_bytes(raw[:60_000])
+
+    done = run("capture", "info", "torn.mcap")
+
+    assert done.returncode == 1
+    assert "DAMAGED at byte" in done.stdout
+    for name, words in (("none.mcap", "No such file"), ("cam.py", "it is no MCAP file")):
+        done = run("capture", "info", name)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert words in done.stderr
