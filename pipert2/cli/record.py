@@ -86,8 +86,8 @@ def record(
     if url is not None:
         raise CommandError(
             "a pipe that runs already cannot be given a recorder: a flow has to be there when the pipe is built. Run "
-            f"it with `pipert2 record TARGET -o {output}`, or put a Recorder into it, which `pipert2 link` and "
-            "`unlink` then begin and end to feed"
+            f"it with `pipert2 record TARGET -o {output}`, or put a Recorder into it: `pipert2 unlink` and `link` then "
+            "end and begin its recordings"
         )
     faces = faces_from(api, no_api, None, token)
     settings = parse_settings(values or ())

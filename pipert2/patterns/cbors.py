@@ -223,7 +223,7 @@ def _event_head(buffer: memoryview, at: int) -> tuple[int, int, int]:
         if tag == SELF_DESCRIBED:
             tag, after = _expect(buffer, after, TAG, "an event")
         if tag != EVENT:
-            raise CborError(at, f"tag {tag} is none of an event")
+            raise CborError(at, f"tag {tag} is not that of an event")
     length, after = _expect(buffer, after, ARRAY, "an event")
     if length < 2:
         raise CborError(at, f"an event has {length} elements instead of 2 or 3")
@@ -237,7 +237,7 @@ def _stream_head(buffer: memoryview, at: int) -> tuple[str, str, int]:
     name, after = _text(buffer, at, start, size)
     tag, start = _expect(buffer, after, TAG, "a stream")
     if tag != STREAM:
-        raise CborError(after, f"tag {tag} is none of a stream")
+        raise CborError(after, f"tag {tag} is not that of a stream")
     size, start = _expect(buffer, start, ARRAY, "a stream")
     if size != 2:
         raise CborError(after, f"a stream has {size} elements instead of 2")

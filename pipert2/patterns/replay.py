@@ -102,9 +102,8 @@ class Replay(SourceRoutine):
         self._said = monotonic()
         self._open(skip=self._passed)
         self.logger.info(
-            "replays %s: %s messages in %g s, from %g s on, at %s",
+            "replays %s, of %g s, from %g s on, at %s",
             self.path.name,
-            self.outline.messages,
             round(self.outline.duration, 3),
             round(self.position, 3),
             f"{self.speed:g} times its speed" if self.speed else "full speed",
