@@ -61,6 +61,20 @@ def replay(
             "--timeout", metavar="SECONDS", min=0.1, help="Wait so long for events that nothing is heard of any more."
         ),
     ] = 60.0,
+    publish: Annotated[
+        int | None,
+        typer.Option(
+            "--publish",
+            metavar="PORT",
+            min=0,
+            max=65535,
+            help="Show what the reducer publishes as an HDF5 file over HTTP there, to this machine; 0: any free port.",
+            show_default=False,
+        ),
+    ] = None,
+    keep_alive: Annotated[
+        bool, typer.Option("--keep-alive", help="Go on until Ctrl-C, so that what is published can be looked at.")
+    ] = False,
     log_level: Annotated[
         str,
         typer.Option(
@@ -78,6 +92,8 @@ def replay(
 
     What the analysis prints goes to standard output, the log to standard error. It fails if an event does.
     """
+    if keep_alive and publish is None:
+        raise CommandError("--keep-alive shows what is published: say where, with --publish PORT")
     from pipert2.cli.hosting import logging_to_stderr
     from pipert2.patterns.map_reduce import replay as run
 
@@ -85,9 +101,19 @@ def replay(
         found = [_loaded(worker, "--worker"), _loaded(reducer, "--reducer")]
         for target in found:
             _show_own(target, log_level)
-        summary = run(found[0], found[1], files, params=params, workers=workers, inline=inline, timeout=timeout)
+        summary = run(
+            found[0],
+            found[1],
+            files,
+            params=params,
+            workers=workers,
+            inline=inline,
+            timeout=timeout,
+            publish=publish,
+            keep_alive=keep_alive,
+        )
     _show(summary, as_json)
-    if summary.reason.startswith("interrupted"):
+    if summary.reason.startswith("interrupted") and not keep_alive:
         raise typer.Exit(INTERRUPTED)
     if not summary.ok:
         raise typer.Exit(FAILED)

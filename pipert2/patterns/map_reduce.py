@@ -65,6 +65,7 @@ def map_reduce(
     ordered: bool = True,
     timeout: float = 60.0,
     report: str | Path | None = None,
+    publish: int | None = None,
     **align: Any,
 ) -> None:
     """Put map-reduce into a pipe, which has to be lossless: flows ``input``, ``workers`` and ``reduce``.
@@ -79,6 +80,7 @@ def map_reduce(
         ordered: the reducer gets results in the order of their events.
         timeout: seconds after which an event that nothing was heard of is waited for no longer.
         report: a file for how each scan went.
+        publish: a port of this machine where the reducer's ``publish`` can be read as an HDF5 file.
         align: further arguments of :class:`~pipert2.patterns.align.Align`: streams, plan, key, missing ...
 
     Raises:
@@ -92,7 +94,9 @@ def map_reduce(
     ]
     values = parameters if parameters is not None else parameters_for(worker, reducer)
     aligner = _align_class(values)(lanes=lanes, parameters=values, name="align", **align)
-    reduce = Reduce(reducer, lanes=lanes, ordered=ordered, timeout=timeout, report=report, name="reduce")
+    reduce = Reduce(
+        reducer, lanes=lanes, ordered=ordered, timeout=timeout, report=report, publish=publish, name="reduce"
+    )
     sources = [source] if isinstance(source, Routine) else list(source)
     to_lanes = [ToLane(lane) for lane in lanes] if len(lanes) > 1 else []
     pipe.create_flow("input", False, *sources, aligner, *to_lanes)
@@ -133,6 +137,8 @@ def replay(
     workers: int = 2,
     inline: bool = False,
     timeout: float = 60.0,
+    publish: int | None = None,
+    keep_alive: bool = False,
 ) -> ReplaySummary:
     """Give the events of captures to workers in parallel processes, and what they return to a reducer.
 
@@ -144,6 +150,8 @@ def replay(
         workers: how many processes.
         inline: everything in this process, for a debugger.
         timeout: seconds after which an event that nothing was heard of is waited for no longer.
+        publish: a port of this machine where the reducer's ``publish`` can be read as an HDF5 file.
+        keep_alive: go on until Ctrl-C, so that what is published can be looked at.
 
     Raises:
         PipertError: a file, parameter, worker or reducer is not what it should be.
@@ -159,10 +167,21 @@ def replay(
     with tempfile.TemporaryDirectory(prefix="pipert2-replay-") as folder:
         report = Path(folder) / "scans"
         pipe = Pipe("replay", lossless=True, inline=inline)
-        source = RecordedEvents(paths, "capture")
-        map_reduce(pipe, source, worker, reducer, workers=workers, parameters=values, timeout=timeout, report=report)
+        source = RecordedEvents(paths, "capture", hold=keep_alive)
+        map_reduce(
+            pipe,
+            source,
+            worker,
+            reducer,
+            workers=workers,
+            parameters=values,
+            timeout=timeout,
+            report=report,
+            publish=publish,
+        )
         summary = pipe.run()
         lines = report.read_text().splitlines() if report.exists() else []
     scans = tuple(json.loads(line) for line in lines)
     good = bool(scans) and all(scan["state"] == "done" and not scan["failed"] for scan in scans)
-    return ReplaySummary(summary.ok and good, summary.reason if scans else "there was nothing in it", scans)
+    ended = summary.ok or (keep_alive and summary.reason.startswith("interrupted"))
+    return ReplaySummary(ended and good, summary.reason if scans else "there was nothing in it", scans)

@@ -26,6 +26,9 @@ class ScanSource(SourceRoutine):
     reducer have to be there for their ends.
     """
 
+    hold = False
+    """Do not end then either."""
+
     def messages(self) -> Iterator[Any]:
         """Yield what :class:`~pipert2.patterns.align.Align` takes: messages of streams, events, or lists of them."""
         raise NotImplementedError(f"{type(self).__name__} has no messages()")
@@ -42,7 +45,7 @@ class ScanSource(SourceRoutine):
                     self._note(one)
                 return message
             self._messages = None
-        if self._closed >= max(self._begun.values(), default=0):
+        if not self.hold and self._closed >= max(self._begun.values(), default=0):
             raise EndOfStream
         self.wait(1.0)
         return None
@@ -70,10 +73,12 @@ class RecordedEvents(ScanSource):
     Args:
         files: ``.cbors`` files, each of which has some of the streams.
         name: the routine's name.
+        hold: do not end when all is sent and over.
     """
 
-    def __init__(self, files: Sequence[str | Path], name: str | None = None) -> None:
+    def __init__(self, files: Sequence[str | Path], name: str | None = None, *, hold: bool = False) -> None:
         super().__init__(name)
+        self.hold = hold
         self.files = [os.fspath(file) for file in files]
 
     def messages(self) -> Iterator[list[Any]]:

@@ -8,7 +8,7 @@ import pickle
 import threading
 import traceback
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -19,6 +19,7 @@ from pipert2.graph.handlers import events
 from pipert2.graph.routine import DestinationRoutine
 from pipert2.patterns.aligner import Outcome
 from pipert2.patterns.batch import ABORT, CALL, CLOSED, SCANS, TICK, Batch, Item, Kind, Lane, Made, Results, Share
+from pipert2.patterns.hdf_rest import HdfRest, HdfServer
 from pipert2.patterns.order import InOrder
 from pipert2.patterns.parameters import ParameterSet
 from pipert2.patterns.scan import EventFailure, Scan, ScanState
@@ -56,6 +57,8 @@ class Reduce(DestinationRoutine):
         hold: results that may wait for an earlier one.
         timeout: seconds after which an event that nothing was heard of is waited for no longer.
         report: a file for how each scan went, a JSON object a line.
+        publish: a port of this machine where the reducer's ``publish``, a dict, can be read as an HDF5 file, see
+            :class:`~pipert2.patterns.hdf_rest.HdfRest`; 0 for any free one.
         name: the routine's name.
     """
 
@@ -68,6 +71,7 @@ class Reduce(DestinationRoutine):
         hold: int = 10_000,
         timeout: float = 60.0,
         report: str | Path | None = None,
+        publish: int | None = None,
         name: str | None = None,
     ) -> None:
         check_user_code(target, "process_result")
@@ -78,6 +82,11 @@ class Reduce(DestinationRoutine):
         self.target = target
         self._lanes = tuple(lanes)
         self._ordered, self._hold, self._timeout = ordered, hold, timeout
+        if publish is not None and not 0 <= publish <= 65535:
+            raise ValueError(f"Reduce(publish=...) is a port, not {publish!r}")
+        self._publish = publish
+        self._server: HdfServer | None = None
+        self._lock: Any = contextlib.nullcontext()
         self._report = str(report) if report is not None else None
         self._running: dict[str, _Running] = {}
         self._over: deque[dict[str, Any]] = deque(maxlen=_SCANS_KEPT)
@@ -92,6 +101,10 @@ class Reduce(DestinationRoutine):
 
     def setup(self) -> None:
         show_logs_of(self.target, self.logger.getEffectiveLevel())
+        self._lock = threading.RLock()
+        if self._publish is not None:
+            self._server = HdfServer(HdfRest(self._tree, self._lock), self._publish)
+            self.logger.info("results at %s", self._server.url)
         self._closing = threading.Event()
         self._sooner = threading.Event()
         self._clock = threading.Thread(
@@ -138,6 +151,9 @@ class Reduce(DestinationRoutine):
         self._hurry()
         for one in list(self._running.values()):
             self._finish(one, None, "its streams ended before it was over")
+        if self._server is not None:
+            self._server.close()
+            self._server = None
         if self._newest is not None:
             newest, self._newest = self._newest, None
             self._guard(lambda: newest.call("close"), "close")
@@ -237,7 +253,8 @@ class Reduce(DestinationRoutine):
             if one.code is None:
                 return
             try:
-                one.code.process(result, self._unpacked(one.parameters))
+                with self._lock:
+                    one.code.process(result, self._unpacked(one.parameters))
             except Exception as error:
                 self.logger.exception("the result of event %d could not be reduced", result.event_number)
                 reason = f"{type(error).__name__}: {error}"
@@ -312,11 +329,17 @@ class Reduce(DestinationRoutine):
     def _guard(self, call: Callable[[], Any], what: str) -> str:
         """Call the user's code; what went wrong, if anything."""
         try:
-            call()
+            with self._lock:
+                call()
         except Exception as error:
             self.logger.exception("%s of the reducer failed", what)
             return f"{what} failed: {type(error).__name__}: {error}"
         return ""
+
+    def _tree(self) -> Mapping[str, Any]:
+        """What the newest reducer publishes."""
+        tree = getattr(self._newest.instance if self._newest is not None else None, "publish", None)
+        return tree if isinstance(tree, Mapping) else {}
 
     def _unpacked(self, parameters: bytes) -> ParameterSet:
         if self._parameters[0] != parameters:

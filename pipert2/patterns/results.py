@@ -21,8 +21,8 @@ class ResultFile:
     """A row for each event, in an HDF5 file that others can read meanwhile (SWMR), or in memory only.
 
     All datasets are made at the beginning, as SWMR asks for. Rows may come in any order; those that have not come are
-    ``fill``. A writer that is killed leaves a file with all that was flushed; as it is still marked as being written,
-    it opens with ``h5py.File(path, swmr=True)``, or after ``h5clear -s``.
+    ``fill``. A writer that is killed leaves a file with all that was flushed; still marked as being written, it
+    opens with ``h5py.File(path, swmr=True)``, or after ``h5clear -s``.
 
     Args:
         filename: of the raw data. Empty: nothing is saved, results are kept in memory.
