@@ -105,3 +105,91 @@ def test_what_is_wrong_is_one_clear_line(folder: Path, arguments: tuple[str, ...
     assert done.returncode in (1, 2)
     assert complaint in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+
+
+IN_OUR_IDIOM = """
+import numpy as np
+from pipert2.patterns import stins
+from pipert2.patterns.results import ResultFile
+
+
+class Rings:
+    \"\"\"Mean counts by distance from the beam: pixels in quarters, solid angle corrected.\"\"\"
+
+    def __init__(self, size=10, distance=30.0, bins=5, parts=4):
+        def q(y, x):
+            angle = np.arctan(np.hypot(y - size / 2, x - size / 2) / distance)
+            return 4 * np.pi * np.sin(angle / 2), np.cos(angle) ** 3
+
+        rows, columns = np.indices((size, size))
+        middle, self.solid_angle = q(rows + 0.5, columns + 0.5)
+        edges = np.linspace(middle.min(), middle.max(), bins + 1)
+        self.axis = (edges[1:] + edges[:-1]) / 2
+        self.weights = np.zeros((bins, size * size))
+        for y in range(parts):
+            for x in range(parts):
+                where, _ = q(rows + (y + 0.5) / parts, columns + (x + 0.5) / parts)
+                ring = np.floor((where - edges[0]) / (edges[-1] - edges[0]) * bins).astype(int).ravel()
+                inside = np.flatnonzero((ring >= 0) & (ring < bins))
+                np.add.at(self.weights, (ring[inside], inside), 1)
+
+    def integrate(self, image):
+        return self.weights @ (image / self.solid_angle).ravel() / self.weights.sum(axis=1)
+
+
+class Worker:
+    def __init__(self):
+        self.rings = Rings()
+
+    def process_event(self, event):
+        message = stins.parse(event["xrd"])
+        if isinstance(message, stins.StinsStart):
+            return message.filename, self.rings.axis
+        if isinstance(message, stins.StinsData):
+            return message.data[:2, 8:].mean(), self.rings.integrate(message.data)
+
+
+class Reducer:
+    results = None
+
+    def process_result(self, result):
+        first, second = result.payload
+        if isinstance(first, str):
+            rows = {"reduced": "f4", "I": ("f4", (5,))}
+            self.results = self.results or ResultFile(first, rows, {"radial_axis": second})
+        else:
+            self.results.put("reduced", result.event_number, first)
+            self.results.put("I", result.event_number, second)
+
+    def finish(self):
+        print("means", self.results.values("reduced")[1:].tolist())
+        self.results.close()
+"""
+
+
+def test_heavy_processing_is_written_whole(folder: Path) -> None:
+    (folder / "rings.py").write_text(IN_OUR_IDIOM)
+    done = replay(folder, "-w", "rings:Worker", "-r", "rings:Reducer", "-f", "data/xrd.cbors", "--workers", 3)
+    assert done.returncode == 0, done.stderr
+    scope: dict[str, Any] = {}
+    exec(IN_OUR_IDIOM, scope)
+    rings = scope["Rings"]()
+    axis = [0.2643591419, 0.4969471777, 0.7295352135, 0.9621232492, 1.1947112850]
+    with h5py.File(folder / "output" / "xrd_processed.h5") as file:
+        assert np.abs(file["radial_axis"][()] - axis).max() < 1e-6
+        assert (file["I"].shape, file["I"].dtype) == ((10, 5), np.float32)
+        assert np.isnan(file["I"][0]).all()
+        wanted = [rings.integrate(xrd.image(number)) for number in range(9)]
+        assert np.abs(file["I"][1:] - wanted).max() < 1e-4
+
+
+@pytest.mark.parametrize(("filename", "file"), [("", None), ("xrd.h5", "xrd_processed.h5")])
+def test_a_live_view_saves_nothing_and_a_bare_name_is_a_file_here(
+    folder: Path, filename: str, file: str | None
+) -> None:
+    (folder / "rings.py").write_text(IN_OUR_IDIOM)
+    xrd.write(folder / "live.cbors", xrd.events(filename))
+    done = replay(folder, "-w", "rings:Worker", "-r", "rings:Reducer", "-f", "live.cbors")
+    assert done.returncode == 0, done.stderr
+    assert f"means {list(xrd.SMALL)}" in done.stdout
+    assert [one.name for one in folder.glob("*.h5")] == ([file] if file else [])

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -399,3 +401,45 @@ def test_results_are_in_order_though_workers_are_not(tmp_path: Path) -> None:
     run.run()
     numbers = [note[2] for note in run.notes if note[1] == "result"]
     assert numbers == sorted(numbers)
+
+
+def test_what_is_published_can_be_read_while_the_scan_runs(tmp_path: Path) -> None:
+    class Shown(Keep):
+        path = tmp_path / "notes"
+
+        def __init__(self, context: dict[str, Any]) -> None:
+            super().__init__(context)
+            self.publish: dict[str, Any] = {"curve": []}
+
+        def process_result(self, result: Any) -> None:
+            super().process_result(result)
+            self.publish["curve"].append(result.event_number)
+
+    port = free_port()
+    run = Run(tmp_path, scan("a", 500), reducer=Shown, seconds=0.01, publish=port)
+
+    def curve() -> Any:
+        try:
+            root = ask(port, "/")["root"]
+            found = ask(port, f"/groups/{root}/links/curve")["link"]["id"]
+            return ask(port, f"/datasets/{found}/value")["value"]
+        except (OSError, KeyError):
+            return []
+
+    with run.pipe:
+        run.pipe.notify_event("start", wait=20)
+        seen = wait_until(lambda: len(found := curve()) > 10 and found)
+        assert seen == sorted(seen)
+        wait_until(lambda: len(curve()) > len(seen))
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
+
+
+def ask(port: int, path: str) -> Any:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+        return json.loads(answer.read())
