@@ -81,6 +81,7 @@ class Align(MiddleRoutine):
         self._values = parameters if parameters is not None else ParameterSet([])
         self._packed = pickle.dumps(self._values, 5)
         self._feed: Feed | None = None
+        self._held: EventData | None = None
         self._ahead: list[StreamFrame] = []
         self._interval: float | None = None
         self._tick_due = 0.0
@@ -95,8 +96,7 @@ class Align(MiddleRoutine):
             elif isinstance(one, EventData):
                 self._take_recorded(one)
             elif isinstance(one, ScanEnd):
-                if self._feed is not None:
-                    self._feed.close(one.problem)
+                self._end_recorded(one.problem)
             else:
                 raise PipertError(f"Align takes StreamFrame, EventData, or lists of them, not {one!r:.80}")
             while self._feed is not None and self._feed.over:
@@ -108,11 +108,11 @@ class Align(MiddleRoutine):
     @events(ABORT)
     def on_abort(self) -> None:
         """Forget the scan that runs: what comes is refused until the streams begin anew."""
-        self._feed = None
+        self._feed = self._held = None
         self._ahead = []
 
     def cleanup(self) -> None:
-        self._feed = None
+        self._feed = self._held = None
         self._ahead = []
 
     def _close(self) -> list[Batch]:
@@ -129,10 +129,20 @@ class Align(MiddleRoutine):
     # --- what comes in
 
     def _take_recorded(self, event: EventData) -> None:
+        """One behind: the last event is another matter, and only the one after it, or its lack, tells which that is."""
         if self._feed is None:
             self._feed = self._new_feed(None)
-        ends = event.event_number > 0 and _are_ends(event)
-        self._feed.recorded(event, is_last=ends)
+        held, self._held = self._held, event
+        if held is not None:
+            self._feed.recorded(held)
+
+    def _end_recorded(self, problem: str) -> None:
+        held, self._held = self._held, None
+        if self._feed is None:
+            return
+        if held is not None:
+            self._feed.recorded(held, is_last=held.event_number > 0 and _are_ends(held))
+        self._feed.close(problem)
 
     def _take_frame(self, one: StreamFrame) -> None:
         stream, data = one

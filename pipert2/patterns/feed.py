@@ -144,7 +144,7 @@ class Feed:
         if is_last:
             self._last = share
         else:
-            self._give(share, To())
+            self._give(share, _ANYONE[0])
 
     # --- the end
 
@@ -215,6 +215,8 @@ class Feed:
     def _give(self, share: Share, to: To) -> None:
         if to.everyone:
             self._broadcast.append((share.number, self._call(share, self._opening, to.tags)))
+        elif to is _ANYONE[0] and len(self._lanes) == 1:
+            self._shares.setdefault(self._lanes[0].flow, []).append(share)
         elif to.group is not None and self._plan is not None:
             where = (self._plan.occurrence(share.number), to)
             if where not in self._groups:

@@ -302,7 +302,7 @@ class Reduce(DestinationRoutine):
         if self._report is not None:
             with Path(self._report).open("a") as file:
                 file.write(json.dumps(report) + "\n")
-        with contextlib.suppress(PipertError):  # nobody is there any more
+        with contextlib.suppress(PipertError, RuntimeError):  # nobody is there any more
             self.notify_event(CLOSED, report=report)
 
     def _take_last(self, one: _Running) -> None:

@@ -196,7 +196,7 @@ def glance(stream: StreamData | Sequence[Buffer]) -> tuple[Place, int | None]:
 
 def _header(part: Buffer) -> dict[str, Any]:
     try:
-        header = json.loads(bytes(part))
+        header = json.loads(str(part, "utf-8"))
     except (ValueError, RecursionError) as error:
         raise StinsError(f"its header cannot be read ({error})") from None
     if not isinstance(header, dict):
