@@ -82,6 +82,7 @@ class Align(MiddleRoutine):
         self._packed = pickle.dumps(self._values, 5)
         self._feed: Feed | None = None
         self._held: EventData | None = None
+        self._waiting: list[Batch] = []
         self._ahead: list[StreamFrame] = []
         self._interval: float | None = None
         self._tick_due = 0.0
@@ -101,6 +102,10 @@ class Align(MiddleRoutine):
                 raise PipertError(f"Align takes StreamFrame, EventData, or lists of them, not {one!r:.80}")
             while self._feed is not None and self._feed.over:
                 found += self._close()
+        if self._held is not None:
+            self._end_recorded("")
+            found += self._close()
+        found, self._waiting = self._waiting + found, []
         if self._feed is not None:
             found += self._feed.batches(self._packed)
         return tuple(found) or None
@@ -118,7 +123,8 @@ class Align(MiddleRoutine):
     def _close(self) -> list[Batch]:
         """What is left of a scan that is over; then go on with what has come of the next one."""
         assert self._feed is not None
-        found = self._feed.batches(self._packed)
+        found = self._waiting + self._feed.batches(self._packed)
+        self._waiting = []
         self._feed = None
         self._interval = None
         ahead, self._ahead = self._ahead, []
@@ -129,19 +135,23 @@ class Align(MiddleRoutine):
     # --- what comes in
 
     def _take_recorded(self, event: EventData) -> None:
-        """One behind: the last event is another matter, and only the one after it, or its lack, tells which that is."""
+        begins = event.event_number == 0 and self._feed is not None
+        if self._held is not None or begins:
+            self._end_recorded("" if self._held is not None else "another scan began before its end")
+            self._waiting = self._close()
         if self._feed is None:
             self._feed = self._new_feed(None)
-        held, self._held = self._held, event
-        if held is not None:
-            self._feed.recorded(held)
+        if event.event_number > 0 and _are_ends(event):
+            self._held = event  # what comes with it may say how the scan ended
+        else:
+            self._feed.recorded(event)
 
     def _end_recorded(self, problem: str) -> None:
         held, self._held = self._held, None
         if self._feed is None:
             return
         if held is not None:
-            self._feed.recorded(held, is_last=held.event_number > 0 and _are_ends(held))
+            self._feed.recorded(held, is_last=True)
         self._feed.close(problem)
 
     def _take_frame(self, one: StreamFrame) -> None:
@@ -267,11 +277,13 @@ def _check(plan: Plan, streams: Sequence[str], lanes: Sequence[Lane], limit: int
 
 
 def _are_ends(event: EventData) -> bool:
-    """Whether all that it has are end messages."""
+    """Whether all that it has are end messages, which have no more than one part."""
     for data in event.streams.values():
         glance = PROTOCOLS.get(data.typ)
+        if glance is None or len(data.frames) > 1:
+            return False
         try:
-            if glance is None or glance(data)[0] is not Place.END:
+            if glance(data)[0] is not Place.END:
                 return False
         except PipertError:
             return False

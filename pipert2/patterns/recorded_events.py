@@ -58,7 +58,9 @@ class ScanSource(SourceRoutine):
     def _note(self, one: Any) -> None:
         """Count the scans by their beginnings, or by their ends where these are marked."""
         if isinstance(one, ScanEnd):
-            self._begun[""] += 1
+            self._begun["ended"] += 1
+        elif isinstance(one, EventData):
+            self._begun["recorded"] += one.event_number == 0
         elif isinstance(one, StreamFrame) and one.data.typ in PROTOCOLS:
             try:
                 if PROTOCOLS[one.data.typ](one.data)[0] is Place.START:
@@ -93,12 +95,12 @@ class RecordedEvents(ScanSource):
                 yield [*message, ScanEnd()]
                 message, size, most = [], 0, 1
             anything = True
-            message.append(event)
-            size += sum(len(frame) for data in event.streams.values() for frame in data.frames)
             if len(message) >= most or size > _LARGEST_BYTES:
                 yield message
                 # Few at first, so that every worker has something to do soon; then many, because that is quicker.
                 message, size, most = [], 0, min(_LARGEST_BATCH, most + 1)
+            message.append(event)
+            size += sum(len(frame) for data in event.streams.values() for frame in data.frames)
         if counts.out_of_order or counts.duplicate:
             problems.append(
                 f"{counts.out_of_order} events were too far from their place, {counts.duplicate} streams came twice"

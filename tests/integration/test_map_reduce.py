@@ -22,6 +22,7 @@ from pipert2.patterns.map_reduce import map_reduce
 from pipert2.patterns.plan import ANY, Plan, PlanError, tagged
 from pipert2.patterns.recorded_events import ScanSource
 from pipert2.patterns.stins import StinsData, StinsEnd, StinsStart, parse
+from pipert2.patterns.stream_data import EventData
 from pipert2.testing import wait_until
 
 INLINE = pytest.mark.parametrize("inline", [True, False], ids=["inline", "processes"])
@@ -431,6 +432,37 @@ def test_what_is_published_can_be_read_while_the_scan_runs(tmp_path: Path) -> No
         seen = wait_until(lambda: len(found := curve()) > 10 and found)
         assert seen == sorted(seen)
         wait_until(lambda: len(curve()) > len(seen))
+
+
+@INLINE
+def test_large_frames_arrive_whole(tmp_path: Path, inline: bool) -> None:
+    def total(event: Any) -> Any:
+        message = parse(event["a"])
+        return int(message.data.sum()) if isinstance(message, StinsData) else None
+
+    messages = [start("a")]
+    for number in range(12):
+        image = StinsData.of(np.full((512, 512), number, np.uint16), frame=number)
+        messages.append(StreamFrame("a", image.to_stream_data()))
+    run = Run(tmp_path, [*messages, end("a")], total, inline=inline)
+    (report,) = run.run()
+    assert report["state"] == "done"
+    assert [note[3] for note in run.notes if note[1] == "result"] == [512 * 512 * number for number in range(12)]
+
+
+def test_recorded_events_of_any_source_make_scans(tmp_path: Path) -> None:
+    def events(frames: int) -> list[EventData]:
+        messages = [one.data for one in scan("a", frames)]
+        return [EventData(number, {"a": data}) for number, data in enumerate(messages)]
+
+    run = Run(tmp_path, [*events(3), events(5), *events(4)[:-1], *events(0)], streams=())
+    reports = run.run()
+    assert [(report["state"], report["events"]) for report in reports] == [
+        ("done", 5),
+        ("done", 7),
+        ("short", 5),
+        ("done", 2),
+    ]
 
 
 def free_port() -> int:
