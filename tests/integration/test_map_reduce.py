@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipert2 import Pipe
+from pipert2 import Pipe, PipertError
 from pipert2.patterns.batch import ABORT, StreamFrame
 from pipert2.patterns.map_reduce import map_reduce
 from pipert2.patterns.plan import ANY, Plan, PlanError, tagged
@@ -302,6 +302,30 @@ def test_an_event_that_kills_every_worker_is_lost_and_the_scan_ends(tmp_path: Pa
     assert run.frames() == {number: {"a": number - 1} for number in range(1, 11) if number != 5}
     assert report["state"] == "short"
     assert accounts(report)[2] >= 1
+
+
+@pytest.mark.expects_errors
+def test_a_reducer_that_is_killed_leaves_a_scan_that_ends_short(tmp_path: Path) -> None:
+    class Fragile(Keep):
+        path = tmp_path / "notes"
+
+        def process_result(self, result: Any) -> None:
+            super().process_result(result)
+            if result.event_number == 20 and not (tmp_path / "killed").exists():
+                (tmp_path / "killed").touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    run = Run(tmp_path, scan("a", 60), reducer=Fragile, timeout=2.0)
+    (report,) = run.run()
+    assert report["state"] == "short"
+    accounts(report)
+    assert run.notes[-1][1] == "finish"
+    assert [note[2] for note in run.notes if note[1] == "result"].count(60) == 1
+
+
+def test_a_pipe_that_may_lose_messages_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PipertError, match="lossless=True"):
+        map_reduce(Pipe(), Detector([]), Numbers, Keep, streams=["a"])
 
 
 def test_an_aborted_scan_is_finished_at_once_and_only_once(tmp_path: Path) -> None:
