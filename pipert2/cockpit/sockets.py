@@ -61,9 +61,10 @@ class Sockets:
         self._cuts: dict[str, Callable[[], None]] = {}
         self.server = socketio.AsyncServer(
             async_mode="asgi",
-            # Old pipes begin by polling. An empty list of origins would switch the check off; the guard checks anyhow.
+            # Old pipes begin by polling. An empty list of origins would switch the check off, and the library's own
+            # takes every server for one without TLS; the guard checks anyhow.
             transports=["polling", "websocket"],
-            cors_allowed_origins=None,
+            cors_allowed_origins=is_own_origin,
             ping_interval=PING_INTERVAL,
             ping_timeout=PING_TIMEOUT,
             max_http_buffer_size=LARGEST_MESSAGE,
@@ -291,6 +292,13 @@ class Sockets:
                 self._cut(viewer.sid)
             elif person != viewer.person:
                 viewer.person = person
+
+
+def is_own_origin(origin: str | None, environ: dict[str, Any]) -> bool:
+    """Whether a page of this very server asks, by the scheme that the server speaks."""
+    scope = environ.get("asgi.scope") or {}
+    scheme = "https" if scope.get("scheme") in ("https", "wss") else "http"
+    return origin is not None and origin.lower() == f"{scheme}://{environ.get('HTTP_HOST', '')}".lower()
 
 
 def session_of(cookies: str) -> str | None:

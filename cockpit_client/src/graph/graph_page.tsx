@@ -1,4 +1,4 @@
-import { type Connection, Controls, MiniMap, ReactFlow, ReactFlowProvider, useReactFlow, useStore } from "@xyflow/react";
+import { type Connection, Controls, MiniMap, ReactFlow, ReactFlowProvider, useReactFlow, useStore, type Viewport } from "@xyflow/react";
 import { startTransition, useCallback, useDeferredValue, useEffect, useMemo, useRef, useState } from "react";
 import { useCockpit, useMayDrive } from "../live/access";
 import { useGrowing } from "../live/growing";
@@ -81,6 +81,7 @@ function Graph({ structure, placed }: Drawn) {
   const nodes = useMemo(() => [...flows, ...drawn], [flows, drawn]);
   const edges = useGrowing(wires, WIRES_AT_ONCE, drawn.length === routines.length);
   const userMoved = useFitting(structure);
+  const before = useRef<Viewport | null>(null);
   const far = useDeferredValue(useStore((state) => state.transform[2] < FAR_ZOOM));
   const connect = ({ source, target }: Connection): void => {
     const names = { source: source.slice(2), destination: target.slice(2) };
@@ -106,7 +107,8 @@ function Graph({ structure, placed }: Drawn) {
           fitView
           fitViewOptions={FIT}
           onInit={() => requestAnimationFrame(() => setReady(true))}
-          onMoveEnd={(event) => event && userMoved()}
+          onMoveStart={(event, from) => event && (before.current = from)}
+          onMoveEnd={(event, to) => event && !sameViewport(before.current, to) && userMoved()}
           onConnect={connect}
           onPaneClick={() => go({ selection: null })}
           aria-label={`Graph of the pipe ${structure.name}`}
@@ -126,6 +128,11 @@ function Graph({ structure, placed }: Drawn) {
      </FarContext>
     </SearchContext>
   );
+}
+
+/** A click on a node begins and ends a move too, one to where it was. */
+function sameViewport(one: Viewport | null, other: Viewport): boolean {
+  return one !== null && one.x === other.x && one.y === other.y && one.zoom === other.zoom;
 }
 
 /** Show all of the graph again when it or its room changes, unless the user has chosen what to look at. */

@@ -2,7 +2,7 @@
 
 import { createContext, useContext, useEffect, useState } from "react";
 import type { Cockpit } from "./cockpit";
-import { useSignal } from "./signal";
+import { usePart, useSignal } from "./signal";
 
 export const CockpitContext = createContext<Cockpit | null>(null);
 
@@ -16,6 +16,13 @@ export function useCockpit(): Cockpit {
 export function useMayDrive(): boolean {
   const session = useSignal(useCockpit().session);
   return typeof session === "object" && session.role === "operator";
+}
+
+/** Whether commands would arrive: the server is there, and this pipe. */
+export function useReachable(pipe: string): boolean {
+  const cockpit = useCockpit();
+  const there = usePart(cockpit.pipes, (pipes) => pipes.find((one) => one.id === pipe)?.connected ?? false);
+  return useSignal(cockpit.connection).connected && there;
 }
 
 /** The time, seconds since the epoch, once a second. */

@@ -1,7 +1,7 @@
 import { useState } from "react";
 import { FlowCharts } from "../charts/entity_charts";
 import { RangeSelect } from "../charts/range_select";
-import { useCockpit, useMayDrive } from "../live/access";
+import { useCockpit, useMayDrive, useReachable } from "../live/access";
 import { useSender } from "../live/commands";
 import { go } from "../live/location";
 import { usePart } from "../live/signal";
@@ -19,7 +19,7 @@ export function FlowPanel({ pipe, name }: { pipe: string; name: string }) {
   const routines = structure?.routines.filter((routine) => routine.flow === name) ?? [];
   return (
     <PanelFrame kind="flow" title={name} badge={<StateBadge state={flow?.state ?? "unknown"} />}>
-      <FlowButtons name={name} />
+      <FlowButtons pipe={pipe} name={name} />
       {flow && (
         <dl className="numbers">
           <div><dt>process</dt><dd>{flow.pid ?? "–"}</dd></div>
@@ -45,17 +45,18 @@ export function FlowPanel({ pipe, name }: { pipe: string; name: string }) {
   );
 }
 
-function FlowButtons({ name }: { name: string }) {
+function FlowButtons({ pipe, name }: { pipe: string; name: string }) {
   const mayDrive = useMayDrive();
   const sender = useSender();
+  const closed = !useReachable(pipe) || sender.busy;
   const [asking, setAsking] = useState<"kill" | "restart" | null>(null);
   if (!mayDrive) return null;
   return (
     <div className="buttons" role="group" aria-label="Flow commands">
-      <button className="button small" disabled={sender.busy} onClick={() => void sender.send("start", { flow: name }, `flow ${name}: start was sent`)}>▶ Start</button>
-      <button className="button small" disabled={sender.busy} onClick={() => void sender.send("stop", { flow: name }, `flow ${name}: stop was sent`)}>❚❚ Stop</button>
-      <button className="button small" disabled={sender.busy} onClick={() => setAsking("restart")}>↻ Restart…</button>
-      <button className="button small danger" disabled={sender.busy} onClick={() => setAsking("kill")}>Kill…</button>
+      <button className="button small" disabled={closed} onClick={() => void sender.send("start", { flow: name }, `flow ${name}: start was sent`)}>▶ Start</button>
+      <button className="button small" disabled={closed} onClick={() => void sender.send("stop", { flow: name }, `flow ${name}: stop was sent`)}>❚❚ Stop</button>
+      <button className="button small" disabled={closed} onClick={() => setAsking("restart")}>↻ Restart…</button>
+      <button className="button small danger" disabled={closed} onClick={() => setAsking("kill")}>Kill…</button>
       {asking === "restart" && (
         <ConfirmDialog title={`Restart the flow ${name}?`} action="Restart" onAct={() => void sender.send("restart_flow", { flow: name }, `flow ${name} is being restarted`)} onClose={() => setAsking(null)}>
           Its process ends and begins anew; messages in hand are lost, those that wait on its wires are not.

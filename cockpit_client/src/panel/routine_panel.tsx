@@ -1,6 +1,6 @@
 import { RangeSelect } from "../charts/range_select";
 import { RoutineCharts } from "../charts/routine_charts";
-import { useCockpit, useMayDrive } from "../live/access";
+import { useCockpit, useMayDrive, useReachable } from "../live/access";
 import { useSender } from "../live/commands";
 import { go } from "../live/location";
 import { usePart } from "../live/signal";
@@ -31,10 +31,10 @@ export function RoutinePanel({ pipe, name }: { pipe: string; name: string }) {
         <button className="link" onClick={() => go({ selection: { kind: "flow", name: structure.flow } })}>{structure.flow}</button>
         {structure.help && ` – ${structure.help}`}
       </p>
-      <RoutineButtons name={name} />
+      <RoutineButtons pipe={pipe} name={name} />
       {status && <Numbers status={status} />}
-      <Section title="Charts" aside={<RangeSelect />}><RoutineCharts pipe={pipe} name={name} /></Section>
       <Section title="Frames"><FramePair name={name} kind={structure.kind} /></Section>
+      <Section title="Charts" aside={<RangeSelect />}><RoutineCharts pipe={pipe} name={name} /></Section>
       {structure.parameters.length > 0 && (
         <Section title="Parameters"><ParameterList routine={name} parameters={status?.parameters.length ? status.parameters : structure.parameters} /></Section>
       )}
@@ -53,15 +53,16 @@ export function RoutinePanel({ pipe, name }: { pipe: string; name: string }) {
   );
 }
 
-function RoutineButtons({ name }: { name: string }) {
+function RoutineButtons({ pipe, name }: { pipe: string; name: string }) {
   const mayDrive = useMayDrive();
+  const reachable = useReachable(pipe);
   const sender = useSender();
   if (!mayDrive) return null;
   const send = (verb: "start" | "stop"): void => void sender.send(verb, { routine: name }, `${name}: ${verb} was sent`);
   return (
     <div className="buttons" role="group" aria-label="Routine commands">
-      <button className="button small" disabled={sender.busy} onClick={() => send("start")}>▶ Start</button>
-      <button className="button small" disabled={sender.busy} onClick={() => send("stop")}>❚❚ Stop</button>
+      <button className="button small" disabled={sender.busy || !reachable} onClick={() => send("start")}>▶ Start</button>
+      <button className="button small" disabled={sender.busy || !reachable} onClick={() => send("stop")}>❚❚ Stop</button>
     </div>
   );
 }

@@ -37,7 +37,7 @@ function ProblemCard({ problem, now }: { problem: Standing; now: number }) {
       <div className="problem-head">
         <span className="severity">{WORDS[problem.severity]}</span>
         <h3>{problem.title}</h3>
-        <span className="muted">for {duration(now - problem.since)}</span>
+        <span className="muted">seen for {duration(now - problem.since)}</span>
       </div>
       <p>{problem.detail}</p>
       <p className="advice"><b>What to do:</b> {problem.advice}</p>

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator
@@ -17,6 +18,7 @@ import httpx
 import pytest
 
 from pipert2.testing import wait_until
+from tests.integration.cockpit_tls import Certificates
 
 pytest.importorskip("playwright", reason='needs pip install "pipert2[dev]"')
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
@@ -126,6 +128,8 @@ class CockpitProcess:
         self.folder = folder
         self.database = folder / "cockpit.db"
         self.url = ""
+        self.certificates: Certificates | None = None
+        """If set, it is served over TLS."""
         self._port = 0
         self._running: Running | None = None
 
@@ -133,17 +137,22 @@ class CockpitProcess:
         """Begin to serve."""
         log = self.folder / "cockpit.log"
         log.unlink(missing_ok=True)
-        arguments = ("--port", str(self._port), "--database", str(self.database))
+        arguments = ["--port", str(self._port), "--database", str(self.database)]
+        if self.certificates is not None:
+            arguments += ["--certificate", str(self.certificates.certificate), "--key", str(self.certificates.key)]
         self._running = start("-m", "pipert2", "cockpit", *arguments, log=log)
-        found = wait_until(lambda: re.search(r"http://[\d.]+:(\d+)", log.read_text()), 30.0, "the cockpit's address")
+        found = wait_until(lambda: re.search(r"https?://[\d.]+:(\d+)", log.read_text()), 30.0, "the cockpit's address")
         self.url, self._port = found[0], int(found[1])
         wait_until(lambda: self._answers(), 30.0, "the cockpit's answer")
 
     def _answers(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/healthz", timeout=2.0).status_code == 200
+            return httpx.get(f"{self.url}/healthz", timeout=2.0, verify=self._trusted()).status_code == 200
         except httpx.HTTPError:
             return False
+
+    def _trusted(self) -> ssl.SSLContext | bool:
+        return True if self.certificates is None else ssl.create_default_context(cafile=str(self.certificates.ca))
 
     def add_user(self, name: str, password: str, role: str) -> None:
         """Make an account."""
@@ -189,10 +198,11 @@ def cockpit(bundle: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     made.close()
 
 
-def start_pipe(url: str, name: str, folder: Path) -> Running:
+def start_pipe(url: str, name: str, folder: Path, ca: Path | None = None) -> Running:
     """Start the pipe that is watched."""
     script = str(Path(__file__).with_name("watched_pipe.py"))
-    return start(script, url, name, log=folder / f"{name}.log", stdin=True)
+    trusted = () if ca is None else (str(ca),)
+    return start(script, url, name, *trusted, log=folder / f"{name}.log", stdin=True)
 
 
 @pytest.fixture(scope="package")
@@ -216,7 +226,8 @@ def own_pipe(own_cockpit: CockpitProcess, tmp_path: Path) -> Iterator[StartPipe]
     started: list[Running] = []
 
     def begin(connected: Callable[[], bool] | None = None) -> Running:
-        started.append(start_pipe(own_cockpit.url, "stripes", tmp_path))
+        ca = own_cockpit.certificates.ca if own_cockpit.certificates is not None else None
+        started.append(start_pipe(own_cockpit.url, "stripes", tmp_path, ca))
         wait_until(connected or (lambda: _is_up(own_cockpit.url, started[-1])), 40.0, "the pipe in the cockpit")
         return started[-1]
 
@@ -280,7 +291,12 @@ def new_page(browser: Browser, request: pytest.FixtureRequest, shoot: Shoot) -> 
     watched: list[tuple[Watched, Page]] = []
 
     def make(
-        width: int = 1280, height: int = 800, scheme: str = "light", touch: bool = False, zone: str = "UTC"
+        width: int = 1280,
+        height: int = 800,
+        scheme: str = "light",
+        touch: bool = False,
+        zone: str = "UTC",
+        any_certificate: bool = False,
     ) -> Page:
         context: BrowserContext = browser.new_context(
             viewport={"width": width, "height": height},
@@ -288,6 +304,7 @@ def new_page(browser: Browser, request: pytest.FixtureRequest, shoot: Shoot) -> 
             has_touch=touch,
             timezone_id=zone,
             reduced_motion="reduce",
+            ignore_https_errors=any_certificate,
         )
         context.set_default_timeout(PATIENCE_MS)
         page = context.new_page()

@@ -1,6 +1,6 @@
 """The pipe that the browser tests watch: a process of its own, connected to the cockpit at the address given.
 
-    python watched_pipe.py URL [NAME]
+    python watched_pipe.py URL [NAME [CA.pem]]
 
 Ends when its standard input does.
 """
@@ -16,6 +16,7 @@ import numpy as np
 
 from pipert2 import DestinationRoutine, MiddleRoutine, Parameter, Pipe, SourceRoutine, Wire, events
 from pipert2.cockpit.link import CockpitLink
+from pipert2.cockpit.link_tls import trusting
 
 HEIGHT, WIDTH = 180, 320
 MARKUP = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
@@ -122,7 +123,8 @@ def make(name: str) -> Pipe:
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     address, name = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else "stripes"
-    with make(name) as pipe, CockpitLink(pipe, address):
+    trust = trusting(sys.argv[3]) if len(sys.argv) > 3 else None
+    with make(name) as pipe, CockpitLink(pipe, address, trust=trust):
         pipe.build()
         pipe.notify_event("start")
         sys.stdin.read()
