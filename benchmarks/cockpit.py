@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import socket
 import sqlite3
 import statistics
@@ -219,6 +220,7 @@ def main() -> int:
         "--rounds", type=int, default=3, help="turns with and without the cockpit (default: %(default)s)"
     )
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="pipert2-bench-") as folder, ExitStack() as stack:
         cockpit = Cockpit(Path(folder))
         stack.callback(cockpit.kill)
