@@ -70,6 +70,8 @@ if _typing.TYPE_CHECKING:
     from pipert2.control.rpc import RPCPipeWrapper
     from pipert2.document import DocumentError, load_pipe
     from pipert2.patterns.capture import CaptureMessage
+    from pipert2.patterns.http_get import HttpGet
+    from pipert2.patterns.page import Page
     from pipert2.patterns.recorder import Recorder
     from pipert2.patterns.replay import Replay
 
@@ -79,6 +81,8 @@ _LATER = {
     "APIWrapper": "pipert2.control.api_wrapper",
     "CaptureMessage": "pipert2.patterns.capture",
     "DocumentError": "pipert2.document",
+    "HttpGet": "pipert2.patterns.http_get",
+    "Page": "pipert2.patterns.page",
     "PipeClient": "pipert2.control.client",
     "RPCPipeWrapper": "pipert2.control.rpc",
     "Recorder": "pipert2.patterns.recorder",
@@ -122,9 +126,11 @@ __all__ = [
     "FlowStatus",
     "FrameData",
     "Job",
+    "HttpGet",
     "Latency",
     "MessageInfo",
     "MiddleRoutine",
+    "Page",
     "Parameter",
     "ParameterChange",
     "ParameterError",
