@@ -52,6 +52,9 @@ from pipert2.transport.board import RoutineState
 from pipert2.transport.codec import dumps_plain
 from pipert2.transport.work_table import MOST_MEMBERS
 
+RECORDING = "recording"
+"""The flow of what records wires."""
+
 _numbers = itertools.count()
 
 
@@ -69,6 +72,8 @@ class Pipe:
         restart: how often a flow that dies is restarted, within a minute; or a :class:`Restart` that says it in full.
         hang_timeout: kill and restart a flow in which one call of the user's code takes longer (seconds).
         kill_timeout: seconds that routines have to clean up when killed, before their process is ended by force.
+        drain_timeout: seconds that a lossless pipe may take, when it is stopped as a whole, for what its sources have
+            sent already; what is left waits for the next start.
         start_method: of multiprocessing; ``"forkserver"`` where there is one, else ``"spawn"``.
         requires: names of parameters of the pipe as a whole without which no routine starts; see
             :meth:`set_parameters`.
@@ -105,6 +110,7 @@ class Pipe:
         start_method: str | None = None,
         store: str | Path | None = None,
         requires: Sequence[str] = (),
+        drain_timeout: float = 5.0,
     ) -> None:
         _check_transmitter(data_transmitter, "Pipe(data_transmitter=...)")
         check_start_method(start_method)
@@ -114,6 +120,8 @@ class Pipe:
             raise ValueError(f"Pipe(hang_timeout=...) is a time in seconds above 0, not {hang_timeout!r}")
         if not kill_timeout >= 0:
             raise ValueError(f"Pipe(kill_timeout=...) is a time in seconds, 0 or more, not {kill_timeout!r}")
+        if not drain_timeout >= 0:
+            raise ValueError(f"Pipe(drain_timeout=...) is a time in seconds, 0 or more, not {drain_timeout!r}")
         if isinstance(requires, str) or not all(isinstance(one, str) and one for one in requires):
             raise TypeError(f'Pipe(requires=...) is a list of names, as in ("workload",), not {requires!r}')
         self.name = name if name is not None else f"pipe-{next(_numbers)}"
@@ -132,6 +140,7 @@ class Pipe:
             start_method=start_method,
             store=self.store,
             requires=tuple(requires),
+            drain_timeout=drain_timeout,
             replicas=self._replicas,
         )
         self._flows: dict[str, list[Routine]] = {}
@@ -320,8 +329,7 @@ class Pipe:
                 if wire.source.name != source or left == wire.destinations:
                     wires.append(wire)
                 elif left:
-                    rule = {"lossless": wire.lossless, "capacity": wire.capacity}
-                    wires.append(Wire(wire.source, left, wire.data_transmitter, **rule))  # type: ignore[arg-type]
+                    wires.append(wire.to(left))
             self._wires = wires
             self._structure_version += 1
 
@@ -338,6 +346,7 @@ class Pipe:
             if self._supervisor is not None:
                 raise PipeStateError(f"pipe {self.name!r} is built already")
             self._must_be_new("build")
+            self._add_recorders()
             found = problems(self._flows, self._wires, network=self._network, lossless=self._lossless)
             found += dependency_problems(self._flows, self._depends_on)
             if self.store is None:
@@ -376,6 +385,24 @@ class Pipe:
                 watch = getattr(handler, "pipert2_watch", None)  # one that shows the pipe, not only its log
                 if watch is not None:
                     watch(self)
+
+    def _add_recorders(self) -> None:
+        """Put what records wires into a flow of its own, one recorder for each file and source."""
+        recorders: dict[tuple[str, str], Routine] = {}
+        for wire in self._wires:
+            if wire.capture is None:
+                continue
+            key = str(wire.capture), wire.source.name
+            if key not in recorders:
+                recorders[key] = _recorder(wire.capture, wire.source.name)
+        if not recorders:
+            return
+        self.create_flow(RECORDING, False, *recorders.values())
+        sources = {wire.source.name: wire.source for wire in self._wires}
+        self._wires = [
+            *self._wires,
+            *(Wire(sources[source], recorder, lossless=False) for (_, source), recorder in recorders.items()),
+        ]
 
     def _objects(self, spec: PipeSpec) -> list[Routine]:
         """The routines' objects by index; replicas are handed over by value, but inline each needs one of its own."""
@@ -432,11 +459,13 @@ class Pipe:
         if supervisor is None:
             return {} if wait is not None else None
         routines = resolve(supervisor.spec, event_name, specific_flow_routines)
+        if wait is not None and not wait >= 0:
+            raise ValueError(f"notify_event(wait=...) is a time in seconds, 0 or more, not {wait!r}")
+        if event_name == STOP_EVENT_NAME and not specific_flow_routines and supervisor.spec.acknowledged:
+            return supervisor.stopping.stop(wait)
         if wait is None:
             supervisor.bus.send(event_name, routines, params)
             return None
-        if not wait >= 0:
-            raise ValueError(f"notify_event(wait=...) is a time in seconds, 0 or more, not {wait!r}")
         return supervisor.bus.call(event_name, routines, params, wait)
 
     def _current(self, what: str, *, over_is_fine: bool = False) -> Supervisor | None:
@@ -896,10 +925,10 @@ class Pipe:
             lossless=self._lossless,
             data_transmitter=self._data_transmitter,
         )
-        pairs = [(wire.source, end) for wire in self._wires for end in wire.destinations]
+        pairs = [(wire, end) for wire in self._wires for end in wire.destinations]
         return tuple(
-            Wire(source, end, edge.transmitter, lossless=edge.lossless, capacity=edge.capacity)
-            for (source, end), edge in zip(pairs, edges, strict=True)
+            wire.to((end,), data_transmitter=edge.transmitter, lossless=edge.lossless, capacity=edge.capacity)
+            for (wire, end), edge in zip(pairs, edges, strict=True)
         )
 
     @property
@@ -939,6 +968,13 @@ class Pipe:
 
     def __repr__(self) -> str:
         return f"<Pipe {self.name!r}, {len(self._flows)} flows>"
+
+
+def _recorder(path: str | Path, source: str) -> Routine:
+    import pipert2  # captures stand above pipes, and are imported when one is wanted
+
+    made: Routine = pipert2.Recorder(path, topic=source, name=f"record-{source}")
+    return made
 
 
 def _most_replicas(count: int) -> int:

@@ -98,10 +98,9 @@ def _places(routines: Sequence[Routine], wires: Sequence[Wire]) -> Iterator[tupl
             if routine.kind is RoutineKind.SOURCE and routine.trigger is not None:
                 continue  # what it does is done in it
             if has_logic(routine) or not event_handlers(type(routine)):
-                problem = (
-                    "is not linked to anything: wire it with create_flow(..., True, ...) or link(Wire(...)), or say "
-                    "service=True if it is there to be called"
-                )
+                problem = "is not linked to anything: wire it with create_flow(..., True, ...) or link(Wire(...))"
+                if routine.kind is not RoutineKind.SOURCE:
+                    problem += ", or say service=True if it is there to be called"
         elif routine.kind is RoutineKind.SOURCE and has_in:
             problem = "is a source but a wire leads into it: make it a MiddleRoutine or take the wire away"
         elif routine.kind is RoutineKind.DESTINATION and has_out:

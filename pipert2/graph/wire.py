@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
+from pathlib import Path
 from typing import Any
 
 from pipert2.graph.routine import Routine
@@ -35,6 +36,8 @@ class Wire:
             out. A lossless wire holds large messages to 32 MiB in all as well (but always admits two).
         where: called in the source's process with each result: whether it travels on this wire. Left out: all do. A
             result that no wire takes is done with.
+        capture: a file, ``.mcap``, into which what the source sends is recorded as well, see :class:`Recorder`. What
+            the recorder is too slow for is dropped and counted; link a ``Recorder`` by a lossless wire to keep all.
         feedback: the wire leads back to where its data came from. A circle of lossless wires needs one of these; 1,024
             messages may wait on it where nothing else is said.
 
@@ -49,6 +52,7 @@ class Wire:
     capacity: int | None
     where: Callable[[Any], Any] | None = dataclass_field(compare=False)
     feedback: bool
+    capture: str | Path | None
 
     def __init__(
         self,
@@ -60,6 +64,7 @@ class Wire:
         capacity: int | None = None,
         where: Callable[[Any], Any] | None = None,
         feedback: bool = False,
+        capture: str | Path | None = None,
     ) -> None:
         several = isinstance(destinations, Iterable) and not isinstance(destinations, type)
         ends = tuple(destinations) if several and not isinstance(destinations, Routine) else (destinations,)
@@ -80,6 +85,8 @@ class Wire:
             _check_capacity(capacity, "Wire(capacity=...)")
         if where is not None and not callable(where):
             raise TypeError(f"Wire(where=...) is a function of the data, not {where!r}")
+        if capture is not None and not isinstance(capture, str | Path):
+            raise TypeError(f"Wire(capture=...) is the path of a file, not {capture!r}")
         if not isinstance(feedback, bool):
             raise TypeError(f"Wire(feedback=...) is True or False, not {feedback!r}")
         for field, value in (
@@ -90,8 +97,21 @@ class Wire:
             ("capacity", capacity),
             ("where", where),
             ("feedback", feedback),
+            ("capture", capture),
         ):
             object.__setattr__(self, field, value)
+
+    def to(self, destinations: Sequence[Routine], **changes: Any) -> Wire:
+        """The same wire to other destinations, with other *changes* perhaps."""
+        options = {
+            "data_transmitter": self.data_transmitter,
+            "lossless": self.lossless,
+            "capacity": self.capacity,
+            "where": self.where,
+            "feedback": self.feedback,
+            "capture": self.capture,
+        }
+        return Wire(self.source, destinations, **{**options, **changes})
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from pipert2.runtime.logs import FORWARDED_ATTRIBUTE
 from pipert2.runtime.pipe_memory import PipeMemory
 from pipert2.runtime.preview import PreviewFrame
 from pipert2.runtime.restart import Restart
+from pipert2.runtime.stopping import Stopping
 from pipert2.store import Store
 from pipert2.transport import board as b
 from pipert2.transport.board import RoutineState
@@ -56,6 +57,7 @@ class Settings:
     start_method: str | None
     store: Store | None = None
     requires: tuple[str, ...] = ()
+    drain_timeout: float = 5.0
     replicas: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -130,6 +132,7 @@ class Supervisor:
         self.shut: set[int] = set()  # edges that were taken away, whether their source knows it yet or not
         self.dead_letters = DeadLetters(self)
         self.calls = Calls(self)
+        self.stopping = Stopping(self, settings.drain_timeout)
         self.gates = Gates(spec.depends_on, settings.requires)
         self.shared: dict[str, Any] = {}
         self.previews: dict[tuple[str, str], PreviewFrame] = {}
@@ -288,6 +291,10 @@ class Supervisor:
     def state(self, routine: int) -> RoutineState:
         """The state of a routine as its flow last told it."""
         return self._states[routine]
+
+    def is_wanted(self, routine: int) -> bool:
+        """Whether a routine was asked to run."""
+        return routine in self._wanted
 
     def concurrency(self, routine: int) -> int:
         """How many messages a routine works on at once."""
@@ -448,6 +455,7 @@ class Supervisor:
             return
         own = threading.current_thread() is self._thread
         self.kill()
+        self.stopping.close()
         if self._thread.is_alive() and not own:
             self.wait(lambda: self.ended, self.settings.kill_timeout + 4 * LADDER_STEP + 2.0)
         with self._lock:

@@ -181,9 +181,10 @@ def test_a_routine_linked_to_itself() -> None:
 @pytest.mark.parametrize("floating", [Camera("x"), Blur("x"), Show("x"), Free("x"), Empty("x")], ids=repr)
 def test_a_routine_without_any_wire(floating: Routine) -> None:
     a, b = Camera("a"), Show("b")
+    service = "" if isinstance(floating, Camera) else ", or say service=True if it is there to be called"
     assert found({"flow": [a, b, floating]}, [Wire(a, b)]) == [
         f"{type(floating).__name__} 'x' is not linked to anything: wire it with create_flow(..., True, ...) or "
-        "link(Wire(...)), or say service=True if it is there to be called"
+        f"link(Wire(...)){service}"
     ]
 
 
