@@ -35,6 +35,8 @@ _TYPED = {
 }  # fmt: skip
 _DTYPES = {tag: np.dtype(name) for name, tag in _TYPED.items()}
 _SIMPLE_DTYPE = re.compile(r"[<>|=]?[biufcmMSUV]\d*(\[\w+\])?")
+_LOADED_SCRIPT = "__pipert2_main__"
+"""What a script is called while ``pipert2 run`` loads it; run by itself it would be ``__main__``."""
 _MOST_DIMENSIONS = 32
 _COPIED_BELOW = 1 << 16  # bytes; smaller arrays do not keep the memory alive that they were read with
 
@@ -404,13 +406,17 @@ def classes_named(names: Iterable[str], given: Iterable[type] = ()) -> dict[str,
     for name in names:
         module, _, qualified = name.partition(":")
         kind: Any = exact.get(name) or short.get(qualified.rpartition(".")[2])
-        if kind is None:
-            kind = sys.modules.get(module)
-            for part in qualified.split("."):
-                kind = getattr(kind, part, None)
+        for place in (module, _LOADED_SCRIPT) if module == "__main__" else (module,):
+            kind = _inside(sys.modules.get(place), qualified) if kind is None else kind
         if isinstance(kind, type):
             found[name] = kind
     return found
+
+
+def _inside(place: Any, qualified: str) -> Any:
+    for part in qualified.split("."):
+        place = getattr(place, part, None)
+    return place
 
 
 __all__ = ["CborEndError", "CborError", "PickledError", "UnknownTypeError", "ValueDecoder", "ValueEncoder"]

@@ -90,6 +90,53 @@ def test_record_takes_the_wires_that_are_named(run: Run, tmp_path: Path) -> None
     assert [channel.topic for channel in capture_info(tmp_path / "run.mcap").channels] == ["mean"]
 
 
+def test_script_with_classes_of_its_own_replays_what_it_recorded(run: Run, tmp_path: Path) -> None:
+    shot = """
+from dataclasses import dataclass
+from pipert2 import FrameData, Pipe, Replay, destination, source
+import numpy as np
+
+@dataclass
+class Shot(FrameData):
+    frame: np.ndarray
+
+    def get_frame(self):
+        return self.frame
+"""
+    (tmp_path / "made.py").write_text(
+        shot
+        + """
+@source
+def camera():
+    for number in range(5):
+        yield Shot(np.full((20, 20), number, np.uint8))
+
+pipe = Pipe("made", lossless=True)
+pipe.create_flow("all", True, camera, destination(lambda shot: None, name="end"))
+if __name__ == "__main__":
+    pipe.run()
+"""
+    )
+    (tmp_path / "again.py").write_text(
+        shot
+        + """
+def show(shot):
+    print(type(shot).__name__, shot.frame.mean(), flush=True)
+
+pipe = Pipe("again", lossless=True)
+pipe.create_flow("all", True, Replay("made.mcap", speed="max"), destination(show))
+if __name__ == "__main__":
+    pipe.run()
+"""
+    )
+    assert run("record", "made.py", "-o", "made.mcap", "--lossless", "--no-api").returncode == 0
+
+    done = run("run", "again.py", "--no-api")
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[:5] == [f"Shot {number}.0" for number in range(5)]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
