@@ -99,7 +99,7 @@ def outline(path: str | Path, *, types: Iterable[type] = (), allow_pickle: bool 
     """
     name = os.fspath(path)
     if not is_mcap(path):
-        with CborsReader(path) as reader:
+        with CborsReader(path, views=True) as reader:
             return _outline_of_cbors(reader)
     found = summary_of(name)
     known = classes_named(found.classes, types)
