@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from pipert2.errors import CaptureError, nearest
 from pipert2.patterns import cbors, mcap_format
-from pipert2.patterns.cbors import CborsReader
+from pipert2.patterns.cbors import CborsReader, ScanCounter
 from pipert2.patterns.mcap_messages import decoder
 from pipert2.patterns.mcap_reader import McapReader
 from pipert2.patterns.mcap_summary import Summary, summary_of
@@ -56,6 +56,7 @@ class Outline:
         first, last: ns since the epoch; None if times are not known.
         messages: how many there are; None if nobody has counted them yet.
         classes: by their names, the classes of data that are known here.
+        scans: how many there are in it, for event numbers begin anew so often.
     """
 
     topics: tuple[str, ...]
@@ -63,6 +64,7 @@ class Outline:
     last: int | None
     messages: int | None
     classes: Mapping[str, type]
+    scans: int = 1
 
     @property
     def duration(self) -> float:
@@ -125,15 +127,17 @@ def _outline_of_mcap(found: Summary, known: Mapping[str, type]) -> Outline:
 def _outline_of_cbors(reader: CborsReader) -> Outline:
     first = last = None
     messages = 0
+    scans = ScanCounter()
     try:
         for record in reader:
             messages += 1
+            scans.see(record.value)
             created = _created(record.value)
             if created is not None:
                 first, last = created if first is None else first, created
     except CaptureError:
         pass  # it is played up to there
-    return Outline((reader.layout.value,), first, last, messages, {})
+    return Outline((reader.layout.value,), first, last, messages, {}, scans.scan)
 
 
 def _created(value: Any) -> int | None:
@@ -164,9 +168,15 @@ def chosen_topics(path: str | Path, known: tuple[str, ...], wanted: str | Iterab
 
 
 def played(
-    path: str | Path, topics: Iterable[str], outline: Outline, *, since: int = 0, allow_pickle: bool = False
+    path: str | Path,
+    topics: Iterable[str],
+    outline: Outline,
+    *,
+    since: int = 0,
+    scan: int | None = None,
+    allow_pickle: bool = False,
 ) -> Generator[Played, None, bool]:
-    """A capture's messages in the file's order, from the time *since* on.
+    """A capture's messages in the file's order, from the time *since* on, of one scan or all.
 
     Returns:
         Whether its writer came to its end; if not, messages may be missing there.
@@ -178,10 +188,10 @@ def played(
     if is_mcap(path):
         return (yield from _played_mcap(path, wanted, outline, since, allow_pickle))
     with CborsReader(path) as reader:
-        topic = reader.layout.value
+        topic, scans = reader.layout.value, ScanCounter()
         for number, (offset, value) in enumerate(reader):
-            time = _created(value)
-            if time is None or time >= since:
+            time, its = _created(value), scans.see(value)
+            if (time is None or time >= since) and scan in (None, its):
                 yield Played(topic, time, number, offset, lambda value=value: value)  # type: ignore[misc]
     return True
 

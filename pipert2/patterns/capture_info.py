@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipert2.errors import CaptureError
 from pipert2.patterns.capture import is_mcap
-from pipert2.patterns.cbors import CborsReader, Layout
+from pipert2.patterns.cbors import CborsReader, Layout, ScanCounter
 from pipert2.patterns.mcap_reader import McapReader
 from pipert2.patterns.stream_data import EventData
 
@@ -156,17 +156,15 @@ def _mcap_info(path: str) -> CaptureInfo:
 
 def _cbors_info(path: str) -> CaptureInfo:
     counts: dict[str, _Count] = {}
-    messages = scans = 0
-    before: int | None = None
+    messages = 0
+    scans = ScanCounter()
     problem: CaptureError | None = None
     with CborsReader(path, views=True) as reader:
         try:
             for _, value in reader:
                 messages += 1
+                scans.see(value)
                 if isinstance(value, EventData):
-                    if before is None or value.event_number == 0 or value.event_number < before:
-                        scans += 1
-                    before = value.event_number
                     _count_streams(counts, value)
                 else:
                     count = counts.setdefault("frames", _Count("frames", "bytes"))
@@ -181,7 +179,7 @@ def _cbors_info(path: str) -> CaptureInfo:
             channels=tuple(counts[topic].info() for topic in sorted(counts)),
             classes=(),
             pickled=(),
-            scans=scans if reader.layout is Layout.EVENTS else min(1, messages),
+            scans=scans.scan,
             closed=problem is None,
             problem=problem.reason if problem is not None else None,
             offset=problem.offset if problem is not None else None,

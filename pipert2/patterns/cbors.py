@@ -57,6 +57,22 @@ class Record(NamedTuple):
     value: EventData | list[bytes | memoryview]
 
 
+class ScanCounter:
+    """Tells the scans in a file apart: event numbers begin anew with each."""
+
+    def __init__(self) -> None:
+        self.scan = 0
+        self._before: int | None = None
+
+    def see(self, value: EventData | list[bytes | memoryview]) -> int:
+        """Which scan a record belongs to, from 1; frames have no numbers, and are one."""
+        number = value.event_number if isinstance(value, EventData) else None
+        if not self.scan or (number is not None and (number == 0 or number < (self._before or 0))):
+            self.scan += 1
+        self._before = number
+        return self.scan
+
+
 class CborsReader:
     """Reads a file from its beginning; iterate over it for its records. Each iteration begins anew.
 

@@ -36,6 +36,7 @@ class Replay(SourceRoutine):
         start: seconds from the capture's beginning from which it is played.
         end: seconds from the capture's beginning at which it ends.
         loop: begin again at the end: True for ever, or how many times it is played.
+        scan: of dranspose's captures that hold several scans: which one, from 1; all of them if left out.
         types: classes that data in it is of, where this process has not imported them under the same names.
         allow_pickle: unpickle data that had to be pickled, which runs whatever code the file's writer wanted.
 
@@ -56,6 +57,7 @@ class Replay(SourceRoutine):
         start: float = 0.0,
         end: float | None = None,
         loop: bool | int = False,
+        scan: int | None = None,
         types: Iterable[type] = (),
         allow_pickle: bool = False,
         name: str | None = None,
@@ -74,6 +76,11 @@ class Replay(SourceRoutine):
         self.topics = chosen_topics(path, self.outline.topics, topic)
         if start and self.outline.first is None and self.outline.messages:
             raise CaptureError(str(path), "it does not say when its messages were recorded: leave out start and end")
+        if scan is not None and not 1 <= scan <= self.outline.scans:
+            raise CaptureError(
+                str(path), f"it has {self.outline.scans} scans, numbered from 1: there is no scan {scan!r}"
+            )
+        self._scan = scan
         self.speed = 0.0 if speed == "max" else float(speed)
         self.position = float(start)
         self._with_topics = not (topic is None or (isinstance(topic, str) and topic != "*"))
@@ -108,6 +115,11 @@ class Replay(SourceRoutine):
             round(self.position, 3),
             f"{self.speed:g} times its speed" if self.speed else "full speed",
         )
+
+        if self.outline.scans > 1 and self._scan is None:
+            self.logger.warning(
+                "%s holds %d scans, all are played: choose one with scan=", self.path.name, self.outline.scans
+            )
 
     def main_logic(self) -> Any:
         if self._over:
@@ -189,7 +201,7 @@ class Replay(SourceRoutine):
         first = self.outline.first
         since = 0 if first is None else first + round(self._from * _NANO)
         self._messages: Generator[Played, None, bool] = played(
-            self.path, self.topics, self.outline, since=since, allow_pickle=self._allow_pickle
+            self.path, self.topics, self.outline, since=since, scan=self._scan, allow_pickle=self._allow_pickle
         )
         for _ in range(skip):
             if next(self._messages, None) is None:

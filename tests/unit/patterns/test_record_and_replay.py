@@ -174,6 +174,26 @@ def test_events_are_recorded_as_dranspose_replays_them(suffix: str, tmp_path: Pa
     assert [(one.topic, one.kind, one.messages) for one in info.channels] == [("xrd", "STINS", 4)]
 
 
+def test_scans_in_one_file_are_told_apart(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "a.cbors"
+    events = [EventData(number, {"s": StreamData("STINS", [b"x"])}) for number in (0, 1, 2, 0, 1, 5, 3)]
+    record(path, events)
+
+    assert capture_info(path).scans == 3
+    assert [[one.event_number for one in replay(Replay(path, speed="max", scan=scan))[0]] for scan in (1, 2, 3)] == [
+        [0, 1, 2],
+        [0, 1, 5],
+        [3],
+    ]
+    assert "scans" not in caplog.text
+    with caplog.at_level(logging.WARNING):
+        assert replay(Replay(path, speed="max"))[0] == events
+    assert "a.cbors holds 3 scans, all are played: choose one with scan=" in caplog.text
+    for scan in (0, 4):
+        with pytest.raises(CaptureError, match="it has 3 scans, numbered from 1"):
+            Replay(path, scan=scan)
+
+
 def test_several_channels_have_to_be_told_apart(tmp_path: Path) -> None:
     path = capture(tmp_path / "a.mcap", left=[(0, "l0"), (2, "l2")], right=[(1, "r1")])
 
