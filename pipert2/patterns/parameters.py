@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from pipert2.errors import ParameterError, PipertError, nearest
+from pipert2.patterns.cbor import CborError, take
 
 Plain = str | int | float | bool | bytes
 
@@ -202,17 +203,17 @@ def described(target: Any) -> list[Any]:
 
 
 def read_parameters(path: str | Path) -> dict[str, bytes]:
-    """The values in a file, as bytes by name: a JSON list of ``{"name": ..., "data": "..."}``, or a JSON object.
+    """The values in a file as bytes, by name: a list of ``{"name": ..., "data": ...}`` as JSON, or with bytes as CBOR;
+    or a JSON object of values by name.
 
     Raises:
         PipertError: it cannot be read, or holds something else.
     """
     try:
-        content = json.loads(Path(path).read_text("utf-8"))
+        raw = Path(path).read_bytes()
     except OSError as error:
         raise PipertError(f"the parameters in {path} cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise PipertError(f"the parameters in {path} are not JSON ({error})") from None
+    content = _content(path, raw)
     if isinstance(content, dict):
         content = [{"name": name, "data": data} for name, data in content.items()]
     if not isinstance(content, list):
@@ -220,10 +221,23 @@ def read_parameters(path: str | Path) -> dict[str, bytes]:
     found = {}
     for at, one in enumerate(content):
         name, data = (one.get("name"), one.get("data")) if isinstance(one, dict) else (None, None)
-        if not isinstance(name, str) or not isinstance(data, str | int | float):
+        if not isinstance(name, str) or not isinstance(data, str | int | float | memoryview):
             raise PipertError(f'{path}, entry {at}: {{"name": a text, "data": a text or number}}, not {one!r:.80}')
-        found[name] = str(data).encode()
+        found[name] = bytes(data) if isinstance(data, memoryview) else str(data).encode()
     return found
+
+
+def _content(path: str | Path, raw: bytes) -> Any:
+    """What is in a file: CBOR begins with a byte that no JSON text begins with."""
+    if raw[:1] >= b"\x80":
+        try:
+            return take(memoryview(raw), 0, lambda number, value, at: value)[0]
+        except CborError as error:
+            raise PipertError(f"the parameters in {path} are damaged at byte {error.offset}: {error.reason}") from None
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise PipertError(f"the parameters in {path} are not JSON ({error})") from None
 
 
 def unknown_names(given: Iterable[str], descriptions: Iterable[Any]) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pipert2 import ParameterError, PipertError
+from pipert2.patterns.cbor import put
 from pipert2.patterns.parameters import (
     BinaryParameter,
     BoolParameter,
@@ -91,6 +92,19 @@ def test_a_file_of_values_is_read(tmp_path: Path, content: Any) -> None:
     file = tmp_path / "params.json"
     file.write_text(json.dumps(content))
     assert read_parameters(file) == {"rows": b"3"}
+
+
+def test_a_file_of_cbor_holds_bytes(tmp_path: Path) -> None:
+    file = tmp_path / "params.cbor"
+    parts: list[Any] = []
+    put([{"name": "poni", "data": b"\0\xff"}, {"name": "rows", "data": "3"}], parts, lambda other: other)
+    whole = b"".join(parts)
+    file.write_bytes(whole)
+    assert read_parameters(file) == {"poni": b"\0\xff", "rows": b"3"}
+    for length in range(1, len(whole)):
+        file.write_bytes(whole[:length])
+        with pytest.raises(PipertError, match="damaged at byte"):
+            read_parameters(file)
 
 
 @pytest.mark.parametrize("text", [None, "{", "3", '[{"name": "rows"}]', '[["rows", 3]]'])
