@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
+import socket
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,6 +20,8 @@ from urllib.parse import parse_qs, unquote
 
 import numpy as np
 import numpy.typing as npt
+
+from pipert2.errors import PipertError
 
 _ATTRIBUTES = "_attrs"
 _SPACE = uuid.UUID(
@@ -348,13 +352,24 @@ class HdfServer:
     Args:
         app: what answers.
         port: where; 0 for any free one.
+
+    Raises:
+        PipertError: the port is taken.
     """
 
     def __init__(self, app: HdfRest, port: int = 0) -> None:
         from werkzeug.serving import make_server
 
-        self._server: Any = make_server("127.0.0.1", port, app, threaded=True, request_handler=_quiet_handler())
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        try:
+            listening = socket.create_server(("127.0.0.1", port))
+        except OSError as error:
+            reason = os.strerror(error.errno) if error.errno is not None else str(error)
+            raise PipertError(f"results cannot be served at port {port}: {reason}") from None
+        with listening:
+            self._server: Any = make_server(
+                "127.0.0.1", port, app, threaded=True, request_handler=_quiet_handler(), fd=listening.fileno()
+            )
+        self.url = f"http://127.0.0.1:{self._server.socket.getsockname()[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, name="pipert2-results", daemon=True)
         self._thread.start()
 

@@ -186,4 +186,6 @@ def replay(
     scans = tuple(json.loads(line) for line in lines)
     good = bool(scans) and all(scan["state"] == "done" and not scan["failed"] for scan in scans)
     ended = summary.ok or (keep_alive and summary.reason.startswith("interrupted"))
-    return ReplaySummary(ended and good, summary.reason if scans else "there was nothing in it", scans)
+    return ReplaySummary(
+        ended and good, summary.reason if scans or not summary.ok else "there was nothing in it", scans
+    )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -193,3 +195,41 @@ def test_a_live_view_saves_nothing_and_a_bare_name_is_a_file_here(
     assert done.returncode == 0, done.stderr
     assert f"means {list(xrd.SMALL)}" in done.stdout
     assert [one.name for one in folder.glob("*.h5")] == ([file] if file else [])
+
+
+def test_a_port_that_is_taken_fails_the_replay_and_says_so(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = replay(folder, *ANALYSIS, "-f", "data/xrd.cbors", "--publish", port)
+    assert done.returncode == 1
+    assert f"port {port}" in done.stderr
+    assert "FAILED" in done.stdout
+
+
+def test_an_interrupted_replay_finishes_its_analysis(folder: Path) -> None:
+    (folder / "slow.py").write_text(
+        "import time\n\n"
+        "def work(event):\n    time.sleep(0.2)\n    return event.event_number\n\n"
+        "class Reducer:\n"
+        "    def process_result(self, result):\n        print('result', flush=True)\n"
+        "    def finish(self):\n        print('finished', flush=True)\n"
+    )
+    xrd.write(folder / "long.cbors", xrd.events(frames=[0] * 300))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipert2", "replay", "-w", "slow:work", "-r", "slow:Reducer", "-f", "long.cbors"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "result\n"
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130, err
+    assert out.count("finished\n") == 1
+    assert "aborted: " in out

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipert2 import PipertError
 from pipert2.patterns.hdf_rest import HdfRest, HdfServer
 
 TREE: dict[Any, Any] = {
@@ -111,6 +112,13 @@ def test_the_server_answers_this_machine_only() -> None:
             urllib.request.urlopen(foreign, timeout=5)
         refused.value.close()
     server.close()
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    with HdfServer(REST) as server:
+        port = int(server.url.rpartition(":")[2])
+        with pytest.raises(PipertError, match=f"port {port}"):
+            HdfServer(REST, port)
 
 
 def test_h5pyd_reads_it() -> None:
