@@ -69,6 +69,17 @@ PROMISES = {
         r"display: sent 500, received \d+, dropped \d+",
         "nothing is lost without being counted: True",
     ],
+    "domain_analysis.py": [
+        r"replicas: 201 reports, lengths sum to 3890, done by 2 processes: \d+ and \d+",
+        "async: 201 reports, lengths sum to 3890, done by 1 process: 201",
+        "20 samples made; when it is done again there are 20",
+    ],
+    "tasks.py": [
+        "nothing was done before the parameters were there: True",
+        "first: 200 of 200 tasks collected, by 2 processes",
+        "second: 200 of 200 tasks collected, by 2 processes",
+        "the second began when all of the first was collected: True",
+    ],
     "loan.py": [
         r"Lender: 300 frames received, \d+ a second",
         r"Maker: 300 frames received, \d+ a second",
