@@ -46,7 +46,8 @@ from pipert2.runtime.messages import Packed
 from pipert2.runtime.preview import PreviewFrame, Side
 from pipert2.runtime.restart import Restart
 from pipert2.runtime.rewiring import Rewiring
-from pipert2.runtime.supervisor import TICK, Settings, Supervisor
+from pipert2.runtime.settings import Settings
+from pipert2.runtime.supervisor import TICK, Supervisor
 from pipert2.store import Store
 from pipert2.transport.board import RoutineState
 from pipert2.transport.codec import dumps_plain
@@ -740,11 +741,11 @@ class Pipe:
         reason: str | None = None
         with signals_noted(supervisor.nudge) as signals:
             self.notify_event(START_EVENT_NAME)
-            if not supervisor.wait(lambda: supervisor.settled or signals, timeout):
+            if not supervisor.wait(lambda: supervisor.progress.settled or signals, timeout):
                 waiting = {flow: reasons for flow in self._flows if (reasons := supervisor.waits_for(flow))}
                 reason = "timeout" if not waiting else f"timeout, {_never_started(waiting)}"
                 self._drain(supervisor, signals)
-            settled = supervisor.settled
+            settled = supervisor.progress.settled
             if signals and settled is None:
                 reason = f"interrupted by {signal.Signals(signals[0]).name}"
                 self._drain(supervisor, signals)
@@ -772,7 +773,7 @@ class Pipe:
         sources = [routine for routine in spec.routines if not spec.inputs(routine.index)]
         supervisor.bus.send(commands.DRAIN, sources, {})
         limit = max(1.0, 2 * self._settings.kill_timeout)
-        supervisor.wait(lambda: supervisor.settled or supervisor.resting or len(signals) > 1, limit)
+        supervisor.wait(lambda: supervisor.progress.settled or supervisor.progress.resting or len(signals) > 1, limit)
 
     def join(self, to_kill: bool = False, timeout: float | None = None) -> bool:
         """Wait until the pipe has been killed, or all its streams have ended and everything has arrived; then tidy up.
@@ -791,7 +792,7 @@ class Pipe:
             return True
         with signals_noted(supervisor.nudge) as signals:
             if not to_kill:
-                done = supervisor.wait(lambda: supervisor.ended or signals or supervisor.drained, timeout)
+                done = supervisor.wait(lambda: supervisor.ended or signals or supervisor.progress.drained, timeout)
                 if not done:
                     return False
             if signals:
@@ -889,7 +890,7 @@ class Pipe:
     def _state(self, supervisor: Supervisor) -> tuple[PipeState, str | None]:
         if supervisor.ended:
             return PipeState.ENDED, None
-        settled = supervisor.settled
+        settled = supervisor.progress.settled
         if settled == "finished":
             return PipeState.FINISHED, None
         if settled is not None and settled != "killed":

@@ -12,8 +12,9 @@ import psutil
 
 from pipert2.graph.spec import EdgeSpec, PipeSpec
 from pipert2.observe.snapshot import FlowStatus, Latency, PipeState, PipeStatus, RoutineStatus, WireStatus
+from pipert2.runtime.flow_record import FlowRecord
 from pipert2.runtime.histogram import Histogram, quantile
-from pipert2.runtime.supervisor import FlowRecord, Supervisor
+from pipert2.runtime.supervisor import Supervisor
 from pipert2.transport import board as b
 from pipert2.transport import work_table as w
 from pipert2.transport.board import RoutineState

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 from pipert2.events.bus import EventResult
 from pipert2.graph.handlers import STOP_EVENT_NAME
 from pipert2.graph.routine import RoutineKind
-from pipert2.transport import board as b
-from pipert2.transport.work_table import UNDONE
 
 if TYPE_CHECKING:
     from pipert2.runtime.supervisor import Supervisor
@@ -51,26 +49,11 @@ class Stopping:
         sources = [routine for routine in routines if routine.kind is RoutineKind.SOURCE]
         results = supervisor.bus.call(STOP_EVENT_NAME, sources, {}, wait)
         limit = min(deadline, monotonic() + self._limit)
-        while not self.nothing_on_its_way() and (left := limit - monotonic()) > 0:
+        while not supervisor.progress.nothing_on_its_way() and (left := limit - monotonic()) > 0:
             if self._closed.wait(min(left, _LOOK)) or any(supervisor.is_wanted(source.index) for source in sources):
                 return results  # ended, or started again
         others = [routine for routine in routines if routine.kind is not RoutineKind.SOURCE]
         return results | supervisor.bus.call(STOP_EVENT_NAME, others, {}, max(0.0, deadline - monotonic()))
-
-    def nothing_on_its_way(self) -> bool:
-        """Whether all that was sent on lossless wires is done."""
-        supervisor = self._supervisor
-        words, board = supervisor.board.words, supervisor.board
-        for edge in supervisor.spec.links:
-            row = board.edge(edge.index)
-            if edge.shared:
-                if supervisor.memory.queues.get(edge.index).table.words[UNDONE]:
-                    return False
-            elif edge.lossless and (
-                words[row + b.R] < words[row + b.W] or words[board.routine(edge.destination) + b.BUSY_SINCE]
-            ):
-                return False
-        return True
 
     def close(self) -> None:
         """Give up."""

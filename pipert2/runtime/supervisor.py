@@ -8,7 +8,7 @@ import multiprocessing.connection
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from time import monotonic, monotonic_ns
 from typing import Any
 
@@ -22,20 +22,20 @@ from pipert2.runtime import messages as m
 from pipert2.runtime.calls import Calls
 from pipert2.runtime.dead_letters import DeadLetters, dead_letter_of
 from pipert2.runtime.flow_handle import InlineFlow, ProcessFlow
-from pipert2.runtime.gates import Gates, Progress
+from pipert2.runtime.flow_record import FlowRecord
+from pipert2.runtime.gates import Gates
 from pipert2.runtime.handover import classes_of_main, start_context, untransferable
 from pipert2.runtime.live_parameters import LiveParameters
 from pipert2.runtime.logs import FORWARDED_ATTRIBUTE
 from pipert2.runtime.pipe_memory import PipeMemory
 from pipert2.runtime.preview import PreviewFrame
-from pipert2.runtime.restart import Restart
+from pipert2.runtime.progress import PipeProgress
+from pipert2.runtime.settings import Settings
 from pipert2.runtime.stopping import Stopping
-from pipert2.store import Store
 from pipert2.transport import board as b
 from pipert2.transport.board import RoutineState
 from pipert2.transport.codec import loads
 from pipert2.transport.work_queue import WorkQueue
-from pipert2.transport.work_table import UNDONE
 
 START_TIMEOUT = 60.0
 """Seconds that the processes of all flows may take to come up."""
@@ -46,51 +46,11 @@ ACKNOWLEDGEMENT_LOOK = 0.02
 """Seconds between two looks at what a flow that has ended still waits for, while others wait for it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How a pipe is to be run; the meaning of each is told at :class:`pipert2.Pipe`."""
-
-    inline: bool
-    restart: Restart
-    hang_timeout: float | None
-    kill_timeout: float
-    start_method: str | None
-    store: Store | None = None
-    requires: tuple[str, ...] = ()
-    drain_timeout: float = 5.0
-    replicas: Mapping[str, int] = field(default_factory=dict)
-
-
 @dataclass(slots=True)
 class _Tick:
     function: Callable[[], None]
     interval: float
     due: float
-
-
-@dataclass(slots=True)
-class FlowRecord:
-    """What the supervisor knows about one flow, over all its lives."""
-
-    name: str
-    routines: tuple[int, ...]
-    handle: ProcessFlow | InlineFlow | None = None
-    ready: bool = False
-    exiting: bool = False
-    ended: bool = False
-    given_up: bool = False
-    restart_at: float | None = None
-    terminate_at: float | None = None
-    kill_at: float | None = None
-    deaths: list[float] = field(default_factory=list)
-    restarts: int = 0
-    last_exit: str | None = None
-    boot_failure: m.Died | None = None
-    hang: str | None = None
-    again: bool = False
-    dormant: bool = False  # a replica that there could be
-    revived: bool = False
-    waiting: list[EventCall] = field(default_factory=list)
 
 
 class Supervisor:
@@ -132,6 +92,7 @@ class Supervisor:
         self.shut: set[int] = set()  # edges that were taken away, whether their source knows it yet or not
         self.dead_letters = DeadLetters(self)
         self.calls = Calls(self)
+        self.progress = PipeProgress(self)
         self.stopping = Stopping(self, settings.drain_timeout)
         self.gates = Gates(spec.depends_on, settings.requires)
         self.shared: dict[str, Any] = {}
@@ -292,6 +253,10 @@ class Supervisor:
         """The state of a routine as its flow last told it."""
         return self._states[routine]
 
+    def is_killed(self, routine: int) -> bool:
+        """Whether a routine was killed, or belongs to a replica that there could be."""
+        return routine in self._killed
+
     def is_wanted(self, routine: int) -> bool:
         """Whether a routine was asked to run."""
         return routine in self._wanted
@@ -305,86 +270,19 @@ class Supervisor:
         """Whether all flows have ended for good."""
         return all(flow.ended for flow in self.flows.values())
 
-    @property
-    def settled(self) -> str | None:
-        """Why nothing more will happen: ``"finished"``, a sentence about a failure, or None while something may."""
-        for flow in self.flows.values():
-            if flow.given_up:
-                return f"flow {flow.name!r} died too often ({flow.last_exit}) and was not restarted"
-        live = [index for index in range(len(self.spec.routines)) if index not in self._killed]
-        if not live or self.ended:
-            return "killed"
-        for index in live:
-            if self._states[index] is RoutineState.FAILED and index in self._wanted:
-                name = self.spec.routines[index].name
-                return f"routine {name!r} failed: {self.board.read_error(index)}"
-        return "finished" if self.drained else self._never_started()
-
-    def _never_started(self) -> str | None:
-        """Why flows that wait for others will never start, once nothing else is left to be done."""
-        with self._lock:
-            hopeless = self.gates.hopeless(self.progress)
-            if not hopeless:
-                return None
-            held = {index for routines in self.gates.held.values() for index in routines}
-        todo = list(held)
-        for index in todo:  # what lies behind them has no end to come to, either
-            todo += [edge.destination for edge in self.spec.outputs(index) if edge.destination not in todo]
-        late = {member for index in todo for member in self.spec.members(index)}
-        if not all(self._has_finished(index) for index in self._wired() - late) or not self._all_acknowledged():
-            return None
-        flow, other = hopeless[0]
-        return (
-            f"flow {flow!r} never started: it depends on {other!r}, of which {self.dead_letters.concerning(other)} "
-            "messages were given up (see the dead letters)"
-        )
-
-    def _all_acknowledged(self) -> bool:
-        return not any(
-            self.memory.queues.get(edge.index).table.words[UNDONE] for edge in self.spec.edges if edge.shared
-        )
-
-    def _has_finished(self, index: int) -> bool:
-        finished = self.board.words[self.board.routine(index) + b.FINISHED]
-        return bool(finished) and self._states[index] is RoutineState.IDLE
-
-    def _wired(self) -> set[int]:
-        """The routines that have wires, without those that were killed or given up."""
-        ends = {end for edge in self.spec.links for end in (edge.source, edge.destination)}
-        wired = {member for end in ends for member in self.spec.members(end)} - self._killed
-        return wired.difference(*(flow.routines for flow in self.flows.values() if flow.given_up))
-
-    def progress(self, flow: str) -> Progress:
-        """How far a flow is: done when its streams have ended and all that came of them is acknowledged."""
-        words, board = self.board.words, self.board
-        for routine in self.spec.routines:
-            if routine.flow != flow or routine.index in self._killed:
-                continue
-            if not self._has_finished(routine.index):
-                return Progress.UNDER_WAY
-            for edge in self.spec.outputs(routine.index):
-                row = board.edge(edge.index)
-                if edge.shared:
-                    waits = self.memory.queues.get(edge.index).table.words[UNDONE]
-                else:
-                    waits = words[row + b.R] < words[row + b.W]
-                if waits:
-                    return Progress.UNDER_WAY
-        return Progress.SPOILT if self.dead_letters.concerning(flow) else Progress.DONE
-
     def look_at_gates(self) -> None:
         """Start the flows that have waited for what is there now."""
         if not self.gates.held:
             return
         with self._lock:
-            for routines in self.gates.open(self.progress, self.shared).values():
+            for routines in self.gates.open(self.progress.of_flow, self.shared).values():
                 self.bus.send(START_EVENT_NAME, [self.spec.routines[index] for index in routines], {})
         self._notify()
 
     def waits_for(self, flow: str) -> tuple[str, ...]:
         """What keeps a flow that was asked to start from starting, in words."""
         with self._lock:
-            return self.gates.waits_for(flow, self.progress, self.shared) if flow in self.gates.held else ()
+            return self.gates.waits_for(flow, self.progress.of_flow, self.shared) if flow in self.gates.held else ()
 
     def share(self, values: Mapping[str, Any]) -> None:
         """Set parameters of the pipe as a whole.
@@ -400,19 +298,6 @@ class Supervisor:
         concerned = [routine for routine in self.spec.routines if commands.SHARED_EVENT in routine.events]
         self.bus.send(commands.SHARED_EVENT, concerned, dict(values))
         self.look_at_gates()
-
-    @property
-    def resting(self) -> bool:
-        """Whether no routine does anything, nor has been asked to start."""
-        resting = (RoutineState.IDLE, RoutineState.FAILED, RoutineState.KILLED)
-        return not self.gates.held and all(state in resting for state in self._states.values())
-
-    @property
-    def drained(self) -> bool:
-        """Whether all streams have ended and everything has arrived, in the flows that are not given up."""
-        if not self.spec.links:  # routines that only handle events have no stream that could end
-            return False
-        return all(self._has_finished(index) for index in self._wired())
 
     def wait(self, done: Callable[[], Any], timeout: float | None) -> bool:
         """Wait until *done*, looked at after each change; False when *timeout* seconds were not enough.
@@ -588,7 +473,7 @@ class Supervisor:
             for index in call.routines
             if index not in self._wanted
             and index not in self._killed
-            and self.gates.waits_for(self.spec.routines[index].flow, self.progress, self.shared)
+            and self.gates.waits_for(self.spec.routines[index].flow, self.progress.of_flow, self.shared)
         ]
         for index in held:
             self.gates.hold(self.spec.routines[index].flow, [index])
@@ -678,13 +563,9 @@ class Supervisor:
             times += [at for at in (flow.restart_at, flow.terminate_at, flow.kill_at) if at is not None]
         if self.settings.hang_timeout is not None:
             times.append(now + self.settings.hang_timeout / 4)
-        if any(self._is_waited_for(flow) for flow in self.gates.awaited):
+        if any(self.progress.streams_ended(flow) for flow in self.gates.awaited):  # nobody tells of acknowledgements
             times.append(now + ACKNOWLEDGEMENT_LOOK)
         return max(0.0, min(times) - now) if times else None
-
-    def _is_waited_for(self, flow: str) -> bool:
-        """Whether a flow's streams have ended: what is missing is acknowledgements, which nobody tells us of."""
-        return all(self._has_finished(routine.index) for routine in self.spec.routines if routine.flow == flow)
 
     def _read(self, flow: FlowRecord) -> None:
         """Take all messages that wait; an end of file means that the process is going."""

@@ -1,0 +1,24 @@
+"""How a pipe is to be run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pipert2.runtime.restart import Restart
+from pipert2.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a pipe is to be run; the meaning of each is told at :class:`pipert2.Pipe`."""
+
+    inline: bool
+    restart: Restart
+    hang_timeout: float | None
+    kill_timeout: float
+    start_method: str | None
+    store: Store | None = None
+    requires: tuple[str, ...] = ()
+    drain_timeout: float = 5.0
+    replicas: Mapping[str, int] = field(default_factory=dict)
