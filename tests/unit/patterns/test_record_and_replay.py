@@ -7,6 +7,7 @@ import threading
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from time import time_ns
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from pipert2 import CaptureError, CaptureMessage, EndOfStream, Pipe, PipertError, Recorder, Replay, RunSummary, Wire
 from pipert2.patterns.capture_info import capture_info
+from pipert2.patterns.mcap_reader import McapReader
 from pipert2.patterns.mcap_writer import McapWriter
 from pipert2.patterns.stream_data import EventData, StreamData
 from pipert2.testing import CollectingDestination, ListSource, wait_until
@@ -72,6 +74,34 @@ def test_what_is_recorded_is_replayed(items: list[Any], tmp_path: Path) -> None:
 
     assert summary.ok
     assert found == items
+
+
+def test_messages_keep_the_time_and_number_that_their_source_gave_them(tmp_path: Path) -> None:
+    class Slow(Recorder):
+        def setup(self) -> None:
+            began.wait(10.0)  # what is made meanwhile queues up
+            super().setup()
+
+    class Numbers(ListSource):
+        def main_logic(self) -> Any:
+            try:
+                number = super().main_logic()
+            except EndOfStream:
+                began.set()
+                raise
+            made.append(time_ns())
+            return number
+
+    began, made = threading.Event(), []
+    pipe = Pipe(inline=True, lossless=True)
+    pipe.create_flow("all", True, Numbers(list(range(5))), Slow(tmp_path / "a.mcap"))
+    assert pipe.run(timeout=20.0).ok
+
+    with McapReader(tmp_path / "a.mcap") as reader:
+        found = [(message.sequence, message.time) for message in reader]
+    assert [sequence for sequence, _ in found] == [1, 2, 3, 4, 5]
+    # Each was made before the next one was: the recorder got all of them only after the last.
+    assert all(time <= later for (_, time), later in zip(found, made[1:], strict=False))
 
 
 def test_recording_that_is_there_is_not_overwritten(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
