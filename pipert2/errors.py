@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from typing import Any
 
 
 def nearest(name: str, known: Sequence[str]) -> str | None:
@@ -155,6 +156,9 @@ class CallError(PipertError):
 
     def __str__(self) -> str:
         return f"the call of routine {self.routine!r} failed: {self.reason}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.routine, self.reason, self.traceback)  # TimeoutError has a way of its own
 
 
 class CallTimeoutError(CallError, TimeoutError):

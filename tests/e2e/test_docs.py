@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from pipert2 import (
     SharedMemoryTransmitter,
     SourceRoutine,
     Wire,
+    destination,
     events,
     source,
 )
@@ -124,8 +125,9 @@ class Counts(Take):
     def main_logic(self, data: str) -> None: ...
 
 
-class Hears(Take):
-    async def main_logic(self, data: Any) -> None: ...
+class Streams(DestinationRoutine):
+    async def main_logic(self, data: object) -> AsyncIterator[object]:  # type: ignore[override]
+        yield data
 
 
 class Forgets(Take):
@@ -137,9 +139,8 @@ class Wants(Make):
         return 1
 
 
-class Yields(Pass):
-    def main_logic(self, data: Any) -> Any:
-        yield data
+class Bounded(Pass):
+    max_in_flight = 1
 
 
 class OnlyHears(Routine):
@@ -212,6 +213,18 @@ def inline_restart() -> None:
         pipe.restart_flow("all")
 
 
+def depending(name: str, on: str) -> None:
+    pipe = Pipe()
+    pipe.create_flow(name, True, Make(), Take(), depends_on=(on,))
+    pipe.build()
+
+
+def call_at_rest() -> None:
+    with flow(Make("make"), Take("take")) as pipe:
+        pipe.build()
+        pipe.call("take", 1, timeout=0.01)
+
+
 def port_taken() -> None:
     with ControlService(Pipe()) as service, ControlServer(service, port=0, tokens=Tokens(), announce=False) as server:
         ControlServer(service, port=server.port, tokens=Tokens(), announce=False).start()
@@ -249,8 +262,15 @@ MISTAKES: dict[str, Callable[[], object]] = {
     "input without main_logic": lambda: flow(Make(), OnlyHears()).build(),
     "main_logic without data": lambda: flow(Make(), Forgets()).build(),
     "source with data": lambda: flow(Wants(), Take()).build(),
-    "async main_logic": lambda: flow(Make(), Hears()).build(),
-    "generator in the middle": lambda: flow(Make(), Yields(), Take()).build(),
+    "async generator": lambda: flow(Make(), Streams()).build(),
+    "no concurrency": lambda: flow(Make(), destination(print, concurrency=0)).build(),
+    "middle with a bound": lambda: flow(Make(), Bounded(), Take()).build(),
+    "bound without acknowledgements": lambda: flow(source(print, max_in_flight=1), Take()).build(),
+    "unknown dependency": lambda: depending("second", on="frist"),
+    "circle of dependencies": lambda: depending("first", on="first"),
+    "keys without a store": lambda: flow(Make(), destination(print, idempotency_key=str)).build(),
+    "call of nobody who runs": call_at_rest,
+    "call outside a pipe": lambda: Make().call("x", 1),
     "type hints": lambda: flow(Make(), Counts()).build(),
     "lossless circle": lambda: flow(Make(), Pass(), Pass(), Take(), wired=False, wires=circle).build(),
     "lock as attribute": lambda: flow(Locked("a"), Take()).build(),

@@ -24,6 +24,8 @@ EXAMPLES = [
     errors.FlowStartError("cams", "its process ended"),
     errors.EventHandlerError("left", "ZOOM", "ValueError: no", "Traceback ..."),
     errors.EventTimeoutError("left", "ZOOM", "too late"),
+    errors.CallError("upper", "ValueError: no", "Traceback ..."),
+    errors.CallTimeoutError("upper", "it did not answer in time"),
     errors.SharedMemoryFullError(6_220_800, 1024),
     errors.SharedMemoryFullError(1, 2, "this pool"),
     errors.UnsendableDataError("data of type generator", "TypeError: no"),
