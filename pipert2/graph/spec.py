@@ -11,6 +11,9 @@ from pipert2.graph.routine import Routine, RoutineKind
 from pipert2.graph.transmitter import BasicTransmitter, DataTransmitter
 from pipert2.graph.wire import FEEDBACK_CAPACITY, LOSSLESS_CAPACITY, REAL_TIME_CAPACITY, QueueNetwork, Wire
 
+LEDGER_CAPACITY = 1024
+"""Messages that a source may have unacknowledged where account is kept, and nothing else was said."""
+
 
 @dataclass(frozen=True, slots=True)
 class RoutineSpec:
@@ -118,6 +121,13 @@ class PipeSpec:
     def routine(self, name: str) -> RoutineSpec | None:
         """The routine of this name, None if there is none."""
         return next((routine for routine in self.routines if routine.name == name), None)
+
+    def ledgers_of_circle(self, routine: int) -> tuple[EdgeSpec, ...]:
+        """Where sources keep account of what may come back to a routine on edges within its flow."""
+        if not self.acknowledged or not any(edge.feedback and not edge.crosses for edge in self.inputs(routine)):
+            return ()
+        sources = _sources(self.links, self.routines[routine].base)
+        return tuple(edge for edge in self.edges if edge.ledger and edge.source in sources)
 
     def inputs(self, routine: int) -> tuple[EdgeSpec, ...]:
         """The edges into a routine."""
@@ -260,11 +270,13 @@ def make_spec(
     feeding = {edge.source for edge in edges}
     back = _feedback([(edge.source, edge.destination) for edge in edges if not edge.feedback])
     edges = [replace(edge, feedback=edge.feedback or (edge.source, edge.destination) in back) for edge in edges]
-    edges += [
-        _ledger(len(edges) + at, index[id(routine)], routine.max_in_flight)
-        for at, routine in enumerate(routine for _, routine in order if routine.max_in_flight is not None)
-        if routine.max_in_flight is not None
-    ]
+    bounds = {number: most for number, (_, one) in enumerate(order) if (most := one.max_in_flight) is not None}
+    if lossless:
+        for edge in edges:
+            if edge.feedback and edge.lossless and not edge.crosses:
+                for source in _sources(edges, edge.destination):
+                    bounds.setdefault(source, LEDGER_CAPACITY)
+    edges += [_ledger(len(edges) + at, source, most) for at, (source, most) in enumerate(bounds.items())]
     routines = tuple(
         RoutineSpec(
             number,
@@ -284,6 +296,16 @@ def make_spec(
         for replica in range(1, max(count, most_replicas(count))):
             spec = with_replica(spec, flow, replica)
     return spec
+
+
+def _sources(edges: Sequence[EdgeSpec], routine: int) -> set[int]:
+    """The routines without inputs from which a routine's data comes."""
+    found, todo = {routine}, [routine]
+    for end in todo:
+        before = {edge.source for edge in edges if edge.destination == end} - found
+        found |= before
+        todo += before
+    return {one for one in found if not any(edge.destination == one for edge in edges)}
 
 
 def _ledger(index: int, source: int, capacity: int) -> EdgeSpec:

@@ -145,6 +145,8 @@ def _options(
     fed = {id(end) for wire in wires for end in wire.destinations}
     for routine in routines:
         what = f"{type(routine).__name__} {routine.name!r}"
+        if not isinstance(routine.kind, RoutineKind):
+            yield f"{what}: its attribute 'kind' says what a routine is to the pipe: name your own one differently"
         for name, least in (("concurrency", 1), ("retries", 0)):
             value = getattr(routine, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:

@@ -101,6 +101,7 @@ class FlowHost:
                 [self.receiver(edge, index) for edge in spec.inputs(index)],
                 self._outlet(loop, launch.segments),
                 self._queues.get(ledger.index) if ledger is not None else None,
+                [self._queues.get(edge.index) for edge in spec.ledgers_of_circle(index)],
             )
         for loop in self.loops.values():
             loop.thread.start()

@@ -39,7 +39,7 @@ class Producer:
     def __init__(self, loop: RoutineLoop, ledger: WorkQueue | None) -> None:
         self._loop = loop
         self._ledger = ledger
-        self._most = loop.spec.max_in_flight or 0
+        self._most = ledger.spec.capacity if ledger is not None else 0
         self._unsent: Delivery | Kept | None = None
         self.result: Any = None  # what the destination returned for the last message, where that is handed back
 
@@ -148,7 +148,7 @@ class Producer:
         """What gets the next of a generator's data."""
         if isinstance(stream, AsyncGenerator):
             return lambda: self._loop.await_here(_as_coroutine(stream.__anext__()))
-        if self._most != 1:
+        if self._loop.spec.max_in_flight != 1:
             return stream.__next__
 
         def resume() -> Any:

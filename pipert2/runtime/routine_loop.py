@@ -51,6 +51,7 @@ from pipert2.transport.outlet import Outlet
 from pipert2.transport.ring import Interrupted, RingReceiver, RingSender
 from pipert2.transport.work_ends import Delivery, WorkReceiver, WorkSender
 from pipert2.transport.work_queue import WorkQueue
+from pipert2.transport.work_table import UNDONE
 
 _ENDING = (STOP_EVENT_NAME, KILL_EVENT_NAME)
 _LEADING_TO_AN_END = (*_ENDING, commands.DRAIN, commands.LEAVE)
@@ -164,6 +165,7 @@ class RoutineLoop:
         self.const_period = 0
         self.about: About | None = None
         self._consumer: Consumer | None = None
+        self._circle: Sequence[WorkQueue] = ()
         self._bell = bell
         self._handlers = event_handlers(type(routine))
         self._commands = RoutineCommands(self).table
@@ -180,9 +182,21 @@ class RoutineLoop:
         routine.flow_name = spec.flow
         self.set_rate(routine._rate)
 
-    def connect(self, receivers: Sequence[Receiver], outlet: Outlet, ledger: WorkQueue | None) -> None:
-        """Give the loop its edges; then start its thread."""
+    def connect(
+        self,
+        receivers: Sequence[Receiver],
+        outlet: Outlet,
+        ledger: WorkQueue | None,
+        circle: Sequence[WorkQueue],
+    ) -> None:
+        """Give the loop its edges; then start its thread.
+
+        Args:
+            ledger: where a source keeps account of what is not acknowledged.
+            circle: ledgers of sources, whose messages may come back to this routine until they are acknowledged.
+        """
         self.receivers = list(receivers)
+        self._circle = circle
         self.outlet = outlet
         if receivers or self.routine.service:
             self._consumer = Consumer(self)
@@ -467,6 +481,8 @@ class RoutineLoop:
         """Whether nothing will come any more."""
         if not self.receivers:
             return False  # it is there to be called
+        if any(ledger.table.words[UNDONE] for ledger in self._circle):
+            return False
         ahead = [receiver for receiver in self.receivers if not receiver.spec.feedback] or self.receivers
         return all(receiver.ended() for receiver in ahead) and not self.has_data()
 

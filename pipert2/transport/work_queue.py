@@ -265,9 +265,18 @@ class WorkQueues:
             self.free_slots(queue, cell, table.words[table.row(cell) + w.NUMBER])
         up = table.complete(cell, above.table if above is not None else None)
         self.made_room(queue)
-        if table.idle and self.has_ended(queue):
+        if queue.spec.ledger:
+            if not table.words[w.UNDONE]:
+                self._wake_circles()
+        elif table.idle and self.has_ended(queue):
             self.wake_all(queue)
         return up
+
+    def _wake_circles(self) -> None:
+        """Let routines look to which data comes back: perhaps nothing will any more."""
+        for edge in self._described().links:
+            if edge.feedback and not edge.crosses:
+                self._bell(edge.destination).ring()
 
     def _go_up(self, queue: WorkQueue, at: Parent) -> None:
         """Complete a message whose last descendant is gone, and so on."""
