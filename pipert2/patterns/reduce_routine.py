@@ -27,6 +27,7 @@ from pipert2.patterns.users_code import ResultData, UserCode, WorkerState, check
 
 _CALL_TIMEOUT = 60.0
 _SCANS_KEPT = 100
+_ABANDONED = "its streams went on with another scan before they had ended"
 
 
 @dataclass(slots=True)
@@ -42,6 +43,7 @@ class _Running:
     parts: dict[int, list[ResultData]] = field(default_factory=dict)
     heard: float = 0.0
     timer_due: float | None = None
+    serial: int = 0
 
 
 class Reduce(DestinationRoutine):
@@ -96,6 +98,7 @@ class Reduce(DestinationRoutine):
         self._clock: threading.Thread | None = None
         self._closing: threading.Event | None = None
         self._sooner: threading.Event | None = None
+        self._begun = 0
         self._ticking = False
         self.stale = 0
 
@@ -130,8 +133,8 @@ class Reduce(DestinationRoutine):
                 continue
             if one.scan.state is ScanState.FINISHING:
                 self._finish(one, None, f"nothing was heard of some events for {self._timeout:g} s")
-            elif any(other.heard > one.heard for other in self._running.values()):
-                self._finish(one, ScanState.FAILED, "its streams went on with another scan before they had ended")
+            elif one.serial < self._begun:
+                self._finish(one, ScanState.FAILED, _ABANDONED)
         self._hurry()
 
     @events(ABORT)
@@ -150,7 +153,10 @@ class Reduce(DestinationRoutine):
             self._closing.set()
         self._hurry()
         for one in list(self._running.values()):
-            self._finish(one, None, "its streams ended before it was over")
+            if one.serial < self._begun and one.scan.state is not ScanState.FINISHING:
+                self._finish(one, ScanState.FAILED, _ABANDONED)
+            else:
+                self._finish(one, None, "its streams ended before it was over")
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -265,6 +271,8 @@ class Reduce(DestinationRoutine):
     def _begin(self, batch: Batch) -> _Running | None:
         one = _Running(Scan(batch.scan_id), InOrder(limit=self._hold), heard=monotonic())
         one.parameters = batch.parameters
+        self._begun += 1
+        one.serial = self._begun
         self._running[batch.scan_id] = one
         try:
             one.code = self._newest = UserCode(

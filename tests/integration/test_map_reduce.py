@@ -323,6 +323,24 @@ def test_a_reducer_that_is_killed_leaves_a_scan_that_ends_short(tmp_path: Path) 
     assert [note[2] for note in run.notes if note[1] == "result"].count(60) == 1
 
 
+@pytest.mark.expects_errors
+def test_when_the_streams_come_from_a_new_process_a_new_scan_begins_and_the_old_one_ends(tmp_path: Path) -> None:
+    run = Run(tmp_path, scan("a", 100), seconds=0.01, timeout=2.0)
+    with run.pipe:
+        run.pipe.notify_event("start", wait=20)
+        wait_until(lambda: run.notes_file.exists() and len(run.notes) > 10)
+        pid = run.pipe.status().flow("input").pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: len(run.scans) == 2, timeout=60)
+    states = sorted(report["state"] for report in run.scans)
+    assert states == ["done", "failed"]
+    for report in run.scans:
+        accounts(report)
+    complete = next(report for report in run.scans if report["state"] == "done")
+    assert complete["events"] == 102
+
+
 def test_a_pipe_that_may_lose_messages_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PipertError, match="lossless=True"):
         map_reduce(Pipe(), Detector([]), Numbers, Keep, streams=["a"])
