@@ -41,6 +41,8 @@ class Align(MiddleRoutine):
         missing: ``"drop"`` or ``"partial"``: what becomes of events of which frames are missing.
         slack: frames of a stream may come so many events out of order.
         limit: events that may be open at a time.
+        patience: seconds after which an event is settled with what there is, when the next message comes; for ever if
+            left out.
         lanes: where the workers are.
         parameters: of the analysis.
         name: the routine's name.
@@ -60,6 +62,7 @@ class Align(MiddleRoutine):
         missing: str | Missing = Missing.DROP,
         slack: int = 16,
         limit: int = 1024,
+        patience: float | None = None,
         lanes: Sequence[Lane] = (),
         parameters: ParameterSet | None = None,
         name: str | None = None,
@@ -69,6 +72,9 @@ class Align(MiddleRoutine):
             raise ValueError(f'Align(key=...) is "number", "count" or a function, not {key!r}')
         if plan is not None and stamp is not None:
             raise ValueError("Align: a plan counts frames, time stamps do not: leave plan= or stamp= out")
+        if patience is not None and not patience >= 0:
+            raise ValueError(f"Align(patience=...) is a time in seconds, 0 or more, not {patience!r}")
+        self._patience = patience
         self._streams = tuple(streams) or (plan.streams if plan is not None else ())
         if plan is None and self._streams:
             plan = Plan.every(dict.fromkeys(self._streams, 1))
@@ -107,6 +113,8 @@ class Align(MiddleRoutine):
             found += self._close()
         found, self._waiting = self._waiting + found, []
         if self._feed is not None:
+            if self._patience is not None:
+                self._feed.expire(monotonic() - self._patience)
             found += self._feed.batches(self._packed)
         return tuple(found) or None
 

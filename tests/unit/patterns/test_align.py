@@ -81,6 +81,18 @@ def test_streams_meet_by_time_stamps() -> None:
     assert [note for batch in batches for note in batch.notes] == [(2, Outcome.LOST)]
 
 
+def test_events_are_waited_for_no_longer_than_told() -> None:
+    messages = [
+        StreamFrame("a", START),
+        StreamFrame("b", START),
+        StreamFrame("a", frame(0)),
+        StreamFrame("b", frame(0)),
+    ]
+    (impatient,) = seen(run(Align(["a", "b"], missing="partial", patience=0.0), messages)).values()
+    (patient,) = seen(run(Align(["a", "b"], missing="partial", patience=1000.0), messages)).values()
+    assert (impatient, patient) == ({1: {"a": 0}}, {1: {"a": 0, "b": 0}})
+
+
 def test_frames_without_a_number_need_another_key() -> None:
     plain = StreamData("other", [b"1"])
     align = Align(["a"], key=lambda data: int(bytes(data.frames[0])))
@@ -101,6 +113,7 @@ def test_frames_without_a_number_need_another_key() -> None:
         ({"streams": ["a"], "key": "frame"}, "key"),
         ({"streams": ["a"], "plan": Plan.every({"a": 1}), "stamp": float}, "time stamps"),
         ({"streams": ["a"], "missing": "some"}, "some"),
+        ({"streams": ["a"], "patience": -1.0}, "patience"),
     ],
 )
 def test_what_cannot_be_carried_out_is_refused(arguments: Any, problem: str) -> None:
