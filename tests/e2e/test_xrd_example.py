@@ -1,0 +1,56 @@
+"""The example of a detector's analysis gives the same results replayed and live."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.e2e.blocks import ROOT
+
+h5py: Any = pytest.importorskip("h5py")
+EXAMPLE = ROOT / "examples" / "xrd"
+SAID = "40 images, 3.00 counts in the corner, brightest ring at 2.13/A\n"
+
+
+def run(folder: Path, *command: object) -> str:
+    done = subprocess.run(
+        [sys.executable, *map(str, command)],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(EXAMPLE)])},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def curves(folder: Path) -> Any:
+    with h5py.File(folder / "output" / "xrd_processed.h5") as file:
+        assert file["curve"].shape == (41, 16)
+        return file["curve"][1:]
+
+
+def test_a_capture_that_it_makes_is_replayed(tmp_path: Path) -> None:
+    run(tmp_path, EXAMPLE / "detector.py", "xrd.cbors")
+    replay = ("-m", "pipert2", "replay", "-w", "analysis:Worker", "-r", "analysis:Reducer", "-f", "xrd.cbors")
+    assert run(tmp_path, *replay).startswith(SAID)
+    found = curves(tmp_path)
+    assert np.isfinite(found).all()
+    assert np.argmax(found[-1]) > np.argmax(found[0])  # the ring grows
+
+
+def test_it_analyses_what_a_detector_sends(tmp_path: Path) -> None:
+    pytest.importorskip("zmq")
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        ports = [each.getsockname()[1] for each in (one, other)]
+    out = run(tmp_path, EXAMPLE / "live.py", f"tcp://127.0.0.1:{ports[0]}", ports[1])
+    assert out == SAID + "{'state': 'done', 'events': 42, 'done': 42, 'lost': 0}\n"
+    assert np.isfinite(curves(tmp_path)).all()
