@@ -297,7 +297,7 @@ def test_an_event_that_kills_every_worker_is_lost_and_the_scan_ends(tmp_path: Pa
                 os.kill(os.getpid(), signal.SIGKILL)
             return super().process_event(event)
 
-    run = Run(tmp_path, scan("a", 10), Deadly, timeout=1.0)
+    run = Run(tmp_path, scan("a", 10), Deadly, timeout=6.0)
     (report,) = run.run()
     assert run.frames() == {number: {"a": number - 1} for number in range(1, 11) if number != 5}
     assert report["state"] == "short"
@@ -327,8 +327,8 @@ def test_a_reducer_that_is_killed_leaves_a_scan_that_ends_short(tmp_path: Path) 
 def test_when_the_streams_come_from_a_new_process_a_new_scan_begins_and_the_old_one_ends(tmp_path: Path) -> None:
     run = Run(tmp_path, scan("a", 100), seconds=0.01, timeout=2.0)
     with run.pipe:
-        run.pipe.notify_event("start", wait=20)
-        wait_until(lambda: run.notes_file.exists() and len(run.notes) > 10)
+        run.pipe.notify_event("start", wait=60)
+        wait_until(lambda: run.notes_file.exists() and len(run.notes) > 10, timeout=60)
         pid = run.pipe.status().flow("input").pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
@@ -349,13 +349,13 @@ def test_a_pipe_that_may_lose_messages_is_refused(tmp_path: Path) -> None:
 def test_an_aborted_scan_is_finished_at_once_and_only_once(tmp_path: Path) -> None:
     run = Run(tmp_path, [*scan("a", 200), *scan("a", 3)], seconds=0.01)
     with run.pipe:
-        run.pipe.notify_event("start", wait=20)
-        wait_until(lambda: run.notes_file.exists() and len(run.notes) > 10)
+        run.pipe.notify_event("start", wait=60)
+        wait_until(lambda: run.notes_file.exists() and len(run.notes) > 10, timeout=60)
         run.pipe.notify_event(ABORT, wait=10)
-        first = wait_until(lambda: run.scans)[0]
+        first = wait_until(lambda: run.scans, timeout=60)[0]
         assert first["state"] == "aborted"
         accounts(first)
-        wait_until(lambda: len(run.scans) == 2)
+        wait_until(lambda: len(run.scans) == 2, timeout=60)
         assert run.scans[1]["state"] == "done"
     assert [note[:2] for note in run.notes if note[1] == "finish"] == [[1, "finish"], [2, "finish"]]
     after = run.notes[[note[:2] for note in run.notes].index([1, "finish"]) + 1 :]
@@ -365,8 +365,8 @@ def test_an_aborted_scan_is_finished_at_once_and_only_once(tmp_path: Path) -> No
 def test_a_pipe_that_is_stopped_in_the_middle_finishes_its_scan(tmp_path: Path) -> None:
     run = Run(tmp_path, scan("a", 1000), seconds=0.01)
     with run.pipe:
-        run.pipe.notify_event("start", wait=20)
-        wait_until(lambda: run.notes_file.exists() and len(run.notes) > 10)
+        run.pipe.notify_event("start", wait=60)
+        wait_until(lambda: run.notes_file.exists() and len(run.notes) > 10, timeout=60)
     (report,) = run.scans
     assert report["state"] == "aborted"
     assert run.notes[-1][1] == "finish"
@@ -399,10 +399,10 @@ def test_a_changed_parameter_holds_from_one_event_on(tmp_path: Path) -> None:
 
     run = Run(tmp_path, scan("a", 200), rows, Pairs, seconds=0.005)
     with run.pipe:
-        run.pipe.notify_event("start", wait=20)
-        wait_until(lambda: run.notes_file.exists() and len(run.notes) > 20)
+        run.pipe.notify_event("start", wait=60)
+        wait_until(lambda: run.notes_file.exists() and len(run.notes) > 20, timeout=60)
         run.pipe.set_parameters("align", {"rows": 3})
-        wait_until(lambda: run.scans)
+        wait_until(lambda: run.scans, timeout=60)
     seen = [(note[3], note[4]) for note in run.notes if note[1] == "result"]
     values = [value for value, _ in seen]
     assert set(values) == {2, 3}
@@ -470,10 +470,10 @@ def test_what_is_published_can_be_read_while_the_scan_runs(tmp_path: Path) -> No
             return []
 
     with run.pipe:
-        run.pipe.notify_event("start", wait=20)
-        seen = wait_until(lambda: len(found := curve()) > 10 and found)
+        run.pipe.notify_event("start", wait=60)
+        seen = wait_until(lambda: len(found := curve()) > 10 and found, timeout=60)
         assert seen == sorted(seen)
-        wait_until(lambda: len(curve()) > len(seen))
+        wait_until(lambda: len(curve()) > len(seen), timeout=60)
 
 
 @INLINE

@@ -46,13 +46,15 @@ def test_two_scans_of_a_detector_are_analysed_while_they_are_measured(detector: 
     url = detector.getsockopt_string(zmq.LAST_ENDPOINT)
     map_reduce(pipe, ZmqStream("xrd", url), total, note, streams=["xrd"], report=report)
     with pipe:
-        pipe.notify_event("start", wait=20)
+        pipe.notify_event("start", wait=60)
         for scan in range(2):
             messages: list[Any] = [stins.StinsStart("")]
             messages += [stins.StinsData.of(np.full((64, 64), n, np.uint32), frame=n) for n in range(20)]
             for message in [*messages, stins.StinsEnd()]:
                 detector.send_multipart(message.to_stream_data().frames)
-            wait_until(lambda wanted=scan + 1: report.exists() and len(report.read_text().splitlines()) == wanted)
+            wait_until(
+                lambda wanted=scan + 1: report.exists() and len(report.read_text().splitlines()) == wanted, timeout=60
+            )
     found = [json.loads(line) for line in report.read_text().splitlines()]
     assert [(one["state"], one["done"]) for one in found] == [("done", 22)] * 2
     assert sums.read_text().split() == [str(64 * 64 * n) for n in range(20)] * 2
