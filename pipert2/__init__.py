@@ -56,12 +56,15 @@ from pipert2.observe.snapshot import (
     PipeStatus,
     RoutineStatus,
     RunSummary,
+    TriggerStatus,
     WireStatus,
 )
 from pipert2.pipe import Pipe
+from pipert2.runtime.configuration import Configuration
 from pipert2.runtime.dead_letters import DeadLetterStatus, RequeueResult
 from pipert2.runtime.preview import PreviewFrame
 from pipert2.runtime.restart import Restart
+from pipert2.runtime.triggers import AtLeast, AtStart, Calendar, Cron, Every, TimeOfDay, Trigger
 from pipert2.store import Store, StoreReader
 
 if _typing.TYPE_CHECKING:
@@ -105,13 +108,18 @@ __all__ = [
     "START_EVENT_NAME",
     "STOP_EVENT_NAME",
     "APIWrapper",
+    "AtLeast",
+    "AtStart",
     "BasicTransmitter",
+    "Calendar",
     "CallError",
     "CallTimeoutError",
     "CaptureError",
     "CaptureMessage",
     "ConfigError",
+    "Configuration",
     "ControlError",
+    "Cron",
     "Data",
     "DataTransmitter",
     "DeadLetterStatus",
@@ -121,6 +129,7 @@ __all__ = [
     "EventHandlerError",
     "EventResult",
     "EventTimeoutError",
+    "Every",
     "FPSRoutine",
     "FlowStartError",
     "FlowStatus",
@@ -158,6 +167,9 @@ __all__ = [
     "Store",
     "StoreError",
     "StoreReader",
+    "TimeOfDay",
+    "Trigger",
+    "TriggerStatus",
     "UnknownDeadLetterError",
     "UnknownEventError",
     "UnknownFlowError",

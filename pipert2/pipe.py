@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import logging
+import os
 import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -36,16 +37,20 @@ from pipert2.observe.monitor import Monitor
 from pipert2.observe.snapshot import ParameterStatus, PipeState, PipeStatus, RunSummary
 from pipert2.runtime import commands
 from pipert2.runtime.auto_pacing import INTERVAL, AutoPacing
+from pipert2.runtime.clock import Clock, SystemClock
+from pipert2.runtime.configuration import Configuration
 from pipert2.runtime.dead_letters import DeadLetterStatus, RequeueResult
 from pipert2.runtime.ending import end, end_at_exit, ended, signals_noted
 from pipert2.runtime.gates import dependency_problems
 from pipert2.runtime.handover import check_start_method
 from pipert2.runtime.histogram import Histogram
+from pipert2.runtime.live_configurations import LiveConfigurations
 from pipert2.runtime.live_parameters import LiveParameters
 from pipert2.runtime.messages import Packed
 from pipert2.runtime.preview import PreviewFrame, Side
 from pipert2.runtime.restart import Restart
 from pipert2.runtime.rewiring import Rewiring
+from pipert2.runtime.routine_configuration import configure_all, raise_problems, warnings_of
 from pipert2.runtime.settings import Settings
 from pipert2.runtime.supervisor import TICK, Supervisor
 from pipert2.store import Store
@@ -79,6 +84,9 @@ class Pipe:
         requires: names of parameters of the pipe as a whole without which no routine starts; see
             :meth:`set_parameters`.
         store: the file of the pipe's store, an SQLite database, made if it is not there; ``self.store`` in routines.
+        config: the folder of the routines' configuration files; ``self.config`` in routines.
+        clock: what tells the time to triggers, where the pipe runs inline: a :class:`pipert2.testing.VirtualClock` lets
+            hours pass at once.
 
     Raises:
         TypeError, ValueError: an argument is not what it should be.
@@ -112,6 +120,8 @@ class Pipe:
         store: str | Path | None = None,
         requires: Sequence[str] = (),
         drain_timeout: float = 5.0,
+        config: str | Path | None = None,
+        clock: Clock | None = None,
     ) -> None:
         _check_transmitter(data_transmitter, "Pipe(data_transmitter=...)")
         check_start_method(start_method)
@@ -127,7 +137,13 @@ class Pipe:
             raise TypeError(f'Pipe(requires=...) is a list of names, as in ("workload",), not {requires!r}')
         self.name = name if name is not None else f"pipe-{next(_numbers)}"
         self.logger = logger if logger is not None else logging.getLogger(f"pipert2.{self.name}")
-        self.store = Store(store) if store is not None else None
+        if config is not None and not isinstance(config, str | Path):
+            raise TypeError(f'Pipe(config=...) is the path of a folder, as in "configs", not {config!r}')
+        if clock is not None and not inline:
+            raise ValueError("Pipe(clock=...) needs inline=True: the processes of flows have the machine's clock")
+        self._config = None if config is None else Path(config)
+        self._clock: Clock = clock or SystemClock()
+        self.store = Store(store, now=self._clock.now) if store is not None else None
         self._network = network or QueueNetwork()
         self._replicas: dict[str, int] = {}
         self._data_transmitter = data_transmitter
@@ -143,7 +159,9 @@ class Pipe:
             requires=tuple(requires),
             drain_timeout=drain_timeout,
             replicas=self._replicas,
+            clock=self._clock,
         )
+        self._configurations: LiveConfigurations | None = None
         self._flows: dict[str, list[Routine]] = {}
         self._wires: list[Wire] = []
         self._depends_on: dict[str, tuple[str, ...]] = {}
@@ -358,8 +376,7 @@ class Pipe:
                     for routine in members
                     if has_keys(routine)
                 ]
-            if found:
-                raise PipeBuildError(found)
+            configurations = self._configure(found)
             spec = make_spec(
                 self.name,
                 self._flows,
@@ -372,7 +389,9 @@ class Pipe:
                 most_replicas=(lambda count: count) if self._settings.inline else _most_replicas,
             )
             routines = self._objects(spec)
-            supervisor = Supervisor(spec, routines, self._settings, self.logger, self.log_listeners, self._forget)
+            supervisor = Supervisor(
+                spec, routines, self._settings, self.logger, self.log_listeners, self._forget, configurations
+            )
             supervisor.shared.update(self._shared)
             supervisor.start()
             self._supervisor = supervisor
@@ -404,6 +423,17 @@ class Pipe:
             *self._wires,
             *(Wire(sources[source], recorder, lossless=False) for (_, source), recorder in recorders.items()),
         ]
+
+    def _configure(self, problems: Sequence[str] = ()) -> LiveConfigurations:
+        """The routines' configurations; raises what is wrong with them, and *problems*."""
+        routines = [routine for members in self._flows.values() for routine in members]
+        has_store = self.store is not None
+        found, errors = configure_all(routines, self._config, os.environ, has_store=has_store)
+        raise_problems(problems, errors)
+        for warning in warnings_of(self._config, routines, found.values()):
+            self.logger.warning("%s", warning)
+        self._configurations = LiveConfigurations(routines, found, self.logger, has_store=has_store)
+        return self._configurations
 
     def _objects(self, spec: PipeSpec) -> list[Routine]:
         """The routines' objects by index; replicas are handed over by value, but inline each needs one of its own."""
@@ -665,6 +695,22 @@ class Pipe:
             return True
         self.set_parameters(routine.name, {name: plain_value(value)})
         return False
+
+    def configuration(self, routine_name: str) -> Configuration:
+        """The settings of a routine as they are now: a mapping that can :meth:`~Configuration.explain` itself.
+
+        Those of a pipe that is not built yet are read anew each time.
+
+        Raises:
+            UnknownRoutineError: there is no such routine.
+            ConfigError: a setting of this routine cannot be used.
+        """
+        routine = self.routine(routine_name)
+        if self._configurations is not None:
+            return self._configurations.of(routine_name)
+        found, errors = configure_all([routine], self._config, os.environ, has_store=self.store is not None)
+        raise_problems((), errors)
+        return found[routine_name].configuration
 
     def log_level(self, routine_name: str) -> int:
         """From which level on the log records of a routine are kept; see the :mod:`logging` module."""
@@ -1017,6 +1063,10 @@ class _Outside:
     @property
     def parameters(self) -> Mapping[str, Any]:
         return {}
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        return self._pipe.configuration(self._routine.name)
 
     @property
     def message(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipert2.errors import ControlError, ParameterError, PipertError, UnknownNameError
+from pipert2.errors import ConfigError, ControlError, ParameterError, PipertError, UnknownNameError
 
 OK = 0
 FAILED = 1
@@ -44,4 +44,4 @@ def exit_code_of(error: Exception) -> int:
         return error.code
     if isinstance(error, ControlError):
         return _OF_CODES.get(error.code, FAILED)
-    return USAGE if isinstance(error, UnknownNameError | ParameterError) else FAILED
+    return USAGE if isinstance(error, UnknownNameError | ParameterError | ConfigError) else FAILED

@@ -73,6 +73,7 @@ class SourceOptions(TypedDict, total=False):
 
     max_in_flight: int | None
     trigger: Any
+    timeout: float | None
 
 
 class WorkOptions(TypedDict, total=False):
@@ -122,7 +123,7 @@ def source(
 
     Args:
         name: the routine's; the function's if left out.
-        options: ``max_in_flight`` and ``trigger``, see :class:`Routine`.
+        options: ``max_in_flight``, ``trigger`` and ``timeout``, see :class:`Routine`.
 
     >>> @source
     ... def numbers():

@@ -81,6 +81,9 @@ class RoutineContext(Protocol):
     def message(self) -> MessageInfo | None: ...
 
     @property
+    def config(self) -> Mapping[str, Any]: ...
+
+    @property
     def store(self) -> Store | None: ...
 
 
@@ -128,7 +131,14 @@ class Routine(ABC):
         max_in_flight: of a source: how many of its messages may be unacknowledged; needs lossless wires. With 1, a
             generator gets back from ``yield`` what the destination returned for that message.
         service: it is there to be called, see :meth:`call` and :meth:`pipert2.Pipe.call`, and needs no wires.
-        trigger: of a source: when its ``main_logic`` is called, such as ``Every("10 s")``; None: again and again.
+        trigger: of a source: when its ``main_logic`` is called, such as ``Every("10 s")`` or ``"hourly"``; None: again
+            and again.
+        timeout: of a source with a trigger: seconds that a run of its ``main_logic`` may take; one that takes longer is
+            named in a warning and counted, and cancelled if it is ``async``. None: as long as it likes.
+        config_defaults: the settings it knows, with their defaults; None: it does not say, and any setting will do.
+            Those of base classes count too.
+        config: its settings by name, from these defaults, the pipe's configuration files, the environment and
+            ``configure`` events.
     """
 
     kind = RoutineKind.ANY
@@ -137,7 +147,10 @@ class Routine(ABC):
     concurrency = 1
     max_in_flight: int | None = None
     trigger: Any = None
+    timeout: float | None = None
     service = False
+    config_defaults: Mapping[str, Any] | None = None
+    config: Any = _Lent({})
     parameters: Any = _Lent({})
     message: Any = _Lent(None)
 

@@ -151,6 +151,7 @@ def _options(
             value = getattr(routine, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 yield f"{what}: {name} is a whole number, {least} or more, not {value!r}"
+        yield from _trigger(routine, what, has_input=id(routine) in fed)
         most = routine.max_in_flight
         if most is None:
             continue
@@ -167,6 +168,16 @@ def _options(
                         f"{what}: max_in_flight needs acknowledgements, and the wire to {ends} has none: make the pipe "
                         "lossless (Pipe(lossless=True)) and the wire no exception"
                     )
+
+
+def _trigger(routine: Routine, what: str, *, has_input: bool) -> Iterator[str]:
+    if routine.trigger is None:
+        return
+    if has_input or routine.kind in (RoutineKind.MIDDLE, RoutineKind.DESTINATION):
+        yield f"{what}: a trigger is for sources, others run when data comes; take it away, or make it a SourceRoutine"
+    limit = routine.timeout
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int | float) or not limit > 0):
+        yield f"{what}: timeout is a time in seconds above 0, not {limit!r}"
 
 
 def _lossless_cycles(wires: Sequence[Wire], *, network: QueueNetwork, lossless: bool) -> Iterator[str]:

@@ -11,7 +11,15 @@ from dataclasses import dataclass, replace
 import psutil
 
 from pipert2.graph.spec import EdgeSpec, PipeSpec
-from pipert2.observe.snapshot import FlowStatus, Latency, PipeState, PipeStatus, RoutineStatus, WireStatus
+from pipert2.observe.snapshot import (
+    FlowStatus,
+    Latency,
+    PipeState,
+    PipeStatus,
+    RoutineStatus,
+    TriggerStatus,
+    WireStatus,
+)
 from pipert2.runtime.flow_record import FlowRecord
 from pipert2.runtime.histogram import Histogram, quantile
 from pipert2.runtime.supervisor import Supervisor
@@ -159,6 +167,21 @@ class Monitor:
             busy_for=max(0.0, (time.monotonic_ns() - min(busy)) / 1e9) if busy else 0.0,
             parameters=self._supervisor.live_parameters(index).status(),
             dead_letters=dead_letters,
+            trigger=self._trigger(spec.name, rows),
+        )
+
+    def _trigger(self, name: str, rows: Sequence[int]) -> TriggerStatus | None:
+        trigger, words = self._supervisor.configurations.trigger(name), self._board.words
+        if trigger is None:
+            return None
+        last = max(words[row + b.LAST_FIRE] for row in rows)
+        following = [at for row in rows if (at := words[row + b.NEXT_FIRE])]
+        return TriggerStatus(
+            str(trigger),
+            sum(words[row + b.FIRES] for row in rows),
+            last / 1e9 if last else None,
+            min(following) / 1e9 if following else None,
+            sum(words[row + b.TIMED_OUT] for row in rows),
         )
 
     def _wire(self, pipe: PipeSpec, index: int, before: _Sample, now: _Sample) -> WireStatus:

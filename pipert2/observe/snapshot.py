@@ -32,6 +32,25 @@ class Latency:
 
 
 @dataclass(frozen=True, slots=True)
+class TriggerStatus:
+    """The trigger of a source.
+
+    Attributes:
+        text: what it says, as ``"every 1 h & at least 1000 elf"``.
+        fires: runs that have begun since the pipe was built.
+        last_fire: when the last one did. next_fire: when the next one may, None if that is not known. Seconds since
+            the epoch.
+        timed_out: runs that took longer than their ``timeout``.
+    """
+
+    text: str
+    fires: int
+    last_fire: float | None
+    next_fire: float | None
+    timed_out: int
+
+
+@dataclass(frozen=True, slots=True)
 class RoutineStatus:
     """One routine.
 
@@ -45,12 +64,13 @@ class RoutineStatus:
         logic_time: time in ``main_logic``, of late.
         age: how old data is when it arrives, counted from when its source made it; of late.
         errors: exceptions so far. last_error: what the last one said.
-        skipped: ticks of a fixed rate that were missed.
+        skipped: ticks of a fixed rate or a trigger that were missed, or at which the trigger's conditions did not hold.
         duplicates: messages that were done before, by their ``idempotency_key``.
         interrupted: messages in hand when the routine's process died.
         busy_for: seconds that the user's code has been running on the message in hand; 0 when it does not run.
         parameters: its declared parameters.
         dead_letters: messages that it has given up and that are kept; see :meth:`Pipe.dead_letters`.
+        trigger: when it runs, if it has a trigger.
     """
 
     name: str
@@ -71,6 +91,7 @@ class RoutineStatus:
     parameters: tuple[ParameterStatus, ...] = ()
     duplicates: int = 0
     dead_letters: int = 0
+    trigger: TriggerStatus | None = None
 
 
 @dataclass(frozen=True, slots=True)

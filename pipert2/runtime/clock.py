@@ -6,6 +6,11 @@ import threading
 import time
 from typing import Protocol
 
+from pipert2.transport.memory import Bell
+
+LONGEST_SLEEP = 60.0
+"""Look again after so many seconds at the latest: somebody may have set the clock."""
+
 
 class Clock(Protocol):
     """What waits for a time asks a clock, never the ``time`` module."""
@@ -26,6 +31,10 @@ class Clock(Protocol):
         """
         ...
 
+    def sleep(self, bell: Bell, until: float) -> None:
+        """Wait for *bell*, or until :meth:`now` has come to *until*. It may be earlier: look again."""
+        ...
+
 
 class SystemClock:
     """The machine's clock."""
@@ -39,6 +48,9 @@ class SystemClock:
     def wait(self, signal: threading.Event | threading.Condition, timeout: float | None = None) -> bool:
         # A lock's time-out that is too long overflows, and "never" is written as infinity here.
         return signal.wait(None if timeout is None else max(0.0, min(timeout, threading.TIMEOUT_MAX)))
+
+    def sleep(self, bell: Bell, until: float) -> None:
+        bell.wait(max(0.0, min(until - time.time(), LONGEST_SLEEP)))
 
 
 class VirtualClock:
@@ -56,6 +68,7 @@ class VirtualClock:
         self._now = start
         self._monotonic = start
         self._waiting: list[threading.Condition] = []
+        self._sleeping: list[Bell] = []
         self._lock = threading.Lock()
 
     def now(self) -> float:
@@ -68,7 +81,7 @@ class VirtualClock:
     def waiting(self) -> int:
         """How many threads wait for this clock just now: wait for them before moving it."""
         with self._lock:
-            return len(self._waiting)
+            return len(self._waiting) + len(self._sleeping)
 
     def advance(self, seconds: float) -> None:
         """Let *seconds* go by."""
@@ -98,6 +111,18 @@ class VirtualClock:
             with self._lock:
                 self._waiting.remove(signal)
 
+    def sleep(self, bell: Bell, until: float) -> None:
+        with self._lock:
+            if self._now >= until:
+                return
+            self._sleeping.append(bell)
+        try:
+            bell.wait(None)
+        finally:
+            with self._lock:
+                if bell in self._sleeping:
+                    self._sleeping.remove(bell)
+
     def _wait_for_event(self, event: threading.Event, deadline: float) -> bool:
         condition = threading.Condition()
         with self._lock:
@@ -113,6 +138,9 @@ class VirtualClock:
     def _wake(self) -> None:
         with self._lock:
             waiting = list(self._waiting)
+            sleeping, self._sleeping = self._sleeping, []  # so that who still sleeps is told from who was woken
+        for bell in sleeping:
+            bell.ring()
         for condition in waiting:
             with condition:
                 condition.notify_all()

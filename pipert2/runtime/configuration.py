@@ -14,7 +14,6 @@ from typing import Any
 from pipert2.errors import nearest
 from pipert2.graph.parameter import Parameter, plain_value
 from pipert2.runtime.configuration_check import KNOWN, Declared, level_name
-from pipert2.runtime.configuration_files import find_file, read_file
 from pipert2.runtime.trigger_phrases import trigger
 from pipert2.runtime.triggers import Trigger
 
@@ -110,6 +109,9 @@ class Configuration(Mapping[str, Any]):
         files = []
         names = list(dict.fromkeys([*_class_names(classes), name]))
         if folder is not None:
+            # Here, because a flow's process, which reads no files, has no use for YAML and TOML.
+            from pipert2.runtime.configuration_files import find_file, read_file
+
             for found in names:
                 file = find_file(Path(folder), found)
                 if file is not None and file not in files:
@@ -127,12 +129,24 @@ class Configuration(Mapping[str, Any]):
         Raises:
             ConfigError: one of them cannot be used; this configuration stays as it is.
         """
-        return Configuration((*self._layers, Layer(origin, copy.deepcopy(dict(values)))), self._declared, self.files)
+        below, own = self._layers, copy.deepcopy(dict(values))
+        if below and below[-1].origin == origin:  # one layer for all that was changed since
+            merged: dict[str, Any] = {}
+            _merge(merged, below[-1].values)
+            _merge(merged, own)
+            below, own = below[:-1], merged
+        return Configuration((*below, Layer(origin, own)), self._declared, self.files)
 
     @property
     def log_level(self) -> int:
         """The level as ``logging`` has it."""
         return int(logging.getLevelName(self._values["log_level"])) if "log_level" in self._values else logging.INFO
+
+    @property
+    def says_log_level(self) -> bool:
+        """Whether :attr:`log_level` was set, or declared by the routine, and is not just what holds anyway."""
+        said = any("log_level" in layer.values for layer in self._layers if layer.origin != _DECLARED)
+        return said or "log_level" in (self._declared.defaults or {})
 
     @property
     def interval(self) -> Trigger | None:

@@ -23,6 +23,7 @@ from pipert2.runtime.messages import (
     CallOutcome,
     CallReply,
     CallRequest,
+    ConfigurationChanged,
     DeadLetter,
     DeadLetterRequest,
     EventAnswer,
@@ -42,7 +43,7 @@ from pipert2.runtime.messages import (
 from pipert2.runtime.pipe_memory import BOARD_KEY, bell_key
 from pipert2.runtime.preview import Encoder, Side, Tap
 from pipert2.runtime.routine_loop import Command, Receiver, RoutineLoop
-from pipert2.transport.board import CLOSED, Board, RoutineState
+from pipert2.transport.board import AWAITS_RECORDS, CLOSED, Board, RoutineState
 from pipert2.transport.codec import dumps_plain
 from pipert2.transport.local import LocalEdge
 from pipert2.transport.memory import Arena, Bell
@@ -85,6 +86,10 @@ class FlowHost:
             name = spec.routines[index].name
             log = logging.getLogger(f"{launch.logger}.{launch.flow}.{name}")
             self.loops[index] = RoutineLoop(spec, spec.routines[index], routine, board, self._bell(index), self, log)
+        for loop, configured in zip(self.loops.values(), launch.configured, strict=False):
+            loop.configuration, loop.trigger = configured.configuration, configured.trigger
+            if configured.configuration.says_log_level:
+                loop.logger.setLevel(configured.configuration.log_level)
         self._queues = WorkQueues(arena, board, self._segments, self._bell, lambda: self._spec)
         self._local: dict[int, LocalEdge] = {}
         self._learning = threading.Lock()
@@ -94,6 +99,10 @@ class FlowHost:
         self._event_loop: EventLoop | None = None
         self.store = launch.store
         self.parameters: Mapping[str, Any] = dict(launch.parameters)
+        self.clock = launch.clock
+        self._inline = not launch.prefix
+        if self.store is not None and not self._inline:  # else the main process does it: it is the same store
+            self.store.listen(self.records_written)
         self._make_local_edges(spec.edges)
         for index, loop in self.loops.items():
             ledger = spec.ledger(index)
@@ -248,6 +257,16 @@ class FlowHost:
 
     def answer(self, number: int, routine: int, value: Any, error: tuple[str, str] | None) -> None:
         self._send(EventAnswer(number, routine, value, error))
+
+    def configured(self, routine: int, values: Mapping[str, Any]) -> None:
+        self._send(ConfigurationChanged(routine, dict(values)))
+
+    def records_written(self) -> None:
+        """Something was written to the store: wake the routines that wait for records."""
+        words, board = self._board.words, self._board
+        for routine in self._spec.routines:
+            if words[board.routine(routine.index) + AWAITS_RECORDS]:
+                self._bell(routine.index).ring()
 
     def parameter_set(self, routine: int, name: str, value: Any) -> None:
         self._send(ParameterSet(routine, name, value))

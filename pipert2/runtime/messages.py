@@ -11,6 +11,8 @@ from pipert2.errors import CallError, SharedMemoryFullError, UnsendableDataError
 from pipert2.events.bus import EventResult
 from pipert2.graph.routine import Routine
 from pipert2.graph.spec import PipeSpec
+from pipert2.runtime.clock import Clock, SystemClock
+from pipert2.runtime.routine_configuration import Configured
 from pipert2.store import Store
 from pipert2.transport.board import RoutineState
 from pipert2.transport.codec import dumps_plain, loads
@@ -49,6 +51,8 @@ class Launch:
     main_classes: dict[str, type]
     store: Store | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    configured: tuple[Configured, ...] = ()
+    clock: Clock = field(default_factory=SystemClock)
 
 
 # --- from the main process to a flow; EventCall too
@@ -221,6 +225,14 @@ class ParameterSet:
     routine: int
     name: str
     value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigurationChanged:
+    """Settings of a routine have other values."""
+
+    routine: int
+    values: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -156,6 +156,10 @@ class PipeMemory:
         for bell in self._bells:
             bell.ring()
 
+    def ring(self, routine: int) -> None:
+        """Ring the bell of one routine."""
+        self._bells[routine].ring()
+
     def recover(self, routines: Sequence[int]) -> list[tuple[WorkQueue, int]]:
         """Do for a dead process with these routines what it cannot do any more: give back what it held.
 

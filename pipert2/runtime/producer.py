@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pipert2.graph.routine import EndOfStream, RoutineKind
 from pipert2.graph.validation import has_logic, logic
 from pipert2.runtime.consumer import dead_letter
+from pipert2.runtime.triggered_producer import TriggeredProducer
 from pipert2.transport import board as b
 from pipert2.transport import work_table as w
 from pipert2.transport.envelope import Message, origin_of
@@ -51,7 +52,9 @@ class Producer:
             unsent.done()
         if not has_logic(loop.routine) or loop.routine.kind in (RoutineKind.MIDDLE, RoutineKind.DESTINATION):
             return self._only_handle_events()
-        return self._produce()
+        # A free-running source may get an interval while it runs.
+        end = self._produce() if loop.trigger is None else None
+        return end if end is not None else TriggeredProducer(loop, self).run()
 
     def _only_handle_events(self) -> End:
         loop = self._loop
@@ -61,13 +64,14 @@ class Producer:
                 return loop.wanted
             loop.sleep()
 
-    def _produce(self) -> End:
+    def _produce(self) -> End | None:
+        """Call ``main_logic`` again and again; None: it is to run by a trigger from now on."""
         loop = self._loop
         words, busy, sent = loop.words, loop.row + b.BUSY_SINCE, loop.row + b.SENT
         inbox, sampler, index = loop.inbox, loop.sampler, loop.spec.index
         assert loop.outlet is not None
         send = loop.send() or loop.outlet.send
-        call = self._logic()
+        call = self.logic()
         stream: _Stream | None = None
         sequence: int = words[sent]
         pace = loop.row + b.PACE_NS
@@ -80,6 +84,8 @@ class Producer:
                     loop.attend()
                     if loop.wanted is not None:
                         return loop.wanted
+                    if loop.trigger is not None:
+                        return None
                     send = loop.send() or loop.outlet.send
                 if ledger is not None and not self._await_credit(ledger):
                     continue
@@ -93,7 +99,7 @@ class Producer:
                     data = call()
                     if stream is None and isinstance(data, GeneratorType | AsyncGeneratorType):
                         stream = data
-                        call = self._next_of(data)
+                        call = self.next_of(data)
                         continue
                 except (EndOfStream, StopIteration, StopAsyncIteration):
                     return loop.finished
@@ -136,15 +142,54 @@ class Producer:
                     delivery.done()
         finally:
             if stream is not None:
-                self._close(stream)
+                self.close(stream)
 
-    def _logic(self) -> Callable[[], Any]:
+    def hand_on(self, data: Any) -> None:
+        """Send one result, when there is credit and room for it.
+
+        Raises:
+            Interrupted: the routine is to end.
+        """
+        loop, ledger, index = self._loop, self._ledger, self._loop.spec.index
+        send = loop.send()
+        if data is None or send is None:
+            return
+        self.await_credit()
+        sequence = loop.words[loop.row + b.SENT] = loop.words[loop.row + b.SENT] + 1
+        origin, made = origin_of(index, sequence), monotonic_ns()
+        delivery: Delivery | Kept | None = KEPT if loop.pipe.acknowledged else None
+        if ledger is not None:
+            delivery = loop.host.open_account(ledger, index)
+        try:
+            send(data, origin, made, 0, delivery)
+        except Interrupted:
+            self._unsent = delivery
+            raise
+        except Exception as error:
+            failure = loop.failures.note("sending", error)
+            if loop.pipe.acknowledged:
+                message = Message(data, origin, made, made)
+                loop.host.keep_dead_letter(dead_letter(index, message, failure, 1))
+        if ledger is not None and delivery is not None:
+            delivery.done()
+
+    def await_credit(self) -> None:
+        """Wait until another message may be unacknowledged.
+
+        Raises:
+            Interrupted: the routine is to end.
+        """
+        if self._ledger is not None and not self._await_credit(self._ledger):
+            raise Interrupted
+
+    def logic(self) -> Callable[[], Any]:
+        """What calls ``main_logic``."""
         own = self._loop.routine.main_logic
         if iscoroutinefunction(logic(self._loop.routine)):
             return lambda: self._loop.await_here(own())
         return own
 
-    def _next_of(self, stream: _Stream) -> Callable[[], Any]:
+    def next_of(self, stream: _Stream) -> Callable[[], Any]:
         """What gets the next of a generator's data."""
         if isinstance(stream, AsyncGenerator):
             return lambda: self._loop.await_here(_as_coroutine(stream.__anext__()))
@@ -157,7 +202,8 @@ class Producer:
 
         return resume
 
-    def _close(self, stream: _Stream) -> None:
+    def close(self, stream: _Stream) -> None:
+        """End a generator that may not have come to its end."""
         close = stream.close if isinstance(stream, Generator) else lambda: _as_coroutine(stream.aclose())
         self._loop.call_user("main_logic", close)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pipert2.graph.routine import RoutineKind
 from pipert2.runtime.gates import Progress
 from pipert2.transport import board as b
 from pipert2.transport.board import RoutineState
@@ -41,9 +42,10 @@ class PipeProgress:
     @property
     def drained(self) -> bool:
         """Whether all streams have ended and everything has arrived, in the flows that are not given up."""
-        if not self._supervisor.spec.links:  # routines that only handle events have no stream that could end
+        wired = self._wired()
+        if not wired and not self._supervisor.spec.links:  # routines that only handle events have no stream to end
             return False
-        return all(self.has_finished(index) for index in self._wired())
+        return all(self.has_finished(index) for index in wired)
 
     @property
     def resting(self) -> bool:
@@ -97,9 +99,14 @@ class PipeProgress:
         )
 
     def _wired(self) -> set[int]:
-        """The routines that have wires, without those that were killed or given up."""
+        """The routines that have wires, or a trigger, without those that were killed or given up."""
         supervisor = self._supervisor
         ends = {end for edge in supervisor.spec.links for end in (edge.source, edge.destination)}
+        ends |= {
+            routine.base
+            for routine in supervisor.spec.routines
+            if routine.kind is RoutineKind.SOURCE and supervisor.configurations.trigger(routine.name) is not None
+        }
         wired = {member for end in ends for member in supervisor.spec.members(end)}
         wired.difference_update(*(flow.routines for flow in supervisor.flows.values() if flow.given_up))
         return {index for index in wired if not supervisor.is_killed(index)}

@@ -7,12 +7,13 @@ from inspect import isgeneratorfunction
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
-from pipert2.errors import PipertError
-from pipert2.graph.handlers import UNLINK_EVENT_NAME
+from pipert2.errors import ConfigError, PipertError
+from pipert2.graph.handlers import CONFIGURE_EVENT_NAME, UNLINK_EVENT_NAME
 from pipert2.graph.parameter import parameters_of
 from pipert2.graph.routine import RoutineKind
 from pipert2.graph.validation import logic
 from pipert2.runtime import commands
+from pipert2.runtime.routine_configuration import trigger_of
 from pipert2.transport import board as b
 from pipert2.transport.board import RoutineState
 from pipert2.transport.local import LocalEdge
@@ -30,6 +31,7 @@ class RoutineCommands:
         self._parameters = parameters_of(type(loop.routine))
         self.table: dict[str, Callable[[dict[str, Any]], Any]] = {
             UNLINK_EVENT_NAME: self._unlink,
+            CONFIGURE_EVENT_NAME: self._configure,
             commands.PARAMETERS: self._set_parameters,
             commands.LOG_LEVEL: self._set_log_level,
             commands.PREVIEW: self._preview,
@@ -47,6 +49,24 @@ class RoutineCommands:
         if destination is None or loop.outlet is None or not loop.outlet.unlink(destination.index):
             raise PipertError(f"{loop.spec.name!r} is not linked to {name!r} (unlink_routine_name)")
         return True
+
+    def _configure(self, params: dict[str, Any]) -> None:
+        """Change settings: all of them, or none if one is wrong."""
+        loop = self._loop
+        try:
+            found = loop.configuration.changed(params)
+            trigger = trigger_of(loop.routine, found, has_store=loop.host.store is not None)
+        except ConfigError as error:
+            loop.failures.note("configure", error)  # the sender may not have waited for it
+            raise
+        loop.configuration = found
+        loop.trigger = trigger
+        if "log_level" in params:
+            loop.logger.setLevel(found.log_level)
+        for key, value in found.parameters.items():
+            if key in params:
+                setattr(loop.routine, key, value)
+        loop.host.configured(loop.spec.index, params)
 
     def _set_parameters(self, params: dict[str, Any]) -> None:
         name = self._loop.spec.name

@@ -16,7 +16,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
-from inspect import iscoroutine, iscoroutinefunction
+from inspect import isasyncgenfunction, iscoroutine, iscoroutinefunction
 from time import monotonic, monotonic_ns, time
 from types import GeneratorType
 from typing import Any, NamedTuple, Protocol
@@ -30,6 +30,9 @@ from pipert2.graph.routine import MessageInfo, Routine
 from pipert2.graph.spec import EdgeSpec, PipeSpec, RoutineSpec
 from pipert2.graph.validation import logic
 from pipert2.runtime import commands
+from pipert2.runtime.clock import Clock
+from pipert2.runtime.configuration import Configuration
+from pipert2.runtime.configuration_check import Declared
 from pipert2.runtime.consumer import Consumer
 from pipert2.runtime.crew import About, CoroutineCrew, Crew, Outcome, ThreadCrew, crew_message
 from pipert2.runtime.event_loop import EventLoop
@@ -40,6 +43,7 @@ from pipert2.runtime.pacing import SECOND, Ticker
 from pipert2.runtime.preview import Side, Tap
 from pipert2.runtime.producer import Producer
 from pipert2.runtime.routine_commands import RoutineCommands
+from pipert2.runtime.triggers import Trigger
 from pipert2.store import Store
 from pipert2.transport import board as b
 from pipert2.transport.board import Board, RoutineState
@@ -73,6 +77,9 @@ class Host(Protocol):
 
     store: Store | None
     parameters: Mapping[str, Any]
+    clock: Clock
+
+    def configured(self, routine: int, values: Mapping[str, Any]) -> None: ...
 
     def answer(self, number: int, routine: int, value: Any, error: tuple[str, str] | None) -> None: ...
 
@@ -163,6 +170,8 @@ class RoutineLoop:
         self.wanted: End | None = None
         self.due = False  # the loop must look anew at what is wanted of it and at its wires
         self.const_period = 0
+        self.configuration = Configuration((), Declared(None, {}))
+        self.trigger: Trigger | None = None
         self.about: About | None = None
         self._consumer: Consumer | None = None
         self._circle: Sequence[WorkQueue] = ()
@@ -258,6 +267,10 @@ class RoutineLoop:
     @property
     def parameters(self) -> Mapping[str, Any]:
         return self.host.parameters
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        return self.configuration
 
     def parameter_set(self, name: str, value: Any) -> bool:
         running = self.words[self.row + b.STATE] == RoutineState.RUNNING
@@ -413,6 +426,12 @@ class RoutineLoop:
     finished = End.FINISHED
 
     @property
+    def is_async(self) -> bool:
+        """Whether ``main_logic`` runs on the flow's event loop."""
+        function = logic(self.routine)
+        return iscoroutinefunction(function) or isasyncgenfunction(function)
+
+    @property
     def is_to_end_at_once(self) -> bool:
         """Whether the routine is killed."""
         return self.wanted is End.KILLED
@@ -503,8 +522,12 @@ class RoutineLoop:
                 return message
         return None
 
-    def sleep(self, ready: Callable[[], bool] | None = None, timeout: float | None = None) -> None:
+    def sleep(
+        self, ready: Callable[[], bool] | None = None, timeout: float | None = None, until: float | None = None
+    ) -> None:
         """Wait for events, and until there may be something to do (data, if *ready* does not say otherwise).
+
+        *until* is a moment on the pipe's clock, *timeout* a time in seconds.
 
         The order matters: say that we sleep, then look once more, then sleep.
         """
@@ -512,7 +535,10 @@ class RoutineLoop:
         words[sleeping] = 1
         self.fence()
         if not self.inbox and not (self.has_data() if ready is None else ready()):
-            self._bell.wait(timeout)
+            if until is None:
+                self._bell.wait(timeout)
+            else:
+                self.host.clock.sleep(self._bell, until)
         words[sleeping] = 0
 
     def await_tick(self) -> bool:

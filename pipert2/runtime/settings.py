@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pipert2.runtime.clock import Clock, SystemClock
 from pipert2.runtime.restart import Restart
 from pipert2.store import Store
 
@@ -22,3 +23,4 @@ class Settings:
     requires: tuple[str, ...] = ()
     drain_timeout: float = 5.0
     replicas: Mapping[str, int] = field(default_factory=dict)
+    clock: Clock = field(default_factory=SystemClock)

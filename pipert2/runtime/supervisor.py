@@ -25,6 +25,7 @@ from pipert2.runtime.flow_handle import InlineFlow, ProcessFlow
 from pipert2.runtime.flow_record import FlowRecord
 from pipert2.runtime.gates import Gates
 from pipert2.runtime.handover import classes_of_main, start_context, untransferable
+from pipert2.runtime.live_configurations import LiveConfigurations
 from pipert2.runtime.live_parameters import LiveParameters
 from pipert2.runtime.logs import FORWARDED_ATTRIBUTE
 from pipert2.runtime.pipe_memory import PipeMemory
@@ -63,6 +64,7 @@ class Supervisor:
         logger: the pipe's logger.
         log_listeners: called with each record that a flow's process sends, those that are there at that time.
         unlinked: told of each wire that an event takes away, by the names of its ends.
+        configurations: the routines' settings.
 
     Raises:
         SharedMemoryFullError: there is no room for the wires.
@@ -76,6 +78,7 @@ class Supervisor:
         logger: logging.Logger,
         log_listeners: Sequence[Callable[[logging.LogRecord], None]] = (),
         unlinked: Callable[[str, str], None] = lambda source, destination: None,
+        configurations: LiveConfigurations | None = None,
     ) -> None:
         self.spec = spec
         self.settings = settings
@@ -89,6 +92,7 @@ class Supervisor:
         self._killed: set[int] = set()
         self._log_listeners = log_listeners
         self._unlinked = unlinked
+        self.configurations = configurations or LiveConfigurations((), {}, logger, has_store=False)
         self.shut: set[int] = set()  # edges that were taken away, whether their source knows it yet or not
         self.dead_letters = DeadLetters(self)
         self.calls = Calls(self)
@@ -123,6 +127,8 @@ class Supervisor:
         """
         try:
             self._main_classes = {} if self.settings.inline else classes_of_main()
+            if self.settings.store is not None:
+                self.settings.store.listen(self._records_written)
             for flow in self.flows.values():
                 if self._replica(flow) < self.settings.replicas.get(self._logical(flow), 1):
                     self._launch(flow)
@@ -147,6 +153,8 @@ class Supervisor:
             main_classes=self._main_classes,
             store=self.settings.store,
             parameters=dict(self.shared),
+            configured=self.configurations.of_all(self.spec.routines[index].name for index in flow.routines),
+            clock=self.settings.clock,
         )
         if self._context is None:
             flow.handle = InlineFlow(launch, self.memory.arena, lambda message: self._receive(flow, message))
@@ -356,6 +364,9 @@ class Supervisor:
             flow.handle = None
             flow.ended = True
         self.dead_letters.close()
+        if self.settings.store is not None:
+            self.settings.store.ignore(self._records_written)
+        self.configurations.close()
         with self._lock:
             self.memory.close()
             os.close(self._wake_reader)
@@ -507,11 +518,24 @@ class Supervisor:
     def _note_start(self, routines: Sequence[int]) -> None:
         """The streams of these routines begin anew. Said before any of them starts, so that none sees an old end."""
         self._wanted.update(routines)
+        for index in routines:
+            row = self.board.routine(index)
+            if not self.board.words[row + b.STARTED_AT]:
+                self.board.words[row + b.STARTED_AT] = max(1, round(self.settings.clock.now() * 1e9))
         idle = [index for index in routines if self._states[index] in (RoutineState.IDLE, RoutineState.FAILED)]
         self.memory.begin_streams(idle)
         for index in idle:
             if self.flows[self.spec.routines[index].process].ready:
                 self._states[index] = RoutineState.STARTING
+
+    def _records_written(self) -> None:
+        """Something was written to the store here: wake the routines that wait for records."""
+        with self._lock:
+            if self._closed:
+                return
+            for routine in self.spec.routines:
+                if self.board.words[self.board.routine(routine.index) + b.AWAITS_RECORDS]:
+                    self.memory.ring(routine.index)
 
     def nudge(self) -> None:
         """Let all waits look again. Safe in a signal handler: another thread takes the lock of ``changed``."""
@@ -608,6 +632,8 @@ class Supervisor:
             self._send(flow, m.Receipt(message.request))
         elif isinstance(message, m.ParameterSet):
             self._parameters[message.routine].changed(message.name, message.value)
+        elif isinstance(message, m.ConfigurationChanged):
+            self.configurations.changed(self.spec.routines[message.routine].name, message.values)
         elif isinstance(message, PreviewFrame):
             self._keep_preview(message)
         elif isinstance(message, m.Ready):

@@ -10,7 +10,7 @@ How it is carried out::
             ...run...
             schedule.ended(clock.now(), ok=True)
         elif decision.act is Act.WAIT:
-            clock.wait(changed, min(decision.at - clock.now(), LONGEST_WAIT))
+            clock.sleep(bell, decision.at)
 """
 
 from __future__ import annotations
@@ -24,9 +24,6 @@ from typing import Any, Protocol
 
 from pipert2.runtime.trigger_times import NEVER, Tick, shown_duration
 from pipert2.runtime.triggers import AllOf, AnyOf, AtLeast, Began, Every, Rhythm, TimeOfDay, Trigger
-
-LONGEST_WAIT = 60.0
-"""Look again after so many seconds at the latest: somebody may have set the clock."""
 
 _EARLY = 1e-6  # a wait may end that much before its time, and sums of seconds are rounded
 _SET_BACK = 3 * 3600.0  # as in cron: a clock set back by less is summer time or a correction, and no tick repeats
@@ -199,6 +196,7 @@ class Schedule:
         now: the time (seconds since the epoch).
         state: what :meth:`state` returned in an earlier run; ticks since then are made up for by one.
         anchor: from when on periods count, if there is no *state*: the start of the pipe. *now* if left out.
+        started: when the pipe was started, for :class:`AtStart`; *now* if left out.
         timeout: seconds that a run may take; None: as long as it likes.
 
     Attributes:
@@ -217,6 +215,7 @@ class Schedule:
         now: float,
         state: Mapping[str, Any] | None = None,
         anchor: float | None = None,
+        started: float | None = None,
         timeout: float | None = None,
     ) -> None:
         if timeout is not None and not timeout > 0:
@@ -234,7 +233,8 @@ class Schedule:
         seen = [self._anchor]
         if state is not None:
             seen = self._restored(state, now)
-        began = Began(self._anchor, now)
+        self._started = now if started is None else min(started, now)
+        began = Began(self._anchor, self._started)
         branches = _branches(trigger)
         if len(seen) != len(branches):
             seen = [max(seen)] * len(branches)
@@ -279,6 +279,17 @@ class Schedule:
     def running(self) -> bool:
         return self._run is not None
 
+    def changed_to(self, trigger: Trigger, now: float) -> Schedule:
+        """The schedule of another trigger, from *now* on: its periods count from the last tick of this one."""
+        schedule = Schedule(trigger, now=now, state=self.state(), started=self._started, timeout=self.timeout)
+        schedule.ignore_until(now)
+        return schedule
+
+    def ignore_until(self, now: float) -> None:
+        """Ticks up to *now* are nobody's: they are neither made up for nor counted."""
+        for clause in self._clauses:
+            clause.seen = max(clause.seen, now)
+
     def decide(self, now: float, records: Records | None = None) -> Decision:
         """What to do now. After ``FIRE`` a run has begun; say when it has :meth:`ended`.
 
@@ -309,15 +320,16 @@ class Schedule:
         if not clause.ticks:
             waiting = now < self._not_before or clause.closed(now) is not None
             return None if waiting or clause.lacking(now, records, self._position) else _Look(now, 0, "")
-        if clause.seen - now > (0.0 if clause.is_even else _SET_BACK):
+        if clause.seen - now > (2 * _EARLY if clause.is_even else _SET_BACK):
             clause.seen = now
         tick, count = clause.passed(now + _EARLY)
         if tick is None:
             return None
-        clause.seen = max(now, tick.due)
-        if tick.until <= now:
+        late = tick.until <= now
+        lacking = "" if late else clause.lacking(now, records, self._position)
+        clause.seen = max(now, tick.due)  # not before: the store may have failed, and the tick is still due then
+        if late:
             return _Look(tick.due, count - 1, "it was too late for it")
-        lacking = clause.lacking(now, records, self._position)
         return _Look(tick.due, count - 1, f"condition: {lacking}" if lacking else "")
 
     def _until_next(self, now: float) -> Decision:

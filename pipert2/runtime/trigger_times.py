@@ -10,10 +10,6 @@ import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
-import tzlocal
-from cronsim import CronSim, CronSimError
 
 from pipert2.errors import nearest
 
@@ -85,6 +81,11 @@ def zone(name: str | None) -> tzinfo:
     Raises:
         ValueError: there is none of this name.
     """
+    # Here, because importing them looks around in the machine's settings, for which most pipes have no use.
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    import tzlocal
+
     if name is None:
         try:
             return tzlocal.get_localzone()
@@ -108,6 +109,8 @@ class CronTimes:
     timezone: str | None = None
 
     def __post_init__(self) -> None:
+        from cronsim import CronSim, CronSimError
+
         where = zone(self.timezone)
         try:
             next(CronSim(self.line, datetime(2024, 1, 1, tzinfo=where)))
@@ -125,6 +128,8 @@ class CronTimes:
         return self._next(math.floor(until) + 1, reverse=True)
 
     def _next(self, moment: int, reverse: bool) -> float:
+        from cronsim import CronSim
+
         there = zone(self.timezone)
         try:
             return next(CronSim(self.line, datetime.fromtimestamp(moment, there), reverse=reverse)).timestamp()

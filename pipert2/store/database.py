@@ -103,6 +103,7 @@ class Database:
         self.path = os.path.abspath(path)
         self._power_safe = power_safe
         self._patience = patience
+        self.listeners: list[Callable[[], None]] = []  # called after each transaction, in the thread that wrote
         self._begin()
         with self._explained():  # so that what is wrong with the file is said now and here
             self._connected()
@@ -123,6 +124,7 @@ class Database:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
+        self.listeners = []
         self._begin()
 
     @contextmanager
@@ -160,6 +162,8 @@ class Database:
                 raise
             finally:
                 self._inside, self._writing_thread = False, None
+        for listener in tuple(self.listeners):
+            listener()
 
     def read(self, query: str, arguments: Sequence[Any] = ()) -> list[Any]:
         """The rows that a query finds, which is to find few; within :meth:`writing` also what was just written.

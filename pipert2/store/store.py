@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -216,6 +217,15 @@ class Store:
         """
         with self._database.writing():
             yield
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Call *listener* after whatever this process has written, in the thread that wrote; it does not travel."""
+        self._database.listeners.append(listener)
+
+    def ignore(self, listener: Callable[[], None]) -> None:
+        """Call *listener* no more."""
+        with contextlib.suppress(ValueError):
+            self._database.listeners.remove(listener)
 
     def close(self) -> None:
         """Close the file."""

@@ -56,6 +56,7 @@ class Shop:
             is_present=lambda index: True,
             live_parameters=lambda index: LiveParameters(Routine.__new__(Routine)),
             dead_letters=SimpleNamespace(counts=lambda: {"show": 2, "of an earlier run": 1}),
+            configurations=SimpleNamespace(trigger=lambda name: None),
         )
         self.monitor = Monitor(supervisor)
 

@@ -451,3 +451,19 @@ def test_however_time_passes_runs_never_overlap_and_no_fire_is_early(
             assert found.at > rig.clock.now()
         if restart:
             rig.restarted()
+
+
+def test_a_tick_that_is_found_a_little_too_early_fires_once() -> None:
+    schedule = Schedule(Every(10), now=100.0000005, anchor=100.0000005)
+    assert schedule.decide(110.0).act is Act.FIRE
+    schedule.ended(110.0)
+    assert schedule.decide(110.0) == Decision(Act.WAIT, 120.0000005)
+
+
+def test_another_trigger_goes_on_from_the_last_tick_and_makes_up_for_nothing() -> None:
+    schedule = Schedule(Every(3600), now=0.0)
+    assert schedule.decide(3600.0).act is Act.FIRE
+    schedule.ended(3601.0)
+    changed = schedule.changed_to(Every(600), 5000.0)
+    assert changed.decide(5000.0) == Decision(Act.WAIT, 5400.0)
+    assert (changed.fires, changed.last_fire) == (1, 3600.0)
