@@ -1,4 +1,4 @@
-import { type Connection, Controls, MiniMap, ReactFlow, ReactFlowProvider, useReactFlow, useStore, type Viewport } from "@xyflow/react";
+import { type Connection, Controls, MiniMap, ReactFlow, ReactFlowProvider, useReactFlow, useStore } from "@xyflow/react";
 import { startTransition, useCallback, useDeferredValue, useEffect, useMemo, useRef, useState } from "react";
 import { useCockpit, useMayDrive } from "../live/access";
 import { useGrowing } from "../live/growing";
@@ -80,8 +80,7 @@ function Graph({ structure, placed }: Drawn) {
   const drawn = useGrowing(routines, ROUTINES_AT_ONCE, ready);
   const nodes = useMemo(() => [...flows, ...drawn], [flows, drawn]);
   const edges = useGrowing(wires, WIRES_AT_ONCE, drawn.length === routines.length);
-  const userMoved = useFitting(structure);
-  const before = useRef<Viewport | null>(null);
+  const choose = useFitting(structure);
   const far = useDeferredValue(useStore((state) => state.transform[2] < FAR_ZOOM));
   const connect = ({ source, target }: Connection): void => {
     const names = { source: source.slice(2), destination: target.slice(2) };
@@ -107,13 +106,13 @@ function Graph({ structure, placed }: Drawn) {
           fitView
           fitViewOptions={FIT}
           onInit={() => requestAnimationFrame(() => setReady(true))}
-          onMoveStart={(event, from) => event && (before.current = from)}
-          onMoveEnd={(event, to) => event && !sameViewport(before.current, to) && userMoved()}
+          // Not at a move's start or end: a click on a node has these too, but moves nothing.
+          onMove={(event) => event && choose(true)}
           onConnect={connect}
           onPaneClick={() => go({ selection: null })}
           aria-label={`Graph of the pipe ${structure.name}`}
         >
-          <Controls showInteractive={false} />
+          <Controls showInteractive={false} onZoomIn={() => choose(true)} onZoomOut={() => choose(true)} onFitView={() => choose(false)} />
           {structure.routines.length > MANY && !far && <MiniMap pannable zoomable ariaLabel="Overview" />}
         </ReactFlow>
         <GraphSearch structure={structure} text={search} onText={setSearch} />
@@ -130,13 +129,8 @@ function Graph({ structure, placed }: Drawn) {
   );
 }
 
-/** A click on a node begins and ends a move too, one to where it was. */
-function sameViewport(one: Viewport | null, other: Viewport): boolean {
-  return one !== null && one.x === other.x && one.y === other.y && one.zoom === other.zoom;
-}
-
 /** Show all of the graph again when it or its room changes, unless the user has chosen what to look at. */
-function useFitting(structure: Structure): () => void {
+function useFitting(structure: Structure): (moved: boolean) => void {
   const flow = useReactFlow();
   const room = useStore((state) => `${state.width} ${state.height}`);
   const routines = structure.routines.length;
@@ -147,7 +141,7 @@ function useFitting(structure: Structure): () => void {
   useEffect(() => {
     if (!moved.current) void flow.fitView(FIT);
   }, [flow, routines, room]);
-  return useCallback(() => {
-    moved.current = true;
+  return useCallback((chosen: boolean) => {
+    moved.current = chosen;
   }, []);
 }

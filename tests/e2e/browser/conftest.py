@@ -209,12 +209,13 @@ def start_pipe(url: str, name: str, folder: Path, ca: Path | None = None) -> Run
 def pipe(cockpit: CockpitProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """The pipe ``stripes``, shown in the cockpit."""
     running = start_pipe(cockpit.url, "stripes", tmp_path_factory.mktemp("pipe"))
-    wait_until(lambda: _is_up(cockpit.url, running), 40.0, "the pipe in the cockpit")
+    wait_until(lambda: is_up(cockpit.url, running), 40.0, "the pipe in the cockpit")
     yield running
     running.close()
 
 
-def _is_up(url: str, running: Running) -> bool:
+def is_up(url: str, running: Running) -> bool:
+    """Whether the cockpit shows a pipe that runs."""
     assert running.process.poll() is None, running.log.read_text()
     pipes = httpx.get(f"{url}/api/pipes", timeout=5.0).json()["pipes"]
     return any(one["connected"] and one["state"] == "running" for one in pipes)
@@ -228,7 +229,7 @@ def own_pipe(own_cockpit: CockpitProcess, tmp_path: Path) -> Iterator[StartPipe]
     def begin(connected: Callable[[], bool] | None = None) -> Running:
         ca = own_cockpit.certificates.ca if own_cockpit.certificates is not None else None
         started.append(start_pipe(own_cockpit.url, "stripes", tmp_path, ca))
-        wait_until(connected or (lambda: _is_up(own_cockpit.url, started[-1])), 40.0, "the pipe in the cockpit")
+        wait_until(connected or (lambda: is_up(own_cockpit.url, started[-1])), 40.0, "the pipe in the cockpit")
         return started[-1]
 
     yield begin

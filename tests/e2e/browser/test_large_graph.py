@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.browser.conftest import CockpitProcess, Running, start
+from pipert2.testing import wait_until
+from tests.e2e.browser.conftest import CockpitProcess, Running, is_up, start
 
 
 @pytest.fixture
@@ -17,14 +18,18 @@ def hundred(own_cockpit: CockpitProcess, tmp_path: Path) -> Iterator[Running]:
     own_cockpit.start()
     script = str(Path(__file__).with_name("large_pipe.py"))
     running = start(script, own_cockpit.url, log=tmp_path / "hundred.log", stdin=True)
-    yield running
-    running.close()
+    try:
+        # Ten processes take their time on a busy machine; what is tested is the page.
+        wait_until(lambda: is_up(own_cockpit.url, running), 120.0, "the pipe in the cockpit")
+        yield running
+    finally:
+        running.close()
 
 
 def open_graph(page: Page, cockpit: CockpitProcess) -> None:
     page.goto(f"{cockpit.url}/")
     page.get_by_role("button", name="hundred").click()
-    expect(page.locator(".routine-node[data-state=running]")).to_have_count(100)
+    expect(page.locator(".routine-node[data-state=running]")).to_have_count(100, timeout=120_000)
     expect(page.locator(".graph.far")).to_be_visible()
 
 
@@ -60,3 +65,20 @@ def test_all_of_it_is_shown_beside_the_panel_that_a_click_opens(page, own_cockpi
     page.wait_for_function(
         "left => document.querySelector('[data-routine=\"end 8\"]').getBoundingClientRect().right < left", arg=left
     )
+
+
+def test_what_the_user_zoomed_to_stays_beside_a_panel_until_all_is_wanted_again(page, own_cockpit, hundred) -> None:
+    open_graph(page, own_cockpit)
+    for _ in range(5):
+        page.get_by_label("Zoom In").click()
+    expect(page.locator(".graph.far")).to_have_count(0)
+    page.locator('[data-routine="step 50"]').dispatch_event("click")
+    panel = page.get_by_role("complementary", name="routine step 50")
+    expect(panel).to_be_visible()
+    expect(page.locator(".graph.far")).to_have_count(0)
+    page.get_by_label("Fit View").click()
+    expect(page.locator(".graph.far")).to_be_visible()
+    panel.get_by_label("Close the panel").click()
+    expect(panel).to_have_count(0)
+    edges = "[...document.querySelectorAll('.routine-node')].map(node => node.getBoundingClientRect().right)"
+    page.wait_for_function(f"() => Math.max(...{edges}) > 0.8 * innerWidth")
