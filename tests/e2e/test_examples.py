@@ -74,6 +74,11 @@ PROMISES = {
         "async: 201 reports, lengths sum to 3890, done by 1 process: 201",
         "20 samples made; when it is done again there are 20",
     ],
+    "similarity.py": [
+        "every 200 ms, threshold 60",
+        "30 programs, 30 relations, 435 comparisons, each pair once: True",
+        "each program is similar to the 2 others of its family: True",
+    ],
     "tasks.py": [
         "nothing was done before the parameters were there: True",
         "first: 200 of 200 tasks collected, by 2 processes",
@@ -157,7 +162,7 @@ def test_pacing_holds_the_source_near_its_reader(outcome: Runner) -> None:
 def test_every_example_is_tested_and_says_what_it_shows() -> None:
     scripts = {path.name for path in EXAMPLES.glob("*.py")}
 
-    assert scripts == {*PROMISES, "make_video.py", "face_watch.py", "face_routines.py", "live_view.py"}
+    assert scripts == {*PROMISES, "make_video.py", "face_watch.py", "face_routines.py", "live_view.py", "similar.py"}
     for name in scripts:
         assert ast.get_docstring(ast.parse((EXAMPLES / name).read_text())), f"{name} has no docstring"
 
