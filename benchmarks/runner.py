@@ -113,7 +113,7 @@ def _segments() -> set[str]:
 
 
 def _sweep(names: set[str]) -> tuple[str, ...]:
-    """Removes those of `names` that no process has mapped any more: others may be at work on this machine."""
+    """Removes those of `names` that no process has mapped or opened: others may be at work on this machine."""
     if not names:
         return ()
     # By inode, for a semaphore is mapped by its creator under a passing name and linked to its own afterwards.
@@ -121,6 +121,10 @@ def _sweep(names: set[str]) -> tuple[str, ...]:
     for maps in Path("/proc").glob("[0-9]*/maps"):
         with contextlib.suppress(OSError):
             mapped |= {int(line.split()[4]) for line in maps.read_text().splitlines() if str(SHM) in line}
+    for link in Path("/proc").glob("[0-9]*/fd/*"):  # files of locks are opened, not mapped
+        with contextlib.suppress(OSError):
+            if str(link.readlink()).startswith(str(SHM)):
+                mapped.add(link.stat().st_ino)
     left = []
     for name in sorted(names):
         with contextlib.suppress(OSError):
