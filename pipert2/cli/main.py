@@ -17,6 +17,7 @@ import pipert2
 from pipert2.cli import (
     capture,
     cockpit,
+    config,
     dead_letters,
     demo,
     doctor,
@@ -41,7 +42,7 @@ from pipert2.errors import PipertError, nearest
 
 _VERBS = (
     run, demo, cockpit, list_pipes, status, top, life, event, params, logs, level, wires, dead_letters, graph, validate,
-    record, replay, capture, doctor,
+    config, record, replay, capture, doctor,
 )  # fmt: skip
 
 # Typer brings its own copy of click, or uses click itself, depending on its version: their errors are found from the
