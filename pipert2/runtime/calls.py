@@ -53,7 +53,7 @@ class Calls:
         self._load: Counter[int] = Counter()
         self._last: dict[int, int] = {}
         self._turns = itertools.count(1)
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
 
     def call(self, routine: RoutineSpec, data: Packed, timeout: float) -> CallOutcome:
         """Call a routine and wait for what comes of it."""
@@ -79,53 +79,53 @@ class Calls:
         """Give calls that wait to whoever has time for them now."""
         if not self._waiting:
             return
-        with self._lock:
-            for routine in tuple(self._waiting):
-                self._give_out(routine)
+        # The lock is for the lists of this object alone, and is not held while the supervisor does anything: the
+        # supervisor reports deaths here with a lock of its own held.
+        while (given := self._next()) is not None:
+            self._send(*given)
 
-    def _give_out(self, routine: int) -> None:
-        supervisor, waiting = self._supervisor, self._waiting[routine]
-        hands = supervisor.concurrency(routine)
-        while waiting:
-            if waiting[0].deadline <= monotonic():
-                waiting.popleft()  # whoever asked has given up
-                continue
-            running = [
-                index for index in supervisor.spec.members(routine) if supervisor.state(index) is RoutineState.RUNNING
-            ]
-            index = choose(running, self._load, hands, self._last)
-            if index is None:
-                return
-            self._send(waiting.popleft(), index)
-        del self._waiting[routine]
+    def _next(self) -> tuple[_Call, int] | None:
+        """A call that waits, and the replica that is to get it; None if no call can be given out."""
+        supervisor, now = self._supervisor, monotonic()
+        with self._lock:
+            for routine, waiting in tuple(self._waiting.items()):
+                while waiting and waiting[0].deadline <= now:
+                    waiting.popleft()  # whoever asked has given up
+                if not waiting:
+                    del self._waiting[routine]
+                    continue
+                members = supervisor.spec.members(routine)
+                running = [index for index in members if supervisor.state(index) is RoutineState.RUNNING]
+                index = choose(running, self._load, supervisor.concurrency(routine), self._last)
+                if index is not None:
+                    self._load[index] += 1
+                    self._last[index] = next(self._turns)
+                    return waiting.popleft(), index
+        return None
 
     def _send(self, call: _Call, index: int) -> None:
-        self._load[index] += 1
-        self._last[index] = next(self._turns)
         call.attempts += 1
         spec = self._supervisor.spec.routines[index]
-        left = max(0.0, call.deadline - monotonic())
         self._supervisor.bus.start_call(
-            commands.CALL, [spec], {"data": call.data}, left, lambda results: self._answered(call, results[spec.label])
+            commands.CALL,
+            [spec],
+            {"data": call.data, "deadline": call.deadline},
+            max(0.0, call.deadline - monotonic()),
+            lambda results: self._answered(call, index, results[spec.label]),
         )
         self._supervisor.nudge()
 
-    def _answered(self, call: _Call, result: EventResult) -> None:
-        index = next(
-            index
-            for index in self._supervisor.spec.members(call.routine)
-            if self._supervisor.spec.routines[index].label == result.routine
-        )
+    def _answered(self, call: _Call, index: int, result: EventResult) -> None:
+        again = False
+        if result.error is None:
+            outcome = result.value
+        elif isinstance(result.error, EventTimeoutError):
+            outcome = CallOutcome(None, self._late(call.routine))
+        else:
+            again = call.attempts <= max(1, self._supervisor.spec.routines[call.routine].retries)
+            outcome = CallOutcome(None, CallError(result.routine, result.error.reason))
         with self._lock:
             self._load[index] -= 1
-            again = False
-            if result.error is None:
-                outcome = result.value
-            elif isinstance(result.error, EventTimeoutError):
-                outcome = CallOutcome(None, self._late(call.routine))
-            else:
-                again = call.attempts <= max(1, self._supervisor.spec.routines[call.routine].retries)
-                outcome = CallOutcome(None, CallError(result.routine, result.error.reason))
             if again:
                 self._waiting.setdefault(call.routine, deque()).appendleft(call)
         if not again:

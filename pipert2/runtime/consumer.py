@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from time import monotonic, monotonic_ns
 from types import GeneratorType
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipert2.errors import PipertError, UnreadableDataError
 from pipert2.graph.routine import Routine, has_keys
-from pipert2.runtime.crew import Crew, Outcome
+from pipert2.runtime.crew import About, Crew, Outcome
 from pipert2.runtime.failures import Failure, pause_before
 from pipert2.runtime.messages import DeadLetter, Packed
 from pipert2.store import Store
@@ -28,15 +28,15 @@ from pipert2.transport.ring import Interrupted
 from pipert2.transport.work_ends import Delivery
 
 if TYPE_CHECKING:
+    from pipert2.runtime.requests import Done
     from pipert2.runtime.routine_loop import End, RoutineLoop
 
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """Stands where a message's delivery would, in one that a caller waits for."""
+    """Stands where a message's delivery would, in one that came on no wire: *done* waits for what comes of it."""
 
-    answer: Callable[[Any, BaseException | None], None]
-    in_place: bool = False
+    done: Done
 
 
 class Consumer:
@@ -49,7 +49,7 @@ class Consumer:
     def __init__(self, loop: RoutineLoop) -> None:
         self._loop = loop
         self._again: deque[Message] = deque()  # failed, and to be tried again here because nobody else has them
-        self._unsent: tuple[GeneratorType[Any, Any, Any] | None, Message] | None = None
+        self._unsent: tuple[Iterator[Any] | None, Message] | None = None
         self._outcomes: deque[Outcome] = deque()
         self._crew: Crew | None = None
         self._later: list[tuple[float, int, Message]] = []  # a heap of those that a crew is to try again, and when
@@ -68,13 +68,17 @@ class Consumer:
         try:
             return self._several_at_once(crew)
         finally:
-            if loop.is_to_end_at_once:
-                crew.cancel()
+            cancelled = False
             while crew.busy:
-                loop.sleep(lambda: not crew.busy)
+                loop.words[loop.row + b.BUSY_SINCE] = crew.since
+                if loop.is_to_end_at_once and not cancelled:
+                    crew.cancel()
+                    cancelled = True
+                elif crew.busy:
+                    loop.rest()
             crew.close()
             loop.words[loop.row + b.BUSY_SINCE] = 0
-            while self._outcomes and self._settle(self._outcomes):
+            while self._outcomes and self._unsent is None and self._settle(self._outcomes):
                 pass
             self._crew = None
             self._try_again(float("inf"))
@@ -95,11 +99,12 @@ class Consumer:
         self._outcomes.clear()
         self._unsent = None
 
-    def take_call(self, data: Any, answer: Callable[[Any, BaseException | None], None]) -> bool:
+    def take_request(self, data: Any, about: About | None, done: Done) -> bool:
         """Let the crew work on something that was not sent but asked for; False if there is no crew."""
         if self._crew is None:
             return False
-        self._crew.submit(Message(data, 0, 0, 0, 0, _Asked(answer)))
+        origin, born, attempt = about or (0, 0, 0)
+        self._crew.submit(Message(data, origin, born, born, attempt, _Asked(done)))
         return True
 
     # --- one at a time
@@ -203,9 +208,12 @@ class Consumer:
                 if loop.wanted is not None:
                     return loop.wanted
                 take = loop.taker()
-            while outcomes:
-                if not self._settle(outcomes):
-                    return loop.interrupted()
+                crew.logic = loop.logic()
+            if outcomes:
+                loop.words[busy] = 0  # this thread may wait for room now, and what is asked of it is done meanwhile
+                while outcomes:
+                    if not self._settle(outcomes):
+                        return loop.interrupted()
             if self._later:
                 self._try_again(monotonic())
             if crew.busy < hands:
@@ -245,9 +253,8 @@ class Consumer:
         outcome = outcomes.popleft()
         message, result = outcome.message, outcome.result
         if isinstance(message.delivery, _Asked):
-            if outcome.error is not None:
-                loop.failures.note("main_logic", outcome.error)
-            message.delivery.answer(result, outcome.error)
+            failure = loop.failures.note("main_logic", outcome.error) if outcome.error is not None else None
+            message.delivery.done(result, failure, outcome.several)
             return True
         loop.sampler.countdown -= 1
         if loop.sampler.countdown <= 0:
@@ -260,8 +267,8 @@ class Consumer:
             if message.delivery is not None:
                 self._failed(message, failure)
             return True
-        if type(result) is GeneratorType:
-            return self._send_all(result, message)
+        if outcome.several:
+            return self._send_all(iter(result), message)
         return self._pass_on(result, message)
 
     # --- what came of a message
@@ -301,7 +308,7 @@ class Consumer:
         elif loop.returns_results:
             loop.return_result(message.origin, data)
 
-    def _send_all(self, stream: GeneratorType[Any, Any, Any], message: Message) -> bool:
+    def _send_all(self, stream: Iterator[Any], message: Message) -> bool:
         """Send each thing that a generator yields; False if it was interrupted, which :meth:`run` makes up for."""
         loop = self._loop
         busy = loop.row + b.BUSY_SINCE

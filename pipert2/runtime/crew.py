@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from inspect import isawaitable
 from queue import SimpleQueue
 from time import monotonic_ns
+from types import GeneratorType
 from typing import Any, NamedTuple, Protocol
 
 from pipert2.runtime.event_loop import EventLoop
@@ -23,24 +24,37 @@ _JOIN_TIMEOUT = 5.0
 
 About = tuple[int, int, int]
 """What a routine may be told of the message that it works on: origin, born, attempt."""
-crew_message: ContextVar[About | None] = ContextVar("pipert2_message", default=None)
-"""What the member of a crew that asks works on."""
+crew_message: ContextVar[About | None] = ContextVar("pipert2_message")
+"""What the member of a crew that asks works on; None: something that came on no wire."""
+
+
+def _about(message: Message) -> About | None:
+    return (message.origin, message.born, message.attempt) if message.origin else None
 
 
 class Outcome(NamedTuple):
-    """What came of a message: *result*, or the *error* that was raised; when it began and ended (monotonic, ns)."""
+    """What came of a message: *result*, or the *error* that was raised; when it began and ended (monotonic, ns).
+
+    Where *several*, the result is a list of what a generator yielded.
+    """
 
     message: Message
     result: Any
     error: BaseException | None
     began: int
     ended: int
+    several: bool = False
 
 
 class Crew(Protocol):
-    """Runs ``main_logic`` on as many messages at once as it has hands."""
+    """Runs ``main_logic`` on as many messages at once as it has hands.
+
+    Attributes:
+        outcomes: what came of it. logic: what it runs on each message's data, from the next one on.
+    """
 
     outcomes: deque[Outcome]
+    logic: Callable[[Any], Any]
 
     @property
     def busy(self) -> int:
@@ -62,7 +76,8 @@ class Crew(Protocol):
 class _Hands:
     """What both kinds of crew have in common: who is busy, and what came of it."""
 
-    def __init__(self, outcomes: deque[Outcome], ring: Callable[[], None]) -> None:
+    def __init__(self, logic: Callable[[Any], Any], outcomes: deque[Outcome], ring: Callable[[], None]) -> None:
+        self.logic = logic
         self.outcomes = outcomes
         self._ring = ring
         self._begun: dict[int, int] = {}
@@ -75,9 +90,9 @@ class _Hands:
     def since(self) -> int:
         return min(tuple(self._begun.values()), default=0)
 
-    def _end(self, message: Message, result: Any, error: BaseException | None) -> None:
+    def _end(self, message: Message, result: Any, error: BaseException | None, *, several: bool = False) -> None:
         began = self._begun[id(message)]
-        self.outcomes.append(Outcome(message, result, error, began, monotonic_ns()))
+        self.outcomes.append(Outcome(message, result, error, began, monotonic_ns(), several))
         del self._begun[id(message)]  # after that, so that nobody finds neither
         self._ring()
 
@@ -105,8 +120,7 @@ class ThreadCrew(_Hands):
         outcomes: deque[Outcome],
         ring: Callable[[], None],
     ) -> None:
-        super().__init__(outcomes, ring)
-        self._logic = logic
+        super().__init__(logic, outcomes, ring)
         self._todo: SimpleQueue[Message | None] = SimpleQueue()
         ready: SimpleQueue[BaseException | None] = SimpleQueue()
         self._threads = [
@@ -129,13 +143,16 @@ class ThreadCrew(_Hands):
             return
         ready.put(None)
         while (message := self._todo.get()) is not None:
-            result, failure = None, None
-            crew_message.set((message.origin, message.born, message.attempt))
+            result, failure, several = None, None, False
+            crew_message.set(_about(message))
             try:
-                result = self._logic(message.data)
+                result = self.logic(message.data)
+                several = type(result) is GeneratorType
+                if several:
+                    result = list(result)  # here, in the thread that ``setup_thread`` has prepared
             except BaseException as error:
                 failure = error
-            self._end(message, result, failure)
+            self._end(message, result, failure, several=several)
             del message, result, failure  # views into slots must not wait here for the next message
 
     def submit(self, message: Message) -> None:
@@ -165,21 +182,21 @@ class CoroutineCrew(_Hands):
         outcomes: deque[Outcome],
         ring: Callable[[], None],
     ) -> None:
-        super().__init__(outcomes, ring)
+        super().__init__(logic, outcomes, ring)
         self._name = name
         self._loop = loop
-        self._logic = logic
 
     async def _work(self, message: Message) -> None:
         result, failure = None, None
-        crew_message.set((message.origin, message.born, message.attempt))
+        crew_message.set(_about(message))
         try:
-            result = self._logic(message.data)
+            result = self.logic(message.data)
             if isawaitable(result):
                 result = await result
         except BaseException as error:
             failure = error
         self._end(message, result, failure)
+        del message, result, failure  # the traceback holds this frame, which would hold views until it is collected
 
     def submit(self, message: Message) -> None:
         """Begin to work on a message."""

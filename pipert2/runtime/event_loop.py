@@ -53,9 +53,13 @@ class EventLoop:
         """Run *work*, which deals with its own exceptions; from any thread.
 
         Args:
-            lost: called if it was cancelled before it could even begin.
+            lost: called if it was cancelled before it could even begin, or the loop has ended.
         """
-        self._loop.call_soon_threadsafe(self._start, work, name, lost)
+        try:
+            self._loop.call_soon_threadsafe(self._start, work, name, lost)
+        except RuntimeError:
+            work.close()
+            lost()
 
     def _start(self, work: Coroutine[Any, Any, None], name: str, lost: Callable[[], None]) -> None:
         task = self._loop.create_task(work, name=name)
@@ -79,7 +83,8 @@ class EventLoop:
                 if task.get_name() == name:
                     task.cancel()
 
-        self._loop.call_soon_threadsafe(cancel)
+        with contextlib.suppress(RuntimeError):  # closed, and all is cancelled
+            self._loop.call_soon_threadsafe(cancel)
 
     def run(self, work: Coroutine[Any, Any, Any], name: str, given_up: Callable[[], bool] = lambda: False) -> Any:
         """Run *work* and wait for what it returns or raises; from any other thread.
@@ -99,6 +104,7 @@ class EventLoop:
                 done.set()
 
         def lost() -> None:
+            work.close()
             box.append((None, asyncio.CancelledError()))
             done.set()
 

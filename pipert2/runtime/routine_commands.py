@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from inspect import isgeneratorfunction
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
 from pipert2.errors import ConfigError, PipertError
 from pipert2.graph.handlers import CONFIGURE_EVENT_NAME, UNLINK_EVENT_NAME
 from pipert2.graph.parameter import parameters_of
-from pipert2.graph.routine import RoutineKind
-from pipert2.graph.validation import logic
 from pipert2.runtime import commands
 from pipert2.runtime.routine_configuration import trigger_of
 from pipert2.transport import board as b
-from pipert2.transport.board import RoutineState
 from pipert2.transport.local import LocalEdge
 from pipert2.transport.work_ends import KEPT
 
@@ -36,7 +32,6 @@ class RoutineCommands:
             commands.LOG_LEVEL: self._set_log_level,
             commands.PREVIEW: self._preview,
             commands.LEARN: self._learn,
-            commands.REDO: self._redo,
             commands.GIVEN_UP: self._given_up,
             commands.RESULT: self._take_result,
             commands.OPEN: self._open,
@@ -95,22 +90,6 @@ class RoutineCommands:
         known = {receiver.spec.index for receiver in loop.receivers}
         fresh = [edge for edge in pipe.inputs(loop.spec.index) if edge.index not in known]
         loop.receivers += [loop.host.receiver(edge, loop.spec.index) for edge in fresh]
-
-    def _redo(self, params: dict[str, Any]) -> None:
-        """Work on a message that was a dead letter; that of a source had its result already and is only sent."""
-        loop = self._loop
-        if loop.words[loop.row + b.STATE] != RoutineState.RUNNING or params["data"] is None:
-            raise PipertError(f"{loop.spec.name!r} does not run, or the message cannot be read")
-        began = monotonic_ns()
-        data = params["data"].open()
-        several = False
-        if loop.spec.kind is not RoutineKind.SOURCE:
-            several = isgeneratorfunction(logic(loop.routine))
-            data = loop.work_on(data)
-        send = loop.send()
-        for one in data if several else (data,):
-            if one is not None and send is not None:
-                send(one, params["origin"], began, 1, KEPT)
 
     def _given_up(self, params: dict[str, Any]) -> None:
         """Send what the routine wants to be sent in place of a result, for a message that no process survives."""

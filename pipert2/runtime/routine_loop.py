@@ -18,12 +18,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
 from inspect import isasyncgenfunction, iscoroutine, iscoroutinefunction
 from time import monotonic, monotonic_ns, time
-from types import GeneratorType
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from pipert2.errors import CallError, PipertError
+from pipert2.errors import PipertError
 from pipert2.graph.handlers import BUILT_IN_EVENTS, KILL_EVENT_NAME, START_EVENT_NAME, STOP_EVENT_NAME, event_handlers
 from pipert2.graph.parameter import plain_value
 from pipert2.graph.routine import MessageInfo, Routine
@@ -38,16 +37,16 @@ from pipert2.runtime.crew import About, CoroutineCrew, Crew, Outcome, ThreadCrew
 from pipert2.runtime.event_loop import EventLoop
 from pipert2.runtime.failures import LONGEST_PAUSE, Failure, Failures
 from pipert2.runtime.histogram import Sampler
-from pipert2.runtime.messages import CallOutcome, DeadLetter, Packed
+from pipert2.runtime.messages import DeadLetter
 from pipert2.runtime.pacing import SECOND, Ticker
 from pipert2.runtime.preview import Side, Tap
 from pipert2.runtime.producer import Producer
+from pipert2.runtime.requests import Requests
 from pipert2.runtime.routine_commands import RoutineCommands
 from pipert2.runtime.triggers import Trigger
 from pipert2.store import Store
 from pipert2.transport import board as b
 from pipert2.transport.board import Board, RoutineState
-from pipert2.transport.codec import dumps_plain
 from pipert2.transport.envelope import Message, source_and_sequence
 from pipert2.transport.local import LocalEdge
 from pipert2.transport.memory import Bell, Fence
@@ -166,6 +165,7 @@ class RoutineLoop:
         self.receivers: list[Receiver] = []
         self.outlet: Outlet | None = None
         self.producer: Producer | None = None
+        self.consumer: Consumer | None = None
         self.taps: dict[Side, Tap] = {}
         self.wanted: End | None = None
         self.due = False  # the loop must look anew at what is wanted of it and at its wires
@@ -173,11 +173,11 @@ class RoutineLoop:
         self.configuration = Configuration((), Declared(None, {}))
         self.trigger: Trigger | None = None
         self.about: About | None = None
-        self._consumer: Consumer | None = None
         self._circle: Sequence[WorkQueue] = ()
         self._bell = bell
         self._handlers = event_handlers(type(routine))
         self._commands = RoutineCommands(self).table
+        self._requests = Requests(self).table
         self._turn = 0
         self._ticker = Ticker()
         self._ending: list[Command] = []
@@ -208,7 +208,7 @@ class RoutineLoop:
         self._circle = circle
         self.outlet = outlet
         if receivers or self.routine.service:
-            self._consumer = Consumer(self)
+            self.consumer = Consumer(self)
         else:
             self.producer = Producer(self, ledger)
 
@@ -252,7 +252,7 @@ class RoutineLoop:
 
     @property
     def message(self) -> MessageInfo | None:
-        found = crew_message.get() or self.about
+        found = crew_message.get(self.about)
         if found is None:
             return None
         origin, born, attempt = found
@@ -336,8 +336,8 @@ class RoutineLoop:
                 break
         assert self.outlet is not None
         self.outlet.abandon()
-        if self._consumer is not None:
-            self._consumer.abandon()
+        if self.consumer is not None:
+            self.consumer.abandon()
         self.host.give_back(self.spec.index)
         if self.wanted is End.LEFT:
             return  # the streams go on, from another process
@@ -349,7 +349,7 @@ class RoutineLoop:
         self._answer_all(self._ending)
         for command in tuple(self.inbox):
             builtin = command.name in BUILT_IN_EVENTS
-            self._answer(command, None, None if builtin else ("it was killed before it got to that", ""))
+            self.answer(command, None, None if builtin else ("it was killed before it got to that", ""))
         self.inbox.clear()
 
     def _await_start(self) -> bool:
@@ -366,7 +366,7 @@ class RoutineLoop:
                     self.wanted = End.KILLED if command.name == KILL_EVENT_NAME else End.LEFT
                     return False
                 if command.name in (STOP_EVENT_NAME, commands.DRAIN):
-                    self._answer(command, None)
+                    self.answer(command, None)
                 else:
                     self._handle(command)
             self.sleep()
@@ -381,7 +381,7 @@ class RoutineLoop:
         self._set_state(RoutineState.STARTING, "")
         failure = self.call_user("setup", self.routine.setup)
         if self._starting is not None:
-            self._answer(self._starting, None, failure)
+            self.answer(self._starting, None, failure)
             self._starting = None
         if failure is not None:
             self._set_state(RoutineState.FAILED, failure[0])
@@ -393,12 +393,13 @@ class RoutineLoop:
         self._set_state(RoutineState.RUNNING, "")
         try:
             self.outlet.resume()
-            worker = self._consumer or self.producer
+            worker = self.consumer or self.producer
             assert worker is not None
             end = worker.run()
         except Interrupted:
             end = self.interrupted()
         except _ThreadSetupError as error:
+            self.call_user("cleanup", self.routine.cleanup)
             self._set_state(RoutineState.FAILED, error.failure[0])
             return
         self.wanted = end
@@ -433,8 +434,11 @@ class RoutineLoop:
 
     @property
     def is_to_end_at_once(self) -> bool:
-        """Whether the routine is killed."""
-        return self.wanted is End.KILLED
+        """Whether the routine is killed, or will be as soon as it looks."""
+        return self.wanted is End.KILLED or self._is_told_to_die()
+
+    def _is_told_to_die(self) -> bool:
+        return any(command.name == KILL_EVENT_NAME for command in tuple(self.inbox))
 
     def make_crew(self, outcomes: deque[Outcome]) -> Crew | None:
         """Who is to run ``main_logic``; None: this thread."""
@@ -443,20 +447,20 @@ class RoutineLoop:
             return CoroutineCrew(name, self.host.event_loop(), self.logic(), outcomes, self._bell.ring)
         if hands == 1:
             return None
+        busy = self.row + b.BUSY_SINCE
+        self.words[busy] = monotonic_ns()
         try:
             return ThreadCrew(name, hands, self.logic(), self.routine.setup_thread, outcomes, self._bell.ring)
         except BaseException as error:
             raise _ThreadSetupError(self.failures.note("setup_thread", error)) from error
+        finally:
+            self.words[busy] = 0
 
     def await_here(self, value: Any) -> Any:
         """*value*, or what it comes to on the flow's event loop if it is a coroutine."""
         if not iscoroutine(value):
             return value
-        killed = functools.partial(self._is_told, KILL_EVENT_NAME)
-        return self.host.event_loop().run(value, self.spec.name, killed)
-
-    def _is_told(self, event: str) -> bool:
-        return any(command.name == event for command in tuple(self.inbox))
+        return self.host.event_loop().run(value, self.spec.name, self._is_told_to_die)
 
     def logic(self) -> Callable[[Any], Any]:
         """``main_logic``, behind the preview of the input where there is one."""
@@ -541,6 +545,10 @@ class RoutineLoop:
                 self.host.clock.sleep(self._bell, until)
         words[sleeping] = 0
 
+    def rest(self) -> None:
+        """Wait for the bell, without a look at what else there may be to do."""
+        self._bell.wait(None)
+
     def await_tick(self) -> bool:
         """Wait until the rate allows the next call; False if an event that ends the session came first."""
         ticker = self._ticker
@@ -587,19 +595,20 @@ class RoutineLoop:
             elif command.name == commands.LEAVE:
                 self.wanted = End.LEFT
             elif command.name == commands.DRAIN:
-                self._answer(command, None)
+                self.answer(command, None)
                 if not self.receivers:  # others are drained by the end of their inputs
                     self.wanted = End.FINISHED
             elif command.name == START_EVENT_NAME:
-                self._answer(command, None)
+                self.answer(command, None)
             else:
                 self._handle(command)
         if self.wanted is not None:
             self.due = True
 
     def _handle(self, command: Command) -> None:
-        if command.name == commands.CALL:
-            self._take_call(command)
+        request = self._requests.get(command.name)
+        if request is not None:
+            request(command)
             return
         own = self._commands.get(command.name)
         if own is not None:
@@ -610,50 +619,9 @@ class RoutineLoop:
             handler = functools.partial(getattr(self.routine, method), **command.params)
             failure = self.call_user(f"the handler of {command.name!r}", handler, values)
             if failure is not None:
-                self._answer(command, None, failure)
+                self.answer(command, None, failure)
                 return
-        self._answer(command, values[0] if len(values) == 1 else tuple(values) or None)
-
-    def _take_call(self, command: Command) -> None:
-        """Work on something for a caller, or let the crew do that."""
-        try:
-            data = command.params["data"].open()
-        except Exception as error:
-            self._answer_call(command, None, error)
-            return
-        if self._consumer is not None and self._consumer.take_call(data, functools.partial(self._answer_call, command)):
-            return
-        try:
-            value = self.work_on(data)
-        except BaseException as error:
-            self._answer_call(command, None, error)
-        else:
-            self._answer_call(command, value, None)
-
-    def work_on(self, data: Any) -> Any:
-        """``main_logic`` on something that came on no wire; what it raises is counted and logged, and raised here."""
-        busy = self.row + b.BUSY_SINCE
-        self.words[busy] = monotonic_ns()
-        try:
-            value = self.await_here(self.routine.main_logic(data))
-            return list(value) if isinstance(value, GeneratorType) else value
-        except BaseException as error:
-            self.failures.note("main_logic", error)
-            raise
-        finally:
-            self.words[busy] = 0
-
-    def _answer_call(self, command: Command, value: Any, error: BaseException | None) -> None:
-        outcome = CallOutcome(None)
-        try:
-            if error is None:
-                outcome = CallOutcome(Packed(dumps_plain(value)))
-        except Exception as failure:
-            error = failure
-        if error is not None:
-            trace = "".join(traceback.format_exception(error))
-            outcome = CallOutcome(None, CallError(self.spec.name, f"{type(error).__name__}: {error}", trace))
-        self._answer(command, outcome)
+        self.answer(command, values[0] if len(values) == 1 else tuple(values) or None)
 
     def _obey(self, command: Command, own: Callable[[dict[str, Any]], Any]) -> None:
         try:
@@ -661,18 +629,19 @@ class RoutineLoop:
         except BaseException as error:
             ours = isinstance(error, PipertError)
             reason = str(error) if ours else f"{type(error).__name__}: {error}"
-            self._answer(command, None, (reason, "" if ours else traceback.format_exc()))
+            self.answer(command, None, (reason, "" if ours else traceback.format_exc()))
         else:
-            self._answer(command, value)
+            self.answer(command, value)
         self.due = True
 
-    def _answer(self, command: Command, value: Any, error: Failure | None = None) -> None:
+    def answer(self, command: Command, value: Any, error: Failure | None = None) -> None:
+        """Answer a command, if anybody waits for that."""
         if command.number:
             self.host.answer(command.number, self.spec.index, value, error)
 
     def _answer_all(self, commands: list[Command] | deque[Command]) -> None:
         for command in tuple(commands):
-            self._answer(command, None)
+            self.answer(command, None)
         commands.clear()
 
     def call_user(self, what: str, function: Callable[[], Any], values: list[Any] | None = None) -> Failure | None:

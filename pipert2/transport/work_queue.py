@@ -299,7 +299,9 @@ class WorkQueues:
         table = queue.table
         with queue.lock:
             row = table.row(claim.cell)
-            if table.words[row + w.STATE] == w.CLAIMED and table.words[row + w.NUMBER] == claim.number:
+            # Two routines of one process may have failed at it: the second one must not take it from who has it now.
+            same = table.is_alive(Parent(queue.number, claim.cell, claim.number, claim.attempt))
+            if same and table.words[row + w.STATE] == w.CLAIMED:
                 table.give_back(claim.cell)
                 if not again:
                     table.words[row + w.ATTEMPT] -= 1
