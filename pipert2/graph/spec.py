@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -123,8 +123,8 @@ class PipeSpec:
         return next((routine for routine in self.routines if routine.name == name), None)
 
     def ledgers_of_circle(self, routine: int) -> tuple[EdgeSpec, ...]:
-        """Where sources keep account of what may come back to a routine on edges within its flow."""
-        if not self.acknowledged or not any(edge.feedback and not edge.crosses for edge in self.inputs(routine)):
+        """Where sources keep account of what may come back to a routine, where its queues alone do not tell that."""
+        if not self.acknowledged or not _needs_ledgers(self.inputs(routine)):
             return ()
         sources = _sources(self.links, self.routines[routine].base)
         return tuple(edge for edge in self.edges if edge.ledger and edge.source in sources)
@@ -272,9 +272,9 @@ def make_spec(
     edges = [replace(edge, feedback=edge.feedback or (edge.source, edge.destination) in back) for edge in edges]
     bounds = {number: most for number, (_, one) in enumerate(order) if (most := one.max_in_flight) is not None}
     if lossless:
-        for edge in edges:
-            if edge.feedback and edge.lossless and not edge.crosses:
-                for source in _sources(edges, edge.destination):
+        for end in {edge.destination for edge in edges if edge.feedback}:
+            if _needs_ledgers([edge for edge in edges if edge.destination == end]):
+                for source in sorted(_sources(edges, end)):
                     bounds.setdefault(source, LEDGER_CAPACITY)
     edges += [_ledger(len(edges) + at, source, most) for at, (source, most) in enumerate(bounds.items())]
     routines = tuple(
@@ -296,6 +296,15 @@ def make_spec(
         for replica in range(1, max(count, most_replicas(count))):
             spec = with_replica(spec, flow, replica)
     return spec
+
+
+def _needs_ledgers(inputs: Iterable[EdgeSpec]) -> bool:
+    """Whether data comes back to a routine with these inputs, and one of them lies within its flow.
+
+    If none does, its queues know of each message until all that came of it is done.
+    """
+    found = tuple(inputs)
+    return any(edge.feedback and edge.lossless for edge in found) and not all(edge.crosses for edge in found)
 
 
 def _sources(edges: Sequence[EdgeSpec], routine: int) -> set[int]:

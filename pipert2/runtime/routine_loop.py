@@ -504,10 +504,11 @@ class RoutineLoop:
         """Whether nothing will come any more."""
         if not self.receivers:
             return False  # it is there to be called
-        if any(ledger.table.words[UNDONE] for ledger in self._circle):
-            return False
         ahead = [receiver for receiver in self.receivers if not receiver.spec.feedback] or self.receivers
-        return all(receiver.ended() for receiver in ahead) and not self.has_data()
+        if not all(receiver.ended() for receiver in ahead):
+            return False
+        # In this order: what is on its way was put into a ledger before its source has ended.
+        return not any(ledger.table.words[UNDONE] for ledger in self._circle) and not self.has_data()
 
     def has_data(self) -> bool:
         """Whether there is something to take."""

@@ -274,9 +274,10 @@ class WorkQueues:
 
     def _wake_circles(self) -> None:
         """Let routines look to which data comes back: perhaps nothing will any more."""
-        for edge in self._described().links:
-            if edge.feedback and not edge.crosses:
-                self._bell(edge.destination).ring()
+        described = self._described()
+        for end in {edge.destination for edge in described.links if edge.feedback}:
+            for index in described.members(end):
+                self._bell(index).ring()
 
     def _go_up(self, queue: WorkQueue, at: Parent) -> None:
         """Complete a message whose last descendant is gone, and so on."""

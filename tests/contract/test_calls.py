@@ -282,7 +282,9 @@ def test_a_routine_that_calls_itself_is_told_so(inline: bool) -> None:
         def main_logic(self, depth: int) -> int:
             return 1 + self.call("self", depth - 1)
 
-    with service(inline, Self("self")) as pipe:
+    pipe = Pipe(inline=inline)
+    pipe.create_flow("services", False, Self("self"))
+    with pipe:
         pipe.notify_event("start", wait=10)
         with pytest.raises(CallError, match="cannot call itself"):
             pipe.call("self", 3, timeout=30)
