@@ -64,6 +64,8 @@ from pipert2.runtime.configuration import Configuration
 from pipert2.runtime.dead_letters import DeadLetterStatus, RequeueResult
 from pipert2.runtime.preview import PreviewFrame
 from pipert2.runtime.restart import Restart
+from pipert2.runtime.shown import Sketches
+from pipert2.runtime.sketch import ShownValue
 from pipert2.runtime.triggers import AtLeast, AtStart, Calendar, Cron, Every, TimeOfDay, Trigger
 from pipert2.store import Store, StoreReader
 
@@ -163,6 +165,8 @@ __all__ = [
     "RunSummary",
     "SharedMemoryFullError",
     "SharedMemoryTransmitter",
+    "ShownValue",
+    "Sketches",
     "SourceRoutine",
     "Store",
     "StoreError",

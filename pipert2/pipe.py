@@ -52,6 +52,7 @@ from pipert2.runtime.restart import Restart
 from pipert2.runtime.rewiring import Rewiring
 from pipert2.runtime.routine_configuration import configure_all, raise_problems, warnings_of
 from pipert2.runtime.settings import Settings
+from pipert2.runtime.shown import Sketches
 from pipert2.runtime.supervisor import TICK, Supervisor
 from pipert2.store import Store
 from pipert2.transport.board import RoutineState
@@ -764,6 +765,22 @@ class Pipe:
         supervisor = self._supervisor
         return supervisor.previews.get((routine_name, side)) if supervisor is not None else None
 
+    def results(self, routine_name: str, after: int = 0, *, wait: float = 2.0) -> Sketches:
+        """What a routine shows with :meth:`pipert2.Routine.show`, all of its replicas, as sketches for people.
+
+        Args:
+            routine_name: the routine.
+            after: the ``last`` of an earlier answer, to get only what is newer; 0: all that is there.
+            wait: seconds to wait for a process that is busy; what does not answer by then is left out.
+
+        Raises:
+            UnknownRoutineError: there is no such routine.
+            PipeStateError: the pipe is not built, or has ended.
+        """
+        self.routine(routine_name)
+        supervisor = self._running("results")
+        return supervisor.results(self._index(supervisor, routine_name), after, wait)
+
     @staticmethod
     def _index(supervisor: Supervisor, routine_name: str) -> int:
         spec = supervisor.spec.routine(routine_name)
@@ -1076,6 +1093,9 @@ class _Outside:
         return threading.Event().wait(seconds)
 
     def set_rate(self, rate: float) -> None:
+        pass
+
+    def show(self, name: str, value: Any) -> None:
         pass
 
     def parameter_set(self, name: str, value: Any) -> bool:

@@ -41,6 +41,7 @@ from pipert2.errors import ControlError
 from pipert2.observe.recent_logs import LogPage, LogRecord
 from pipert2.observe.snapshot import PipeStatus
 from pipert2.runtime.preview import PreviewFrame
+from pipert2.runtime.shown import Sketches
 
 logger = logging.getLogger(__name__)
 
@@ -266,6 +267,12 @@ class PipeClient:
         """The newest picture of a routine's frames."""
         found = self._call("frame", PreviewFrame, routine=routine, side=side)
         return dataclasses.replace(found, jpeg=base64.urlsafe_b64decode(found.jpeg))
+
+    def results(self, routine: str, after: int = 0) -> Sketches:
+        """What a routine shows of its results, or what of it is newer than an earlier answer's *last*."""
+        found = self._call("results", Sketches, routine=routine, after=after)
+        values = [dataclasses.replace(one, png=base64.urlsafe_b64decode(one.png)) for one in found.values]
+        return dataclasses.replace(found, values=tuple(values))
 
     # --- how it is done
 

@@ -124,6 +124,8 @@ def _schemas() -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
     definitions: dict[str, Any] = shared["$defs"]
     picture = {"contentEncoding": "base64", "contentMediaType": "image/jpeg"}
     definitions["PreviewFrame"]["properties"]["jpeg"] = {"type": "string", "title": "Jpeg", **picture}
+    picture["contentMediaType"] = "image/png"
+    definitions["ShownValue"]["properties"]["png"] = {"type": "string", "title": "Png", **picture}
     return {key: schema for (key, _), schema in found.items()}, dict(sorted(definitions.items()))
 
 

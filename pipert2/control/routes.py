@@ -129,6 +129,7 @@ ROUTES: tuple[Route, ...] = (
     Route("DELETE", _PREVIEW, "preview", fixed={"on": False}, hidden=("rate", "size")),
     Route("GET", _PREVIEW + ".jpg", "frame", Kind.PICTURE),
     Route("GET", _PREVIEW, "frame"),
+    Route("GET", f"{API}/routines/{{routine}}/results", "results"),
     Route("GET", _LETTERS, "dead_letters"),
     Route("DELETE", _LETTERS, "drop_dead_letters"),
     Route("POST", f"{_LETTERS}/requeue", "requeue_dead_letters"),

@@ -42,6 +42,7 @@ from pipert2.observe.recent_logs import LogPage, LogRecord, RecentLogs
 from pipert2.observe.snapshot import PipeState, PipeStatus
 from pipert2.pipe import Pipe
 from pipert2.runtime.preview import PreviewFrame
+from pipert2.runtime.shown import Sketches
 
 API_VERSION = 1
 LONGEST_WAIT = 3600.0
@@ -387,6 +388,18 @@ class ControlService:
         if found is None:
             raise ControlError("bad_state", f"there is no picture of the {side} of {routine!r}: is its preview on?")
         return found
+
+    @verb(Scope.READ)
+    def results(
+        self,
+        routine: RoutineName,
+        after: Annotated[
+            int, Field(ge=0, lt=1 << 60, description="The 'last' of an earlier answer, for what is newer; 0: all.")
+        ] = 0,
+    ) -> Sketches:
+        """What a routine shows of its results: numbers with their last minute, curves, images."""
+        self._flow_of(routine)
+        return self.pipe.results(routine, after)
 
 
 VERBS = verbs_of(ControlService)

@@ -70,6 +70,8 @@ class RoutineContext(Protocol):
 
     def set_rate(self, rate: float) -> None: ...
 
+    def show(self, name: str, value: Any) -> None: ...
+
     def parameter_set(self, name: str, value: Any) -> bool: ...
 
     def call(self, routine: str, data: Any, timeout: float) -> Any: ...
@@ -302,6 +304,23 @@ class Routine(ABC):
         if self._context is None:
             return np.empty(dims, kind)
         return self._context.loan(dims, kind)
+
+    def show(self, name: str, value: Any) -> None:
+        """Show a result to whoever looks, in the cockpit or with :meth:`pipert2.Pipe.results`, while the pipe runs.
+
+        Only the newest value of a name is kept, and of a number its last minute. It costs a few microseconds; curves
+        and pictures are made when somebody looks, so an array that is changed in place is shown as it is then.
+
+        Args:
+            name: what it is called there, up to 200 characters; slashes make groups. Up to 200 names are shown.
+            value: a number (a curve over time), a text, a 1-D array (a curve) or a 2-D array (an image) of numbers, or
+                lists of these shapes with up to 10,000 entries.
+
+        Raises:
+            TypeError: it is something else. ValueError: the name is empty or too long.
+        """
+        if self._context is not None:
+            self._context.show(name, value)
 
     def wait(self, seconds: float) -> bool:
         """Sleep for *seconds*, but no longer than until the routine should stop or has an event to handle.

@@ -23,11 +23,15 @@ from pipert2.patterns.hdf_rest import HdfRest, HdfServer
 from pipert2.patterns.order import InOrder
 from pipert2.patterns.parameters import ParameterSet
 from pipert2.patterns.scan import EventFailure, Scan, ScanState
+from pipert2.patterns.shown_tree import shown_values
 from pipert2.patterns.users_code import ResultData, UserCode, WorkerState, check_user_code, show_logs_of
 
 _CALL_TIMEOUT = 60.0
 _SCANS_KEPT = 100
 _ABANDONED = "its streams went on with another scan before they had ended"
+_SHOW_SECONDS = 0.2
+_SETTLED_SECONDS = 1.0
+"""When nothing has come for so long, what was published last is shown."""
 
 
 @dataclass(slots=True)
@@ -100,6 +104,8 @@ class Reduce(DestinationRoutine):
         self._sooner: threading.Event | None = None
         self._begun = 0
         self._ticking = False
+        self._show_due = 0.0
+        self._unshown = False
         self.stale = 0
 
     def setup(self) -> None:
@@ -124,6 +130,8 @@ class Reduce(DestinationRoutine):
         """Time has passed: call timers, and wait no longer for what does not come."""
         self._ticking = False
         now = monotonic()
+        if self._unshown:
+            self._show_published()
         for one in list(self._running.values()):
             if one.code is not None and one.timer_due is not None and now >= one.timer_due:
                 self._set_timer(one)
@@ -261,6 +269,11 @@ class Reduce(DestinationRoutine):
             try:
                 with self._lock:
                     one.code.process(result, self._unpacked(one.parameters))
+                if monotonic() >= self._show_due:
+                    self._show_published()
+                elif not self._unshown:
+                    self._unshown = True
+                    self._hurry()
             except Exception as error:
                 self.logger.exception("the result of event %d could not be reduced", result.event_number)
                 reason = f"{type(error).__name__}: {error}"
@@ -300,6 +313,7 @@ class Reduce(DestinationRoutine):
             self._take_last(one)
         if one.code is not None:
             failure = self._guard(lambda: one.code is not None and one.code.call("finish"), "finish")
+            self._show_published()
             if failure:
                 state, reason = state or ScanState.FAILED, reason or failure
         scan.finish(state, reason)
@@ -344,6 +358,15 @@ class Reduce(DestinationRoutine):
             return f"{what} failed: {type(error).__name__}: {error}"
         return ""
 
+    def _show_published(self) -> None:
+        """Show what is published, between two results, not after each."""
+        self._show_due, self._unshown = monotonic() + _SHOW_SECONDS, False
+        try:
+            for name, value in shown_values(self._tree()):
+                self.show(name, value)
+        except Exception:  # whatever the user's dict does when it is looked at
+            self.logger.debug("what the reducer publishes cannot be shown", exc_info=True)
+
     def _tree(self) -> Mapping[str, Any]:
         """What the newest reducer publishes."""
         tree = getattr(self._newest.instance if self._newest is not None else None, "publish", None)
@@ -375,7 +398,7 @@ class Reduce(DestinationRoutine):
         while not closing.is_set():
             sooner.clear()
             now = monotonic()
-            pause = self._timeout / 4
+            pause = min(self._timeout / 4, _SETTLED_SECONDS) if self._unshown else self._timeout / 4
             if not self._ticking:
                 due = [one.timer_due - now for one in list(self._running.values()) if one.timer_due is not None]
                 pause = max(0.0, min([pause, *due]))

@@ -43,6 +43,7 @@ from pipert2.runtime.messages import (
 from pipert2.runtime.pipe_memory import BOARD_KEY, bell_key
 from pipert2.runtime.preview import Encoder, Side, Tap
 from pipert2.runtime.routine_loop import Command, Receiver, RoutineLoop
+from pipert2.runtime.shown import Sketcher
 from pipert2.transport.board import AWAITS_RECORDS, CLOSED, Board, RoutineState
 from pipert2.transport.codec import dumps_plain
 from pipert2.transport.local import LocalEdge
@@ -95,6 +96,7 @@ class FlowHost:
         self._learning = threading.Lock()
         self._ended_loops: set[int] = set()
         self._encoder = Encoder(send)
+        self._sketcher = Sketcher(lambda number, routine, found: self.answer(number, routine, found, None))
         self._flow = launch.flow
         self._event_loop: EventLoop | None = None
         self.store = launch.store
@@ -237,7 +239,9 @@ class FlowHost:
                     self.answer(call.number, index, None, (failure, ""))
                 return
         for index in call.routines:
-            if index in self.loops:
+            if index in self.loops and call.name == commands.RESULTS:
+                self._sketcher.ask(call.number, index, self.loops[index].shown, params["after"])
+            elif index in self.loops:
                 self.loops[index].post(Command(call.number, call.name, params))
 
     def ended(self, timeout: float) -> bool:
@@ -250,6 +254,7 @@ class FlowHost:
     def close(self) -> None:
         """Let go of what is left when the routines have ended."""
         self._encoder.close()
+        self._sketcher.close()
         if self._event_loop is not None:
             self._event_loop.close()
 

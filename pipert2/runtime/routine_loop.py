@@ -43,6 +43,7 @@ from pipert2.runtime.preview import Side, Tap
 from pipert2.runtime.producer import Producer
 from pipert2.runtime.requests import Requests
 from pipert2.runtime.routine_commands import RoutineCommands
+from pipert2.runtime.shown import Shown
 from pipert2.runtime.triggers import Trigger
 from pipert2.store import Store
 from pipert2.transport import board as b
@@ -167,6 +168,7 @@ class RoutineLoop:
         self.producer: Producer | None = None
         self.consumer: Consumer | None = None
         self.taps: dict[Side, Tap] = {}
+        self.shown = Shown(spec.label, logger)
         self.wanted: End | None = None
         self.due = False  # the loop must look anew at what is wanted of it and at its wires
         self.const_period = 0
@@ -282,6 +284,9 @@ class RoutineLoop:
             return False
         self.host.parameter_set(self.spec.index, name, plain_value(value))
         return True
+
+    def show(self, name: str, value: Any) -> None:
+        self.shown.show(name, value)
 
     def set_rate(self, rate: float) -> None:
         self.const_period = round(SECOND / rate) if rate > 0 else 0

@@ -32,6 +32,7 @@ from pipert2.runtime.pipe_memory import PipeMemory
 from pipert2.runtime.preview import PreviewFrame
 from pipert2.runtime.progress import PipeProgress
 from pipert2.runtime.settings import Settings
+from pipert2.runtime.shown import Sketches, merged
 from pipert2.runtime.stopping import Stopping
 from pipert2.transport import board as b
 from pipert2.transport.board import RoutineState
@@ -420,6 +421,14 @@ class Supervisor:
         members = [self.spec.routines[index] for index in self.spec.members(routine)]
         answers = [result.unwrap() for result in self.bus.call(name, members, params, wait).values()]
         return answers[0] if answers else None
+
+    def results(self, routine: int, after: int, wait: float) -> Sketches:
+        """What a routine shows, each replica of it that is there and answers in time."""
+        members = [self.spec.routines[index] for index in self.spec.members(routine)]
+        flows = self.flows
+        there = [one for one in members if flows[one.process].ready and not flows[one.process].ended]
+        answers = self.bus.call(commands.RESULTS, there, {"after": after}, wait)
+        return merged([result.value for result in answers.values()], after)
 
     def tell(self, name: str, routine: int, key: str, params: dict[str, Any]) -> None:
         """Send a command of our own to a routine now, all of its replicas, and to each later process of theirs."""

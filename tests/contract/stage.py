@@ -20,6 +20,10 @@ class Camera(SourceRoutine):
         self.set_const_fps(100)
 
     def main_logic(self) -> Any:
+        self.show("brightness", 10 * self.gain)
+        self.show("lost", float("nan"))
+        self.show("profile <b>", np.arange(60))
+        self.show("rows/first", np.full((40, 60), 10 * self.gain))
         return {"frame": np.full((40, 60, 3), 10 * self.gain, np.uint8)}
 
     @events("ADD")

@@ -259,6 +259,29 @@ def test_a_picture_is_had_while_its_preview_is_on(there: Stage, name: str) -> No
         face.close()
 
 
+@pytest.mark.parametrize("name", [name for name in FACES if name != "pipert2"])
+def test_what_a_routine_shows_is_had_and_later_only_what_is_newer(there: Stage, name: str) -> None:
+    face = FACES[name](there)
+    try:
+        face.call("start", wait=10.0)
+        first = wait_until(lambda: (found := face.call("results", routine="camera"))["values"] and found)
+        values = {one["name"]: one for one in first["values"]}
+        assert values["brightness"]["kind"] == "number"
+        assert values["brightness"]["values"][-1] == 10.0
+        assert (values["lost"]["text"], values["lost"]["values"][-1]) == ("nan", None)
+        assert list(values["profile <b>"]["values"]) == list(range(60))
+        assert (values["rows/first"]["kind"], list(values["rows/first"]["shape"])) == ("image", [40, 60])
+        assert face.call("results", routine="wall")["values"] in ([], ())
+        later = face.call("results", routine="camera", after=first["last"])
+        assert all(
+            at > first["last"] / 1e6 - 0.001 for one in later["values"] if one["kind"] == "number" for at in one["at"]
+        )
+        with pytest.raises(ControlError, match="did you mean 'camera'"):
+            face.call("results", routine="camra")
+    finally:
+        face.close()
+
+
 def test_a_join_that_takes_too_long_says_so(face: Face) -> None:
     if type(face).__name__ == "CliFace":
         with pytest.raises(ControlError):

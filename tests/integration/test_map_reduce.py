@@ -476,6 +476,26 @@ def test_what_is_published_can_be_read_while_the_scan_runs(tmp_path: Path) -> No
         wait_until(lambda: len(curve()) > len(seen), timeout=60)
 
 
+def test_what_is_published_is_shown_also_the_last_of_it_before_a_pause(tmp_path: Path) -> None:
+    class Shown(Keep):
+        path = tmp_path / "notes"
+
+        def __init__(self, context: dict[str, Any]) -> None:
+            super().__init__(context)
+            self.publish: dict[str, Any] = {"scan": {"newest": -1}, "cube": np.zeros((2, 2, 2))}
+
+        def process_result(self, result: Any) -> None:
+            super().process_result(result)
+            self.publish["scan"]["newest"] = result.event_number
+
+    run = Run(tmp_path, scan("a", 50)[:-1], reducer=Shown)
+    with run.pipe:
+        run.pipe.notify_event("start", wait=20)
+        wait_until(
+            lambda: [(one.name, one.text) for one in run.pipe.results("reduce").values] == [("scan/newest", "50")]
+        )
+
+
 @INLINE
 def test_large_frames_arrive_whole(tmp_path: Path, inline: bool) -> None:
     def total(event: Any) -> Any:

@@ -15,6 +15,7 @@ import { LastErrors } from "./last_errors";
 import { LinkForm } from "./link_form";
 import { LogLevelSelect } from "./log_level_select";
 import { ParameterList } from "./parameter_list";
+import { ResultList } from "./result_list";
 import { PanelFrame, Section } from "./side_panel";
 
 /** All about one routine: how it does, what it sees, what can be set. */
@@ -33,6 +34,7 @@ export function RoutinePanel({ pipe, name }: { pipe: string; name: string }) {
       </p>
       <RoutineButtons pipe={pipe} name={name} />
       {status && <Numbers status={status} />}
+      <ResultList routine={name} />
       <Section title="Frames"><FramePair name={name} kind={structure.kind} /></Section>
       <Section title="Charts" aside={<RangeSelect />}><RoutineCharts pipe={pipe} name={name} /></Section>
       {structure.parameters.length > 0 && (

@@ -158,6 +158,27 @@ export interface EventReply {
   readonly ok: boolean;
 }
 
+export interface ShownValue {
+  readonly routine: string;
+  readonly name: string;
+  readonly kind: "number" | "text" | "curve" | "image";
+  readonly time: number;
+  readonly text: string;
+  readonly shape: readonly number[];
+  readonly at: readonly number[];
+  readonly values: readonly (number | null)[];
+  readonly least: number | null;
+  readonly greatest: number | null;
+  /** Base64, with - and _. */
+  readonly png: string;
+}
+
+export interface Sketches {
+  readonly values: readonly ShownValue[];
+  readonly last: number;
+  readonly more: boolean;
+}
+
 export interface DeadLetter {
   readonly number: number;
   readonly routine: string;

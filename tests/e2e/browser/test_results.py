@@ -1,0 +1,94 @@
+"""What a reducer publishes, seen in the panel of its routine while the scan goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from pipert2.testing import wait_until
+from tests.e2e.browser.conftest import ROOT, CockpitProcess, NewPage, Running, Shoot, is_up, start
+
+PICTURE = ROOT / "docs" / "images" / "results.png"
+"""The picture of the documentation; ``PIPERT2_WRITE_DOCS=1`` has this test take it anew."""
+WRITE = os.environ.get("PIPERT2_WRITE_DOCS") == "1"
+MARKUP = "steel 12" if WRITE else "<img src=x onerror=\"document.title='owned'\">"
+
+
+@pytest.fixture
+def scan(own_cockpit: CockpitProcess, tmp_path: Path) -> Iterator[Running]:
+    """The pipe ``xrd``."""
+    own_cockpit.start()
+    script = str(Path(__file__).with_name("results_pipe.py"))
+    running = start(script, own_cockpit.url, MARKUP, log=tmp_path / "xrd.log", stdin=True)
+    try:
+        wait_until(lambda: is_up(own_cockpit.url, running), 60.0, "the pipe in the cockpit")
+        yield running
+    finally:
+        running.close()
+
+
+def open_results(page: Page, cockpit: CockpitProcess) -> None:
+    page.goto(f"{cockpit.url}/?pipe=xrd&routine=reduce")
+    expect(page.get_by_role("list", name="Results of reduce")).to_be_visible()
+
+
+def test_numbers_arrays_and_images_grow_while_the_scan_runs(
+    new_page: NewPage, own_cockpit: CockpitProcess, scan: Running, shoot: Shoot
+) -> None:
+    page = new_page(height=1000)
+    open_results(page, own_cockpit)
+    frames = page.locator("[data-result='scan/frames']")
+    expect(frames.locator("canvas")).to_be_visible()
+    before = int(frames.locator(".result-value").inner_text())
+    page.wait_for_function(
+        "before => Number(document.querySelector(\"[data-result='scan/frames'] .result-value\").textContent) > before",
+        arg=before,
+    )
+    expect(page.get_by_role("img", name="scan/intensity over time").locator("canvas")).to_be_visible()
+    expect(page.get_by_role("img", name="elements of profile").locator("canvas")).to_be_visible()
+    expect(page.locator("[data-result=profile]")).to_contain_text("96 float64")
+    picture = page.get_by_alt_text("map, 60 x 90 float64")
+    expect(picture).to_be_visible()
+    assert picture.evaluate("image => [image.naturalWidth, image.naturalHeight]") == [90, 60]
+    address = picture.get_attribute("src")
+    expect(picture).not_to_have_attribute("src", str(address))
+    expect(page.locator("[data-result='scan/no beam']")).to_contain_text("nan")
+    expect(page.locator("[data-result=map_attrs]")).to_have_count(0)
+    assert page.title() != "owned"
+    sample = page.locator(f"[data-result={json.dumps(f'scan/sample {MARKUP}')}]")
+    expect(sample).to_contain_text(f"scan/sample {MARKUP}")
+    expect(sample).to_contain_text(f"{MARKUP}, annealed")
+    expect(page.locator(".results img[src=x]")).to_have_count(0)
+    page.locator(".results").evaluate("list => list.closest('section').scrollIntoView()")
+    if WRITE:
+        page.wait_for_timeout(20_000)  # so that there is something to see
+        page.screenshot(path=PICTURE)
+    shoot(page, "results-light")
+
+
+def test_they_are_there_in_the_dark_and_on_a_tablet(
+    new_page: NewPage, own_cockpit: CockpitProcess, scan: Running, shoot: Shoot
+) -> None:
+    for name, options in {
+        "results-dark": {"height": 1000, "scheme": "dark"},
+        "results-tablet": {"width": 834, "height": 1112, "touch": True},
+    }.items():
+        page = new_page(**options)
+        open_results(page, own_cockpit)
+        expect(page.get_by_alt_text("map, 60 x 90 float64")).to_be_visible()
+        expect(page.get_by_role("img", name="elements of profile").locator("canvas")).to_be_visible()
+        page.locator(".results").evaluate("list => list.closest('section').scrollIntoView()")
+        body = page.locator(".panel-body")
+        assert body.evaluate("body => body.scrollWidth <= body.clientWidth")
+        shoot(page, name)
+
+
+def test_a_routine_that_shows_nothing_has_no_results(page: Page, own_cockpit: CockpitProcess, scan: Running) -> None:
+    page.goto(f"{own_cockpit.url}/?pipe=xrd&routine=align")
+    expect(page.get_by_role("heading", name="Log level")).to_be_visible()
+    expect(page.get_by_role("heading", name="Results")).to_have_count(0)
