@@ -308,8 +308,9 @@ class Routine(ABC):
     def show(self, name: str, value: Any) -> None:
         """Show a result to whoever looks, in the cockpit or with :meth:`pipert2.Pipe.results`, while the pipe runs.
 
-        Only the newest value of a name is kept, and of a number its last minute. It costs a few microseconds; curves
-        and pictures are made when somebody looks, so an array that is changed in place is shown as it is then.
+        Only the newest value of a name is kept, and of a number its last minute. It costs a few microseconds, or a
+        tenth of a millisecond for a large array that is a part of another one or lies in shared memory. Curves and
+        pictures are made when somebody looks, so an array that is changed in place is shown as it is then.
 
         Args:
             name: what it is called there, up to 200 characters; slashes make groups. Up to 200 names are shown.
