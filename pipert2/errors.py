@@ -211,16 +211,24 @@ class UnreadableDataError(PipertError):
 class ControlError(PipertError):
     """What was asked of a running pipe from outside was not done.
 
-    *code* is one of ``unknown_name``, ``bad_argument``, ``bad_state``, ``no_room``, ``handler_failed``, ``failed``,
-    ``unauthorized``, ``forbidden``, ``too_large``, ``unreachable``, ``internal``; *field* the argument that is wrong,
-    *nearest* the known name that looks most like an unknown one.
+    *code* is one of ``unknown_name``, ``bad_argument``, ``bad_state``, ``no_room``, ``handler_failed``, ``timeout``,
+    ``failed``, ``unauthorized``, ``forbidden``, ``too_large``, ``unreachable``, ``internal``; *field* the argument that
+    is wrong, *nearest* the known name that looks most like an unknown one, *traceback* where a routine's code failed.
     """
 
-    def __init__(self, code: str, message: str, field: str | None = None, nearest: str | None = None) -> None:
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        field: str | None = None,
+        nearest: str | None = None,
+        traceback: str | None = None,
+    ) -> None:
         self.code = code
         self.message = message
         self.field = field
         self.nearest = nearest
+        self.traceback = traceback
 
     def __str__(self) -> str:
         return self.message

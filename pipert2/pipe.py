@@ -996,6 +996,25 @@ class Pipe:
         )
 
     @property
+    def replicas(self) -> dict[str, int]:
+        """Of each flow that was made with ``replicas``, how many processes it has now."""
+        status = self.status()
+        return {
+            flow: status.replicas(flow) or count  # none: it is not built
+            for flow, count in self._replicas.items()
+        }
+
+    @property
+    def depends_on(self) -> dict[str, tuple[str, ...]]:
+        """Of each flow that waits for others, which."""
+        return dict(self._depends_on)
+
+    @property
+    def requires(self) -> tuple[str, ...]:
+        """The parameters of the pipe as a whole without which no routine starts."""
+        return self._settings.requires
+
+    @property
     def structure_version(self) -> int:
         """Grows with each change of the wires."""
         return self._structure_version

@@ -1,4 +1,4 @@
-"""``pipert2 start``, ``stop``, ``kill``, ``join``, ``restart``: the life of a running pipe."""
+"""``pipert2 start``, ``stop``, ``kill``, ``join``, ``restart``, ``replicas``: the life of a running pipe."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ def register(app: typer.Typer) -> None:
     app.command("kill")(_command_of("kill", "killed", kill))
     app.command("join")(join)
     app.command("restart")(restart)
+    app.command("replicas")(replicas)
 
 
 def _command_of(verb: Literal["start", "stop", "kill"], done: str, help_text: str) -> Callable[..., None]:
@@ -87,3 +88,23 @@ def restart(
     else:
         before = f" ({reply.restarts} times before)" if reply.restarts else ""
         output().print(printable(f"flow {reply.flow} is being restarted{before}"), soft_wrap=True)
+
+
+def replicas(
+    flow: Annotated[str, typer.Argument(metavar="FLOW", autocompletion=complete_flow, help="Which flow.")],
+    count: Annotated[int, typer.Argument(metavar="COUNT", min=1, help="How many processes it is to have.")],
+    url: Url = None,
+    pipe: PipeName = None,
+    token: Token = None,
+    as_json: Json = False,
+) -> None:
+    """Change how many processes of a flow compete for its input; those that go end the message in hand."""
+    from pipert2.cli.printing import output, print_json, printable
+
+    with connected(url, pipe, token) as client:
+        reply = client.set_replicas(flow, count)
+    if as_json:
+        print_json(reply)
+    else:
+        many = "1 replica" if reply.replicas == 1 else f"{reply.replicas} replicas"
+        output().print(printable(f"flow {reply.flow}: {many}"), soft_wrap=True)

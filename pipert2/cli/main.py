@@ -15,6 +15,7 @@ import typer
 
 import pipert2
 from pipert2.cli import (
+    call,
     capture,
     cockpit,
     config,
@@ -38,11 +39,11 @@ from pipert2.cli import (
 )
 from pipert2.cli.exit_codes import EPILOG, FAILED, INTERRUPTED, TERMINATED, USAGE, exit_code_of
 from pipert2.cli.printing import complain
-from pipert2.errors import PipertError, nearest
+from pipert2.errors import ControlError, PipertError, nearest
 
 _VERBS = (
-    run, demo, cockpit, list_pipes, status, top, life, event, params, logs, level, wires, dead_letters, graph, validate,
-    config, record, replay, capture, doctor,
+    run, demo, cockpit, list_pipes, status, top, life, event, call, params, logs, level, wires, dead_letters, graph,
+    validate, config, record, replay, capture, doctor,
 )  # fmt: skip
 
 # Typer brings its own copy of click, or uses click itself, depending on its version: their errors are found from the
@@ -107,6 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return FAILED
     except Exception as error:
         if debug:
+            _show_traceback_of_routine(error)
             raise
         complain(_line_of(error))
         return _code_of(error)
@@ -144,6 +146,12 @@ def _usage_line(error: Any) -> str:
         text = f"no such option {wrong}" + (f", did you mean {near}?" if near is not None else "")
     path = context.command_path if context is not None else "pipert2"
     return f"{text} (see {path} --help)"
+
+
+def _show_traceback_of_routine(error: Exception) -> None:
+    """Where the code of a routine that was called failed, which is in another process."""
+    if isinstance(error, ControlError) and error.traceback:
+        sys.stderr.write(f"in the routine:\n{error.traceback}\n")
 
 
 def _code_of(error: Exception) -> int:

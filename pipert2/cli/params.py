@@ -9,12 +9,11 @@ import typer
 
 from pipert2.cli.completion import complete_routine
 from pipert2.cli.connect import connected
-from pipert2.cli.exit_codes import CommandError
 from pipert2.cli.options import Json, PipeName, Token, Url
 from pipert2.cli.values import parse_pairs
 
 if TYPE_CHECKING:
-    from pipert2.control.records import ParametersReply
+    from pipert2.control.records import ParametersReply, SharedParametersReply
     from pipert2.observe.snapshot import ParameterStatus
 
 
@@ -26,11 +25,20 @@ def register(app: typer.Typer) -> None:
 def params(
     routine: Annotated[
         str | None,
-        typer.Argument(metavar="[ROUTINE]", autocompletion=complete_routine, help="Left out: all.", show_default=False),
+        typer.Argument(
+            metavar="[ROUTINE]",
+            autocompletion=complete_routine,
+            help="Left out: all routines and the pipe as a whole.",
+            show_default=False,
+        ),
     ] = None,
     values: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME=VALUE]...", help="Set these, all of them or none.", show_default=False),
+        typer.Argument(
+            metavar="[NAME=VALUE]...",
+            help="Set these, all of them or none; without ROUTINE those of the pipe as a whole.",
+            show_default=False,
+        ),
     ] = None,
     wait: Annotated[
         float, typer.Option("--wait", metavar="SECONDS", min=0.0, help="How long the message in hand may take.")
@@ -40,11 +48,21 @@ def params(
     token: Token = None,
     as_json: Json = False,
 ) -> None:
-    """Show parameters with their values and limits; with NAME=VALUE set them first, between two messages."""
+    """Show parameters with their values and limits; with NAME=VALUE set them first, between two messages.
+
+    NAME=VALUE without a ROUTINE sets parameters of the pipe as a whole.
+    """
     from pipert2.cli.printing import print_json
 
-    if routine is not None and "=" in routine and not values:
-        raise CommandError(f"name the routine first, as in: pipert2 params ROUTINE {routine}")
+    if routine is not None and "=" in routine:
+        shared = parse_pairs((routine, *(values or ())))
+        with connected(url, pipe, token) as client:
+            given = client.set_shared_parameters(shared)
+        if as_json:
+            print_json(given)
+        else:
+            _show_shared(given)
+        return
     wanted = parse_pairs(values or ())
     with connected(url, pipe, token) as client:
         if routine is not None and wanted:
@@ -57,10 +75,23 @@ def params(
         _show(reply)
 
 
+def _show_shared(reply: SharedParametersReply) -> None:
+    from pipert2.cli.printing import output, printable
+
+    for name, value in reply.values.items():
+        output().print(printable(f"{name} = {_text(value)}, for the whole pipe"), soft_wrap=True)
+    for name in reply.missing:
+        output().print(printable(f"{name} is missing: give it with pipert2 params {name}=VALUE"), style="yellow")
+
+
 def _show(reply: ParametersReply) -> None:
     from pipert2.cli.printing import output, printable, say
     from pipert2.cli.tables import plain_table
 
+    if reply.shared is not None and (reply.shared.values or reply.shared.missing):
+        _show_shared(reply.shared)
+        if not any(reply.routines.values()):
+            return
     if not any(reply.routines.values()):
         say(
             f"{next(iter(reply.routines), 'no routine')} has no parameters"

@@ -78,6 +78,15 @@ def run(
             show_default=False,
         ),
     ] = None,
+    shared: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--param",
+            metavar="NAME=VALUE",
+            help="Set a parameter of the pipe as a whole first. May be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     inline: Annotated[
         bool,
         typer.Option("--inline", help="Everything in this one process, for debuggers and where there is only one."),
@@ -104,10 +113,11 @@ def run(
         show_summary,
     )
     from pipert2.cli.target import load_target
-    from pipert2.cli.values import parse_settings
+    from pipert2.cli.values import parse_pairs, parse_settings
 
     faces = faces_from(api, no_api, rpc, token, cockpit)
     settings = parse_settings(values or ())
+    given = parse_pairs(shared or ())
     check_summary_file(summary)
     with logging_to_stderr(log_level):
         pipe = load_target(target)
@@ -115,6 +125,8 @@ def run(
             _put_inline(pipe)
         for routine, wanted in settings.items():
             pipe.set_parameters(routine, wanted)
+        if given:
+            pipe.set_parameters(values=given)
         with reachable(pipe, faces):
             found = pipe.run(timeout=duration)
     show_summary(found, as_json=as_json, file=summary)

@@ -151,8 +151,20 @@ def headline(status: PipeStatus) -> Text:
 
 
 def reason_of(status: PipeStatus) -> list[RenderableType]:
-    """Why it failed, if it did."""
-    return [Text(printable(status.reason), "red")] if status.reason else []
+    """Why it failed, if it did, and what flows wait for before they start."""
+    found: list[RenderableType] = [Text(printable(status.reason), "red")] if status.reason else []
+    return found + [Text(printable(line), "yellow") for line in waiting_lines(status)]
+
+
+def waiting_lines(status: PipeStatus) -> list[str]:
+    """A line for each flow that waits for something before it starts, and what to do if somebody has to."""
+    found = []
+    for flow in status.flows:
+        if flow.waits_for and flow.replica_of is None:
+            missing = [text.split("'")[1] for text in flow.waits_for if text.startswith("parameter '")]
+            advice = f" (pipert2 params {' '.join(f'{name}=VALUE' for name in missing)})" if missing else ""
+            found.append(f"flow {flow.name} waits for {' and '.join(flow.waits_for)}{advice}")
+    return found
 
 
 def status_view(status: PipeStatus, chosen: int | None = None) -> RenderableType:

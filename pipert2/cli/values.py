@@ -44,6 +44,18 @@ def parse_pairs(pairs: Sequence[str]) -> dict[str, Any]:
     return found
 
 
+def parse_json(text: str) -> Any:
+    """*text* read as JSON.
+
+    Raises:
+        CommandError: it is none.
+    """
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except ValueError as error:
+        raise CommandError(f"this is not JSON: {error}") from None
+
+
 def parse_settings(texts: Sequence[str]) -> dict[str, dict[str, Any]]:
     """``["camera.rate=30"]`` as ``{"camera": {"rate": 30}}``; the last dot before ``=`` ends the routine's name.
 

@@ -19,6 +19,7 @@ import pipert2
 from pipert2.control.client_connection import ClientConnection
 from pipert2.control.http_errors import error_in
 from pipert2.control.records import (
+    CallReply,
     DeadLetterReply,
     DeadLettersReply,
     DropReply,
@@ -30,7 +31,9 @@ from pipert2.control.records import (
     LevelReply,
     ParametersReply,
     PreviewReply,
+    ReplicasReply,
     RequeueReply,
+    SharedParametersReply,
     Structure,
     Version,
     WireReply,
@@ -118,6 +121,10 @@ class PipeClient:
         """End a flow's process and start it anew."""
         return self._call("restart_flow", FlowReply, flow=flow)
 
+    def set_replicas(self, flow: str, replicas: int) -> ReplicasReply:
+        """Change how many processes of a flow compete for its input."""
+        return self._call("set_replicas", ReplicasReply, flow=flow, replicas=replicas)
+
     def event(
         self,
         name: str,
@@ -128,6 +135,10 @@ class PipeClient:
     ) -> EventReply:
         """Send an event; *params*, of JSON's types, are the handlers' arguments."""
         return self._call("event", EventReply, wait, name=name, flow=flow, routine=routine, params=params, wait=wait)
+
+    def call(self, routine: str, data: Any = None, timeout: float = 30.0) -> CallReply:
+        """Let a routine work on *data*, of JSON's types; ``value`` of the reply is what it returned."""
+        return self._call("call", CallReply, timeout, routine=routine, data=data, timeout=timeout)
 
     # --- looking
 
@@ -224,6 +235,14 @@ class PipeClient:
     def set_parameters(self, routine: str, values: dict[str, Any], wait: float = 5.0) -> ParametersReply:
         """Set parameters of a routine, all or none."""
         return self._call("set_parameters", ParametersReply, wait, routine=routine, values=values, wait=wait)
+
+    def shared_parameters(self) -> SharedParametersReply:
+        """The parameters of the pipe as a whole."""
+        return self._call("shared_parameters", SharedParametersReply)
+
+    def set_shared_parameters(self, values: dict[str, Any]) -> SharedParametersReply:
+        """Set parameters of the pipe as a whole."""
+        return self._call("set_shared_parameters", SharedParametersReply, values=values)
 
     def link(
         self,
@@ -343,7 +362,7 @@ def _encoded(arguments: dict[str, Any]) -> bytes:
     try:
         return json.dumps(arguments, allow_nan=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
-        field = "values" if "values" in arguments else "params"
+        field = next(name for name in ("values", "params", "data") if name in arguments)
         raise ControlError("bad_argument", f"{field}: it cannot be sent as JSON: {error}", field) from None
 
 

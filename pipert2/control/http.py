@@ -104,7 +104,7 @@ class _Face:
         arguments = arguments_of(route, places, _body(), query_of(flask.request.args.items(multi=True)))
         if route.verb == "join" and arguments.get("timeout") is None:
             arguments["timeout"] = JOIN_SECONDS
-        with self._room_to_wait(arguments):
+        with self._room_to_wait(route.verb, arguments):
             reply = VERBS[route.verb].call(self._service, arguments)
         if isinstance(reply, PreviewFrame) and (route.kind is Kind.PICTURE or _wants_picture()):
             return flask.Response(reply.jpeg, mimetype="image/jpeg")
@@ -115,9 +115,9 @@ class _Face:
         return response
 
     @contextmanager
-    def _room_to_wait(self, arguments: dict[str, Any]) -> Iterator[None]:
+    def _room_to_wait(self, verb: str, arguments: dict[str, Any]) -> Iterator[None]:
         """Bound the threads that do nothing but wait."""
-        if not (arguments.get("wait") or arguments.get("timeout")):
+        if not (verb == "call" or arguments.get("wait") or arguments.get("timeout")):
             yield
             return
         if not self._waiting.acquire(blocking=False):

@@ -67,7 +67,9 @@ def arguments_of(
     if route.kind is Kind.DOCUMENT:
         return _document_arguments(route, path, body, query)
     objects = _object_fields(route.verb)
-    texts = {name: _object(name, value) if name in objects else value for name, value in query.items()}
+    texts: dict[str, Any] = {name: _object(name, value) if name in objects else value for name, value in query.items()}
+    for name in _free_fields(route.verb) & texts.keys():
+        texts[name] = _json_or_text(texts[name])
     arguments = _merged(("path", path), ("body", body), ("query", texts))
     for name, value in route.fixed.items():
         if arguments.setdefault(name, value) != value:
@@ -119,6 +121,15 @@ def _object_fields(verb: str) -> frozenset[str]:
         name
         for name, schema in properties.items()
         if any(one.get("type") == "object" for one in (schema, *schema.get("anyOf", ())))
+    )
+
+
+@cache
+def _free_fields(verb: str) -> frozenset[str]:
+    """The arguments of a verb that may be anything, which in a query is JSON or else text."""
+    properties = VERBS[verb].request.model_json_schema().get("properties", {})
+    return frozenset(
+        name for name, schema in properties.items() if not {"type", "anyOf", "enum", "const"} & schema.keys()
     )
 
 

@@ -14,6 +14,7 @@ Code = Literal[
     "bad_state",
     "no_room",
     "handler_failed",
+    "timeout",
     "failed",
     "unauthorized",
     "forbidden",
@@ -28,6 +29,7 @@ HTTP_STATUS: Mapping[str, int] = {
     "bad_state": 409,
     "no_room": 507,
     "handler_failed": 502,
+    "timeout": 504,
     "failed": 500,
     "unauthorized": 401,
     "forbidden": 403,
@@ -46,12 +48,14 @@ class ErrorDetail:
         message: one sentence or two for people.
         field: the argument that is wrong.
         nearest: the known name that looks most like an unknown one.
+        traceback: where the code of a routine that was called failed; left out of all other errors.
     """
 
     code: Code
     message: str
     field: str | None
     nearest: str | None
+    traceback: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,10 @@ def http_status(error: ControlError) -> int:
 def error_body(error: ControlError) -> dict[str, Any]:
     """The JSON body that says what *error* says."""
     code: Any = error.code if error.code in HTTP_STATUS else "internal"
-    return asdict(ErrorReply(ErrorDetail(code, error.message, error.field, error.nearest)))
+    body = asdict(ErrorReply(ErrorDetail(code, error.message, error.field, error.nearest, error.traceback)))
+    if error.traceback is None:
+        del body["error"]["traceback"]
+    return body
 
 
 def error_in(body: object) -> ControlError | None:
@@ -77,5 +84,7 @@ def error_in(body: object) -> ControlError | None:
     detail = body.get("error") if isinstance(body, Mapping) else None
     if not isinstance(detail, Mapping) or detail.get("code") not in get_args(Code):
         return None
-    texts = {name: value if isinstance(value := detail.get(name), str) else None for name in ("field", "nearest")}
-    return ControlError(str(detail["code"]), str(detail.get("message", "")), texts["field"], texts["nearest"])
+    texts = [
+        value if isinstance(value := detail.get(name), str) else None for name in ("field", "nearest", "traceback")
+    ]
+    return ControlError(str(detail["code"]), str(detail.get("message", "")), *texts)

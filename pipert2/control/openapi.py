@@ -40,9 +40,10 @@ _ERRORS = {
     500: "It failed.",
     502: "The code of a routine failed on it.",
     503: "The server shuts down, or has no room for one more stream.",
+    504: "A routine that was called did not answer in time.",
     507: "There is not enough shared memory.",
 }
-_NOT_OF_PAGES = (404, 409, 502, 507)
+_NOT_OF_PAGES = (404, 409, 502, 504, 507)
 _GOOD = {200: "Done.", 202: "Sent; what comes of it is not waited for."}
 _PAGES: dict[str, tuple[str, dict[str, Any]]] = {
     "pipe_structure": ("The pipe's structure as PipeRT2 shows it.", {"type": "object"}),

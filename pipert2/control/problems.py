@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 
 from pipert2.errors import (
+    CallError,
+    CallTimeoutError,
     ControlError,
     EventHandlerError,
     ParameterError,
@@ -17,6 +19,9 @@ from pipert2.errors import (
 )
 
 logger = logging.getLogger(__name__)
+
+LONGEST_TRACEBACK = 20_000
+"""Characters of a traceback that an error carries, at most: its end says most."""
 
 
 def control_error(error: Exception) -> ControlError:
@@ -34,6 +39,10 @@ def control_error(error: Exception) -> ControlError:
         return ControlError("bad_argument", message)
     if isinstance(error, SharedMemoryFullError):
         return ControlError("no_room", message)
+    if isinstance(error, CallTimeoutError):
+        return ControlError("timeout", message)
+    if isinstance(error, CallError):
+        return ControlError("handler_failed", message, traceback=error.traceback[-LONGEST_TRACEBACK:] or None)
     if isinstance(error, EventHandlerError):
         return ControlError("handler_failed", message)
     if isinstance(error, PipertError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pipert2.observe.snapshot import ParameterStatus
@@ -53,9 +53,46 @@ class WireReply:
 
 @dataclass(frozen=True, slots=True)
 class ParametersReply:
-    """The parameters of routines that have any, by routine."""
+    """The parameters of routines that have any, by routine; *shared*: those of the pipe, if all were asked for."""
 
     routines: dict[str, tuple[ParameterStatus, ...]]
+    shared: SharedParametersReply | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SharedParametersReply:
+    """The parameters of the pipe as a whole.
+
+    Attributes:
+        values: those that were given, by name.
+        missing: the names of those that the pipe requires and was not given yet: no routine starts before.
+    """
+
+    values: dict[str, Any]
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CallReply:
+    """What a routine that was called returned.
+
+    Attributes:
+        routine: which.
+        value: in JSON's types.
+        lost: where JSON cannot say what it returned, and what stands in its place; empty if nothing was lost.
+    """
+
+    routine: str
+    value: Any
+    lost: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicasReply:
+    """A flow has so many *replicas* from now on; those that go end the message in hand."""
+
+    flow: str
+    replicas: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +203,10 @@ class EventStructure:
 
 @dataclass(frozen=True, slots=True)
 class RoutineStructure:
-    """A routine: *kind* is ``"source"``, ``"middle"``, ``"destination"`` or ``"any"``, *type* its class."""
+    """A routine: *kind* is ``"source"``, ``"middle"``, ``"destination"`` or ``"any"``, *type* its class.
+
+    *service*: it is there to be called, and needs no wires.
+    """
 
     name: str
     flow: str
@@ -176,22 +216,31 @@ class RoutineStructure:
     events: tuple[EventStructure, ...]
     parameters: tuple[ParameterStatus, ...]
     log_level: str
+    service: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class WireStructure:
-    """One source to one destination."""
+    """One source to one destination; *where* names what chooses what travels on it, *feedback*: it leads back."""
 
     source: str
     destination: str
     lossless: bool
     capacity: int | None
     transmitter: str | None
+    where: str | None = None
+    feedback: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Structure:
-    """What a pipe is made of; *version* grows with each change of its wires."""
+    """What a pipe is made of; *version* grows with each change of its wires.
+
+    Attributes:
+        replicas: of flows that were made with replicas, how many they have now.
+        depends_on: of flows that wait for others, which.
+        requires: parameters of the pipe as a whole without which no routine starts.
+    """
 
     name: str
     version: int
@@ -199,6 +248,9 @@ class Structure:
     routines: tuple[RoutineStructure, ...]
     wires: tuple[WireStructure, ...]
     events: tuple[str, ...]
+    replicas: dict[str, int] = field(default_factory=dict)
+    depends_on: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    requires: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ class PipeMethods:
         runner: carries out the verbs.
     """
 
-    names = ("start", "pause", "kill", "execute", "status", "structure", "events", "log", "call")
+    names = ("start", "pause", "kill", "execute", "status", "structure", "events", "log", "call", "call_routine")
     streams = ("log",)
     verbs = (
         "dead_letters",
@@ -52,6 +52,9 @@ class PipeMethods:
         "requeue_dead_letters",
         "drop_dead_letter",
         "drop_dead_letters",
+        "shared_parameters",
+        "set_shared_parameters",
+        "set_replicas",
     )
     """Those of the service that are methods just as they are, with their arguments in order."""
 
@@ -134,6 +137,10 @@ class PipeMethods:
         if not isinstance(verb, str) or verb not in VERBS:
             raise control_error(_UnknownVerbError(str(verb)[:200], tuple(VERBS), "the control service"))
         return self._do(verb, _arguments(f"call {verb}", arguments))
+
+    def call_routine(self, routine: Any, data: Any = None, timeout: Any = 30.0) -> Any:
+        """Let a routine work on data, and return what its main_logic returns: the verb "call"."""
+        return self._do("call", {"routine": routine, "data": data, "timeout": timeout})
 
     def _do(self, name: str, arguments: dict[str, Any]) -> Any:
         verb = VERBS[name]

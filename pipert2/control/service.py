@@ -13,8 +13,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 import pipert2
+from pipert2.control.json_value import json_value
 from pipert2.control.letters import letter_page, letter_problems, letter_reply, requeue_reply, total_of
 from pipert2.control.records import (
+    CallReply,
     DeadLetterReply,
     DeadLettersReply,
     DropReply,
@@ -27,7 +29,9 @@ from pipert2.control.records import (
     LevelReply,
     ParametersReply,
     PreviewReply,
+    ReplicasReply,
     RequeueReply,
+    SharedParametersReply,
     Structure,
     Version,
     WireReply,
@@ -43,6 +47,7 @@ from pipert2.observe.snapshot import PipeState, PipeStatus
 from pipert2.pipe import Pipe
 from pipert2.runtime.preview import PreviewFrame
 from pipert2.runtime.shown import Sketches
+from pipert2.transport.work_table import MOST_MEMBERS
 
 API_VERSION = 1
 LONGEST_WAIT = 3600.0
@@ -118,6 +123,14 @@ class ControlService:
         """End a flow's process and start it anew, with its routines in the state they were asked to be in."""
         return FlowReply(flow, self.pipe.restart_flow(flow))
 
+    @verb(Scope.CONTROL)
+    def set_replicas(
+        self, flow: FlowName, replicas: Annotated[int, Field(ge=1, le=MOST_MEMBERS, description="How many.")]
+    ) -> ReplicasReply:
+        """Change how many processes of a flow compete for its input; those that go end the message in hand."""
+        self.pipe.set_replicas(flow, replicas)
+        return ReplicasReply(flow, replicas)
+
     # --- events
 
     @verb(Scope.CONTROL)
@@ -160,6 +173,19 @@ class ControlService:
         if routine not in flows:
             raise UnknownRoutineError(routine, tuple(flows), f"pipe {self.pipe.name!r}")
         return flows[routine]
+
+    # --- calls
+
+    @verb(Scope.CONTROL)
+    def call(
+        self,
+        routine: RoutineName,
+        data: Annotated[Any, Field(description="What its main_logic gets; none: null.")] = None,
+        timeout: Annotated[float, Field(gt=0, le=LONGEST_WAIT, description="Seconds to wait for the result.")] = 30.0,
+    ) -> CallReply:
+        """Let a routine work on data, and return what its main_logic returns. One of its replicas does it."""
+        value, lost = json_value(self.pipe.call(routine, data, timeout=timeout))
+        return CallReply(routine, value, lost)
 
     # --- looking
 
@@ -242,6 +268,11 @@ class ControlService:
                 problems.append(f"flow {flow.name!r} died too often ({flow.last_exit}) and was not restarted")
             elif flow.state == "restarting":
                 problems.append(f"flow {flow.name!r} is being restarted ({flow.last_exit})")
+            problems += [
+                f"flow {flow.name!r} waits for {one}: set it for the pipe as a whole"
+                for one in flow.waits_for
+                if one.startswith("parameter ") and flow.replica_of is None
+            ]
         problems += letter_problems(status)
         problems = list(dict.fromkeys(problems))
         up = status.state not in (PipeState.NEW, PipeState.ENDED) and all(
@@ -258,7 +289,8 @@ class ControlService:
             self._flow_of(routine)
             return ParametersReply({routine: self.pipe.parameters(routine)})
         every = {name: self.pipe.parameters(name) for name in self.pipe.flow_names}
-        return ParametersReply({name: parameters for name, parameters in every.items() if parameters})
+        found = {name: parameters for name, parameters in every.items() if parameters}
+        return ParametersReply(found, self.shared_parameters())
 
     @verb(Scope.CONTROL)
     def set_parameters(
@@ -271,6 +303,21 @@ class ControlService:
         self._flow_of(routine)
         self.pipe.set_parameters(routine, values, wait=wait)
         return ParametersReply({routine: self.pipe.parameters(routine)})
+
+    @verb(Scope.READ)
+    def shared_parameters(self) -> SharedParametersReply:
+        """The parameters of the pipe as a whole: those that were given, and those that it still waits for."""
+        values = self.pipe.shared_parameters
+        missing = tuple(name for name in self.pipe.requires if name not in values)
+        return SharedParametersReply({str(name): json_value(value)[0] for name, value in values.items()}, missing)
+
+    @verb(Scope.CONTROL)
+    def set_shared_parameters(
+        self, values: Annotated[dict[str, Any], Field(min_length=1, description="Values by name.")]
+    ) -> SharedParametersReply:
+        """Set parameters of the pipe as a whole, which all its routines find; what waits for them starts."""
+        self.pipe.set_parameters(values=values)
+        return self.shared_parameters()
 
     # --- dead letters
 

@@ -22,7 +22,15 @@ from pipert2.pipe import Pipe
 def structure_of(pipe: Pipe) -> Structure:
     """The structure of a pipe, built or not."""
     wires = tuple(
-        WireStructure(wire.source.name, end.name, bool(wire.lossless), wire.capacity, repr(wire.data_transmitter))
+        WireStructure(
+            wire.source.name,
+            end.name,
+            bool(wire.lossless),
+            wire.capacity,
+            repr(wire.data_transmitter),
+            _name_of(wire.where),
+            wire.feedback,
+        )
         for wire in pipe.wires
         for end in wire.destinations
     )
@@ -33,6 +41,9 @@ def structure_of(pipe: Pipe) -> Structure:
         routines=tuple(_routine(pipe, name) for name in pipe.flow_names),
         wires=wires,
         events=(START_EVENT_NAME, STOP_EVENT_NAME, KILL_EVENT_NAME),
+        replicas=pipe.replicas,
+        depends_on=pipe.depends_on,
+        requires=pipe.requires,
     )
 
 
@@ -52,7 +63,14 @@ def _routine(pipe: Pipe, name: str) -> RoutineStructure:
         events=_events(routine),
         parameters=pipe.parameters(name),
         log_level=logging.getLevelName(pipe.log_level(name)),
+        service=bool(routine.service),
     )
+
+
+def _name_of(function: Any) -> str | None:
+    if function is None:
+        return None
+    return str(getattr(function, "__qualname__", None) or type(function).__name__)
 
 
 def _help(routine: Routine) -> str:

@@ -227,6 +227,7 @@ class Monitor:
 
     def _flow(self, flow: FlowRecord) -> FlowStatus:
         handle = flow.handle
+        first = self._supervisor.spec.routines[flow.routines[0]]
         pid = handle.pid if handle is not None else None
         cpu, rss = self._usage(pid) if pid is not None else (0.0, 0)
         if flow.given_up:
@@ -246,7 +247,8 @@ class Monitor:
             restarts=flow.restarts,
             uptime=time.monotonic() - handle.started if handle is not None and handle.started else 0.0,
             last_exit=flow.last_exit,
-            waits_for=self._supervisor.waits_for(self._supervisor.spec.routines[flow.routines[0]].flow),
+            waits_for=self._supervisor.waits_for(first.flow),
+            replica_of=first.flow if first.replica else None,
         )
 
     def _usage(self, pid: int) -> tuple[float, int]:

@@ -132,6 +132,8 @@ def _routines(pipe: str, routines: tuple[RoutineStatus, ...]) -> Iterator[Metric
         family.counter("sent", "Results that the routine sent.", at, one.sent)
         family.counter("errors", "Exceptions in the routine's code.", at, one.errors)
         family.counter("skipped", "Ticks of a fixed rate that were missed.", at, one.skipped)
+        text = "Messages that were done before, by their idempotency key."
+        family.counter("duplicates", text, at, one.duplicates)
         family.counter("interrupted", "Messages in hand when the routine's process died.", at, one.interrupted)
         family.gauge("messages_per_second", "Messages a second of late: sent by sources, else received.", at, one.rate)
         family.gauge("busy_seconds", "For how long the routine's code works on the message in hand.", at, one.busy_for)
@@ -177,6 +179,10 @@ def _flows(pipe: str, flows: tuple[FlowStatus, ...]) -> Iterator[Metric]:
         family.gauge("cpu_ratio", "Share of one core that the process uses, 1 is all of it.", at, one.cpu_percent / 100)
         family.gauge("resident_memory_bytes", "Memory of the process, shared memory included.", at, one.rss_bytes)
         family.gauge("uptime_seconds", "Time since the process started.", at, one.uptime)
+        family.gauge("waits", "What the flow waits for before it starts, 0 if it may.", at, len(one.waits_for))
+        if one.replica_of is None:
+            count = sum((other.replica_of or other.name) == one.name for other in flows)
+            family.gauge("replicas", "Processes of the flow.", at, count)
     yield from family
     yield from _states("pipert2_flow_state", _FLOW, states, _FLOW_STATES)
 

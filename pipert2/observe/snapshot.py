@@ -137,6 +137,7 @@ class FlowStatus:
         cpu_percent: of one core, since the last snapshot. rss_bytes: its memory, shared memory it touched included.
         restarts: so far. uptime: seconds since its process started. last_exit: how its last process ended.
         waits_for: what keeps it from starting, such as ``"flow 'first'"`` or ``"parameter 'workload'"``.
+        replica_of: of a further replica of a flow, the flow's name; None: it is the flow, or the first of its replicas.
     """
 
     name: str
@@ -148,6 +149,7 @@ class FlowStatus:
     uptime: float
     last_exit: str | None
     waits_for: tuple[str, ...] = ()
+    replica_of: str | None = None
 
 
 _Named = TypeVar("_Named", RoutineStatus, FlowStatus)
@@ -201,6 +203,10 @@ class PipeStatus:
             if (wire.source, wire.destination) == (source, destination):
                 return wire
         raise UnknownWireError(f"{source} -> {destination}", [f"{w.source} -> {w.destination}" for w in self.wires])
+
+    def replicas(self, flow: str) -> int:
+        """How many processes a flow has that were not ended; 0 before the pipe is built."""
+        return sum((one.replica_of or one.name) == flow for one in self.flows)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts, lists, numbers and texts, fit for JSON."""

@@ -191,6 +191,8 @@ class CliFace:
         code, out, error = self._there.commands.run("pipert2.cli.main", *said)
         if code:
             raise ControlError(str(code), out + error.strip())
+        if verb == "shared_parameters":
+            return json.loads(out)["shared"]
         if verb == "logs":
             return {"records": [json.loads(line) for line in out.splitlines()]}
         return json.loads(out) if out.strip() else None
@@ -211,6 +213,17 @@ def _command(verb: str, given: dict[str, Any]) -> list[str]:
         return ["event", arguments["name"], *params, *chosen, *options]
     if verb == "set_parameters":
         return ["params", arguments["routine"], *(f"{k}={json.dumps(v)}" for k, v in arguments["values"].items())]
+    if verb == "set_shared_parameters":
+        return ["params", *(f"{k}={json.dumps(v)}" for k, v in arguments["values"].items())]
+    if verb == "call":
+        return [
+            "call",
+            arguments["routine"],
+            *([json.dumps(arguments["data"])] if "data" in arguments else []),
+            *options,
+        ]
+    if verb == "set_replicas":
+        return ["replicas", given["flow"], str(given["replicas"])]
     if verb in ("link", "unlink"):
         chosen = ["--lossless"] if arguments.get("lossless") else []
         return [verb, arguments["source"], arguments["destination"], *chosen]
@@ -228,7 +241,7 @@ def _command(verb: str, given: dict[str, Any]) -> list[str]:
         every = ["--all"] if verb in ("requeue_dead_letters", "drop_dead_letters") else []
         chosen = [f"--{name}={value}" for name, value in arguments.items()]
         return ["dead-letters", action, *number, *every, *chosen, *options]
-    if verb == "parameters":
+    if verb in ("parameters", "shared_parameters"):
         return ["params", *arguments.values()]
     return [verb, *options]
 

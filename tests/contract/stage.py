@@ -8,7 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from pipert2 import APIWrapper, DestinationRoutine, Parameter, Pipe, RPCPipeWrapper, SourceRoutine, Wire, events
+from pipert2 import (
+    APIWrapper,
+    DestinationRoutine,
+    MiddleRoutine,
+    Parameter,
+    Pipe,
+    RPCPipeWrapper,
+    SourceRoutine,
+    Wire,
+    events,
+)
 
 
 class Camera(SourceRoutine):
@@ -74,6 +84,23 @@ class Work(DestinationRoutine):
         self.refused = text
 
 
+class Answers(MiddleRoutine):
+    """Answers questions; some it refuses, some take it long, and some answers are no JSON."""
+
+    service = True
+
+    def main_logic(self, question: Any) -> Any:
+        if question == "refuse":
+            raise ValueError("not that")
+        if question == "think":
+            self.wait(60.0)
+        if question == "show":
+            return {"frame": np.zeros((480, 640), np.uint8), "size": (480, 640), "mean": np.float32(0.5)}
+        if question == "parameters":
+            return dict(self.parameters)
+        return {"question": question}
+
+
 pipe = Pipe("stage")
 pipe.logger.setLevel("INFO")
 camera, screen, wall = Camera("camera"), Show("screen"), Show("wall")
@@ -83,6 +110,7 @@ pipe.create_flow("walls", False, wall)
 jobs, work = Jobs("jobs"), Work("work")
 pipe.create_flow("offices", False, jobs)
 pipe.create_flow("workshops", False, work, replicas=1)
+pipe.create_flow("services", False, Answers("answers"))
 pipe.link(Wire(camera, (screen, wall)), Wire(jobs, (work,), lossless=True))
 pipe.build()
 rpc = RPCPipeWrapper(pipe)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -82,6 +83,7 @@ def test_the_status_tells_what_runs(face: Face) -> None:
         "wall": "walls",
         "jobs": "offices",
         "work": "workshops",
+        "answers": "services",
     }
 
 
@@ -95,7 +97,7 @@ def test_a_routine_is_stopped_and_started(face: Face) -> None:
 def test_what_runs_already_can_be_started_again(face: Face) -> None:
     reply = face.call("start", wait=10.0)
     assert reply["ok"]
-    assert set(reply["routines"]) == {"camera", "screen", "wall", "jobs", "work"}
+    assert set(reply["routines"]) == {"camera", "screen", "wall", "jobs", "work", "answers"}
 
 
 def test_a_handler_returns_its_result(face: Face) -> None:
@@ -163,6 +165,62 @@ def test_the_log_is_read_and_its_level_set(face: Face) -> None:
     face.call("log_level", routine="camera", level="ERROR")
     face.call("event", name="ADD", routine="camera", params={"a": 7, "b": 1007}, wait=10.0)
     assert not face.call("logs", routine="camera", text="1007")["records"]
+
+
+def test_a_call_returns_what_the_routine_returned(face: Face) -> None:
+    asked = {"name": "Ünal", "sizes": [1, 2.5, None], "all": True}
+    reply = face.call("call", routine="answers", data=asked)
+    assert reply == {"routine": "answers", "value": {"question": asked}, "lost": []}
+    assert face.call("call", routine="answers")["value"] == {"question": None}
+
+
+def test_a_call_says_what_json_could_not_carry(face: Face) -> None:
+    reply = face.call("call", routine="answers", data="show", timeout=20.0)
+    assert reply["value"] == {"frame": "<array 480 x 640 of uint8>", "size": [480, 640], "mean": 0.5}
+    assert reply["lost"] == ["value.frame: an array is sketched as text"]
+
+
+def test_a_call_that_fails_is_told(face: Face) -> None:
+    with pytest.raises(ControlError, match="the call of routine 'answers' failed: ValueError: not that") as caught:
+        face.call("call", routine="answers", data="refuse")
+    if isinstance(face, ClientFace):
+        assert caught.value.code == "handler_failed"
+        assert "in main_logic" in str(caught.value.traceback)
+
+
+def test_a_call_that_takes_too_long_is_told(face: Face) -> None:
+    try:
+        with pytest.raises(ControlError, match="'answers' failed: it did not answer in time") as caught:
+            face.call("call", routine="answers", data="think", timeout=0.3)
+        if isinstance(face, ClientFace):
+            assert caught.value.code == "timeout"
+    finally:
+        face.call("stop", routine="answers", wait=10.0)  # which ends its thinking
+
+
+def test_parameters_of_the_pipe_reach_its_routines(face: Face) -> None:
+    value = {"by": type(face).__name__}
+    assert face.call("set_shared_parameters", values={"workload": 0.01, "who": value})["values"]["who"] == value
+    assert face.call("shared_parameters") == {"values": {"workload": 0.01, "who": value}, "missing": []}
+    assert face.call("parameters")["shared"]["values"]["who"] == value
+    wait_until(lambda: face.call("call", routine="answers", data="parameters")["value"].get("who") == value, 20)
+
+
+def test_a_flow_gets_more_replicas_and_fewer(face: Face, there: Stage) -> None:
+    def count() -> int:
+        flows = face.call("status")["flows"]
+        return sum((flow["replica_of"] or flow["name"]) == "workshops" for flow in flows if flow["state"] == "running")
+
+    assert face.call("set_replicas", flow="workshops", replicas=2) == {"flow": "workshops", "replicas": 2}
+    wait_until(lambda: count() == 2, 30)
+    with closing(ClientFace(there)) as client:
+        assert client.call("structure")["replicas"] == {"workshops": 2}
+    face.call("set_replicas", flow="workshops", replicas=1)
+    wait_until(lambda: count() == 1, 30)
+    with pytest.raises(ControlError, match="'cameras' has no replicas: make it with"):
+        face.call("set_replicas", flow="cameras", replicas=2)
+    with pytest.raises(ControlError, match="did you mean 'workshops'"):
+        face.call("set_replicas", flow="workshop", replicas=2)
 
 
 def test_dead_letters_are_listed_and_counted(face: Face, workshop: Workshop) -> None:

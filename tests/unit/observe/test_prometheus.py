@@ -53,6 +53,7 @@ class _Measured:
             interrupted=4,
             busy_for=0.25,
             dead_letters=6,
+            duplicates=7,
         )
         wire = WireStatus(
             source="cam",
@@ -70,7 +71,7 @@ class _Measured:
             blocked=True,
             unlinked=False,
         )
-        flow = FlowStatus("in", "restarting", None, 50.0, 4096, 2, 7.5, "exit code 1")
+        flow = FlowStatus("in", "restarting", None, 50.0, 4096, 2, 7.5, "exit code 1", ("flow 'out'",))
         self.read = PipeStatus("p", PipeState.RUNNING, None, 0.0, 1024, (routine,), (wire,), (flow,))
         self.durations = ((20_000, 40_000, 1_000_000), (3_000_000_000,))
 
@@ -103,6 +104,7 @@ def _value(metrics: dict[str, Metric], sample: str, **labels: str) -> float:
         ("pipert2_routine_errors_total", 1),
         ("pipert2_routine_skipped_total", 3),
         ("pipert2_routine_interrupted_total", 4),
+        ("pipert2_routine_duplicates_total", 7),
         ("pipert2_routine_messages_per_second", 2.5),
         ("pipert2_routine_busy_seconds", 0.25),
         ("pipert2_routine_finished", 0),
@@ -118,6 +120,8 @@ def _value(metrics: dict[str, Metric], sample: str, **labels: str) -> float:
         ("pipert2_wire_unlinked", 0),
         ("pipert2_flow_restarts_total", 2),
         ("pipert2_flow_up", 0),
+        ("pipert2_flow_replicas", 1),
+        ("pipert2_flow_waits", 1),
         ("pipert2_flow_cpu_ratio", 0.5),
         ("pipert2_flow_resident_memory_bytes", 4096),
         ("pipert2_flow_uptime_seconds", 7.5),
