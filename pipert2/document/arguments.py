@@ -165,6 +165,18 @@ def _written(hint: Any, value: Any) -> Any:
     return _plain(value, ())
 
 
+def plain(value: Any) -> Any:
+    """*value*, if it is one that a document can hold.
+
+    Raises:
+        TypeError: it is not; says what and why.
+    """
+    try:
+        return _plain(value, ())
+    except _UnfitError as error:
+        raise TypeError(f"{_place_in(error.path)}is {_brief(error.value)}, {error.reason}") from None
+
+
 def _same(one: Any, other: Any) -> bool:
     alike = type(one) is type(other) or {type(one), type(other)} == {int, float}
     return alike and bool(one == other)

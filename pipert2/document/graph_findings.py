@@ -11,6 +11,8 @@ from pipert2.document.model import PipeDocument
 ADVICE = {
     "wire it with create_flow(..., True, ...) or link(Wire(...))": "give its flow auto_wire: true, or name it in wires",
     "(lossless=False)": "(lossless: false)",
+    "(Pipe(lossless=True))": "(lossless: true)",
+    "or say service=True if": "or say service: true if",
 }
 """What :mod:`pipert2.graph.validation` advises for Python, and what that is in a document."""
 

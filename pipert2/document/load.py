@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from pipert2.graph.transmitter import DataTransmitter
 from pipert2.graph.validation import problems
 from pipert2.graph.wire import Wire
 from pipert2.pipe import Pipe
+from pipert2.runtime.gates import dependency_problems
 
 
 def read_document(text_or_path: str | os.PathLike[str]) -> PipeDocument:
@@ -124,6 +126,7 @@ class _Assembly:
         self._document = structure.document
         self._place = structure.place
         self._findings = findings
+        self._folder = folder
         self._make = Maker(folder, findings)
         self._transmitter = self._make.transmitter(self._document.data_transmitter, self._place.at("data_transmitter"))
         self._flows = {name: self._flow(name) for name in self._document.flows}
@@ -135,6 +138,8 @@ class _Assembly:
         self._namesakes = len(self._by_name) < sum(len(flow.routines) for flow in self._flows.values())
         self._strangers: list[Routine] = []
         self._wires = [self._wire(number, wire, structure.whole) for number, wire in enumerate(self._document.wires)]
+        self._check_dependencies()
+        self._check_store()
         if structure.whole:
             self._check(Locator(self._document, self._place, names))
 
@@ -155,7 +160,15 @@ class _Assembly:
             for position, name in enumerate(part.destinations)
         ]
         transmitter = self._make.transmitter(part.data_transmitter, place.at("data_transmitter"))
-        return Wire(source, ends, transmitter, lossless=part.lossless, capacity=part.capacity)
+        return Wire(
+            source,
+            ends,
+            transmitter,
+            lossless=part.lossless,
+            capacity=part.capacity,
+            where=self._make.where(part.where, place.at("where")),
+            feedback=part.feedback,
+        )
 
     def _end(self, name: str, place: Place, whole: bool) -> Routine:
         """The routine of this name; if there is none, the one that was most likely meant, or a stand-in."""
@@ -172,6 +185,28 @@ class _Assembly:
         stranger = stand_in(name)
         self._strangers.append(stranger)
         return stranger
+
+    def _check_dependencies(self) -> None:
+        depends_on = {name: tuple(flow.depends_on) for name, flow in self._document.flows.items()}
+        for name, others in depends_on.items():
+            for number, other in enumerate(others):
+                if other not in depends_on:
+                    close = nearest(other, list(depends_on))
+                    hint = f"did you mean {close!r}?" if close else "there are " + ", ".join(map(repr, depends_on))
+                    where = self._place.at("flows", name, "depends_on", number)
+                    self._findings.add(where, f"there is no flow {other!r}: {hint}")
+        known = {name: [other for other in others if other in depends_on] for name, others in depends_on.items()}
+        for problem in dependency_problems(known, {name: others for name, others in known.items() if others}):
+            first = next(name for name in known if f"({name} -> " in problem)
+            self._findings.add(self._place.key("flows", first, "depends_on"), problem)
+
+    def _check_store(self) -> None:
+        if self._document.store is None:
+            return
+        file = self._folder / self._document.store
+        if file.is_dir() or not file.parent.is_dir():
+            why = "it is a folder" if file.is_dir() else f"there is no folder {file.parent}"
+            self._findings.add(self._place.at("store"), f"the store {self._document.store!r} cannot be: {why}")
 
     def _check(self, locator: Locator) -> None:
         flows: dict[str, Sequence[Routine]] = {name: flow.routines for name, flow in self._flows.items()}
@@ -202,8 +237,21 @@ class _Assembly:
             restart=document.restart_rule,
             hang_timeout=document.hang_timeout,
             kill_timeout=document.kill_timeout,
+            drain_timeout=document.drain_timeout,
+            store=self._folder / document.store if document.store is not None else None,
+            requires=document.requires,
         )
         for flow_name, flow in self._flows.items():
-            pipe.create_flow(flow_name, flow.auto_wire, *flow.routines, data_transmitter=flow.transmitter)
+            part = document.flows[flow_name]
+            pipe.create_flow(
+                flow_name,
+                flow.auto_wire,
+                *flow.routines,
+                data_transmitter=flow.transmitter,
+                replicas=part.replicas,
+                depends_on=part.depends_on,
+            )
         pipe.link(*self._wires)
+        if document.parameters:
+            pipe.set_parameters(values=copy.deepcopy(document.parameters))
         return pipe

@@ -11,6 +11,7 @@ from pydantic import (
     Field,
     GetJsonSchemaHandler,
     SerializerFunctionWrapHandler,
+    WithJsonSchema,
     model_serializer,
     model_validator,
 )
@@ -19,6 +20,7 @@ from pydantic_core import CoreSchema
 
 from pipert2.graph.wire import QueueNetwork
 from pipert2.runtime.restart import Restart
+from pipert2.transport.work_table import MOST_MEMBERS
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Options = dict[str, Any]
@@ -118,6 +120,29 @@ class RoutineDocument(Part):
     """The arguments of its constructor."""
     parameters: Options = {}
     """Values of its declared parameters."""
+    concurrency: Annotated[int, Field(ge=1)] | None = None
+    """How many messages it works on at once; left out, as its class says. The same holds for the keys that follow."""
+    retries: Annotated[int, Field(ge=0)] | None = None
+    """How often a message on a lossless way is tried again before it becomes a dead letter."""
+    max_in_flight: Annotated[int, Field(ge=1)] | None = None
+    """Of a source: how many of its messages may be unacknowledged."""
+    trigger: Annotated[Any, WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "number"}]})] = None
+    """Of a source: when it runs, such as ``every 10 s``, ``cron 0 * * * *``, ``daily after 10:00``, or seconds."""
+    service: bool | None = None
+    """Whether it is there to be called, and needs no wires."""
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+class _Names:
+    """Says in the JSON Schema that one name may stand for a list of one."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        full = handler(schema)
+        return {"anyOf": [full["items"], full]}
 
 
 class FlowDocument(Part):
@@ -127,21 +152,12 @@ class FlowDocument(Part):
     """Whether the routines are wired to one another in the order given."""
     data_transmitter: TransmitterDocument | None = None
     """For these wires."""
+    replicas: Annotated[int, Field(ge=1, le=MOST_MEMBERS)] | None = None
+    """Processes of this flow that compete for its input; also 1, if there may be more while the pipe runs."""
+    depends_on: Annotated[list[Name], BeforeValidator(_listed), _Names] = []
+    """The name or names of flows that must be done before this one starts."""
     routines: Annotated[list[RoutineDocument], Field(min_length=1)]
     """The flow's routines."""
-
-
-def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
-class _Destinations:
-    """Says in the JSON Schema that one name may stand for a list of one."""
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        full = handler(schema)
-        return {"anyOf": [full["items"], full]}
 
 
 class WireDocument(Part):
@@ -149,7 +165,7 @@ class WireDocument(Part):
 
     source: Name
     """The name of the routine whose results travel."""
-    destinations: Annotated[list[Name], Field(min_length=1), BeforeValidator(_listed), _Destinations]
+    destinations: Annotated[list[Name], Field(min_length=1), BeforeValidator(_listed), _Names]
     """The name or names of the routines that get them."""
     lossless: bool | None = None
     """true: the source waits for room. false: the newest message wins. Left out: as the pipe says."""
@@ -157,6 +173,10 @@ class WireDocument(Part):
     """Messages that may wait for each destination."""
     data_transmitter: TransmitterDocument | None = None
     """How data is placed; left out, as the pipe says."""
+    where: Name | None = None
+    """``module:function`` or ``./file.py:function``: called with the data, it says whether that travels here."""
+    feedback: bool = False
+    """Whether it leads back to where its data came from."""
 
 
 class PipeDocument(Part):
@@ -174,6 +194,14 @@ class PipeDocument(Part):
     """Kill and restart a flow in which one call of the user's code takes longer (seconds)."""
     kill_timeout: Annotated[float, Field(ge=0)] = 2.0
     """Seconds that routines have to clean up when killed."""
+    drain_timeout: Annotated[float, Field(ge=0)] = 5.0
+    """Seconds that a lossless pipe may take, when it is stopped as a whole, for what its sources have sent."""
+    store: Name | None = None
+    """The file of its store, an SQLite database, from the document's folder on."""
+    requires: Annotated[list[Name], BeforeValidator(_listed), _Names] = []
+    """Names of parameters of the pipe as a whole without which no routine starts."""
+    parameters: Options = {}
+    """Values of parameters of the pipe as a whole."""
     network: NetworkDocument = NetworkDocument()
     """The delivery rule of wires that do not name their own."""
     data_transmitter: TransmitterDocument | None = None

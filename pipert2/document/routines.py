@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,15 @@ from pipert2.document.arguments import Constructor
 from pipert2.document.classes import ReferenceProblem, look_up
 from pipert2.document.findings import Findings, Place
 from pipert2.document.model import RoutineDocument, TransmitterDocument
-from pipert2.errors import ParameterError, nearest
+from pipert2.errors import ConfigError, ParameterError, nearest
 from pipert2.graph.functions import _FunctionRoutine
 from pipert2.graph.parameter import parameters_of
 from pipert2.graph.routine import Routine
 from pipert2.graph.transmitter import BasicTransmitter, DataTransmitter, SharedMemoryTransmitter
+from pipert2.runtime.trigger_phrases import trigger
+
+ROUTINE_OPTIONS = ("concurrency", "retries", "max_in_flight", "trigger", "service")
+"""Attributes of any routine that a document may set."""
 
 TRANSMITTERS: dict[str, type[DataTransmitter]] = {"basic": BasicTransmitter, "shared_memory": SharedMemoryTransmitter}
 
@@ -63,7 +68,38 @@ class Maker:
         if made is None:
             return stand_in(part.name or _default_name(part.class_), part.class_)
         self._set_parameters(made, part, place)
+        self._set_options(made, part, place)
         return made
+
+    def _set_options(self, routine: Routine, part: RoutineDocument, place: Place) -> None:
+        """What a document may say of any routine in place of its class."""
+        for name in ROUTINE_OPTIONS:
+            value = getattr(part, name)
+            if value is None:
+                continue
+            if name == "trigger":
+                try:
+                    value = trigger(value, where=routine.name)
+                except ConfigError as error:
+                    self.findings.add(place.at("trigger"), str(error))
+                    continue
+            setattr(routine, name, value)
+
+    def where(self, reference: str | None, place: Place) -> Callable[[Any], Any] | None:
+        """The function that chooses what travels on a wire; None without one, or if there is no such function."""
+        if reference is None:
+            return None
+        try:
+            found = look_up(reference, self.folder)
+        except ReferenceProblem as problem:
+            self._unresolved(problem, place)
+            return None
+        if isinstance(found, type | Routine) or not callable(found):
+            what = type(found).__name__ if not isinstance(found, type) else "class"
+            self.findings.add(place, f"{reference} is no function of the data but a {what}")
+            return None
+        chosen: Callable[[Any], Any] = found
+        return chosen
 
     def _unresolved(self, problem: ReferenceProblem, where: Place) -> None:
         """Note why a reference leads nowhere; what is wrong with a module only once."""

@@ -39,6 +39,16 @@ _HARMLESS = {
     "timeout",
     "get_block",
     "max_queue_sizes",
+    "drain_timeout",
+    "store",
+    "requires",
+    "replicas",
+    "depends_on",
+    "concurrency",
+    "retries",
+    "max_in_flight",
+    "trigger",
+    "where",
 }
 """Keys that do not change which routines and wires there are."""
 
@@ -196,6 +206,8 @@ def _demand(kind: str, context: dict[str, Any], message: str) -> str:
         return f"is above {context['gt']:g}"
     if kind == "greater_than_equal":
         return f"is at least {context['ge']:g}"
+    if kind == "less_than_equal":
+        return f"is at most {context['le']:g}"
     if kind == "string_too_short":
         return "is a text that is not empty"
     if kind == "string_too_long":

@@ -12,17 +12,19 @@ from typing import Any
 
 import yaml
 
-from pipert2.document.arguments import Constructor
+from pipert2.document.arguments import Constructor, plain
 from pipert2.document.classes import ReferenceProblem, reference_of
 from pipert2.document.findings import UnwritablePipeError
 from pipert2.document.model import PipeDocument
 from pipert2.document.nodes import SCALARS
-from pipert2.document.routines import TRANSMITTERS
+from pipert2.document.routines import ROUTINE_OPTIONS, TRANSMITTERS
+from pipert2.errors import ConfigError
 from pipert2.graph.functions import _FunctionRoutine
 from pipert2.graph.routine import Routine
 from pipert2.graph.transmitter import DataTransmitter
 from pipert2.graph.wire import Wire
 from pipert2.pipe import Pipe
+from pipert2.runtime.trigger_phrases import trigger
 
 
 def document_of(pipe: Pipe, folder: str | os.PathLike[str] | None = None) -> PipeDocument:
@@ -62,6 +64,10 @@ class _Writer:
             },
             "hang_timeout": settings.hang_timeout,
             "kill_timeout": settings.kill_timeout,
+            "drain_timeout": settings.drain_timeout,
+            "store": self._store(pipe),
+            "requires": list(pipe.requires),
+            "parameters": self._shared(pipe),
             "network": {
                 "max_queue_sizes": network.max_queue_sizes,
                 "put_block": network.put_block,
@@ -70,7 +76,7 @@ class _Writer:
             },
             "data_transmitter": self._transmitter(pipe._data_transmitter, whole),
             "flows": flows,
-            "wires": [_wire(wire, transmitter) for wire, transmitter in wires],
+            "wires": [self._wire(wire, transmitter) for wire, transmitter in wires],
         }
         if not flows:
             self._problems.append(f"{whole} has no flows")
@@ -80,7 +86,12 @@ class _Writer:
 
     def _flow(self, pipe: Pipe, members: list[Routine], wires: list[tuple[Wire, Any]]) -> dict[str, Any]:
         """A flow; the wires that ``auto_wire`` makes are taken out of *wires*."""
-        found: dict[str, Any] = {"routines": [self._routine(pipe, routine) for routine in members]}
+        name = str(members[0].flow_name)
+        found: dict[str, Any] = {
+            "replicas": pipe.replicas.get(name),
+            "depends_on": list(pipe.depends_on.get(name, ())),
+            "routines": [self._routine(pipe, routine) for routine in members],
+        }
         if len(members) > 1:
             automatic = _automatic(members, wires)
             found["auto_wire"] = automatic is not None
@@ -96,7 +107,68 @@ class _Writer:
             "name": routine.name,
             "options": self._options(routine, who) if not isinstance(routine, _FunctionRoutine) else {},
             "parameters": {one.name: one.value for one in pipe.parameters(routine.name) if one.value != one.default},
+            **self._routine_options(routine, who),
         }
+
+    def _routine_options(self, routine: Routine, who: str) -> dict[str, Any]:
+        """What this object says otherwise than its class."""
+        found = {
+            name: getattr(routine, name)
+            for name in ROUTINE_OPTIONS
+            if getattr(routine, name) != getattr(type(routine), name)
+        }
+        if found.get("trigger") is not None:
+            wanted = found["trigger"]
+            try:
+                phrase = str(trigger(wanted))
+                kept = trigger(phrase) == trigger(wanted)
+            except ConfigError:
+                kept = False
+            if kept:
+                found["trigger"] = phrase
+            else:
+                self._problems.append(f"{who}: its trigger {wanted!r} is one for which documents have no phrase")
+        return found
+
+    def _store(self, pipe: Pipe) -> str | None:
+        if pipe.store is None:
+            return None
+        start = (self._folder or Path.cwd()).resolve()
+        path = Path(pipe.store.path).resolve()
+        return path.relative_to(start).as_posix() if path.is_relative_to(start) else path.as_posix()
+
+    def _shared(self, pipe: Pipe) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name, value in pipe.shared_parameters.items():
+            try:
+                found[name] = plain(value)
+            except TypeError as error:
+                self._problems.append(f"pipe {pipe.name!r}: its parameter {name!r} {error}")
+        return found
+
+    def _wire(self, wire: Wire, transmitter: dict[str, Any] | None) -> dict[str, Any]:
+        if wire.capture is not None:
+            self._problems.append(f"{_wire_name(wire)}: its capture, which no document has: use `pipert2 record`")
+        return {
+            "source": wire.source.name,
+            "destinations": [end.name for end in wire.destinations],
+            "lossless": wire.lossless,
+            "capacity": wire.capacity,
+            "data_transmitter": transmitter,
+            "where": self._where(wire),
+            "feedback": wire.feedback,
+        }
+
+    def _where(self, wire: Wire) -> str | None:
+        if wire.where is None:
+            return None
+        try:
+            if not hasattr(wire.where, "__qualname__") or not getattr(wire.where, "__module__", None):
+                raise ReferenceProblem(f"{wire.where!r} is no function, which a document could name")
+            return reference_of(wire.where, self._folder)
+        except ReferenceProblem as problem:
+            self._problems.append(f"{_wire_name(wire)}, where: {problem}")
+            return None
 
     def _class(self, routine: Routine, who: str) -> str:
         try:
@@ -163,6 +235,9 @@ def _automatic(members: list[Routine], wires: list[tuple[Wire, Any]]) -> list[tu
             and item[0].destinations[0] is end
             and item[0].lossless is None
             and item[0].capacity is None
+            and item[0].where is None
+            and item[0].capture is None
+            and not item[0].feedback
             and (not found or item[1] == found[0][1])
         )
         item = next(fitting, None)
@@ -174,16 +249,6 @@ def _automatic(members: list[Routine], wires: list[tuple[Wire, Any]]) -> list[tu
 
 def _wire_name(wire: Wire) -> str:
     return f"wire from {wire.source.name!r} to " + ", ".join(repr(end.name) for end in wire.destinations)
-
-
-def _wire(wire: Wire, transmitter: dict[str, Any] | None) -> dict[str, Any]:
-    return {
-        "source": wire.source.name,
-        "destinations": [end.name for end in wire.destinations],
-        "lossless": wire.lossless,
-        "capacity": wire.capacity,
-        "data_transmitter": transmitter,
-    }
 
 
 def dump_document(document: PipeDocument) -> str:

@@ -290,7 +290,7 @@ def _listens(port: str) -> bool:
 
 
 def _works(url: str) -> bool:
-    """Whether the pipe there runs, and every routine has done something; True if it wants a token first."""
+    """Whether the pipe there runs, and every routine has done something; True if it wants a token or waits first."""
     try:
         with urllib.request.urlopen(f"{url}/api/v1/status", timeout=5.0) as answer:
             status = json.load(answer)
@@ -299,4 +299,6 @@ def _works(url: str) -> bool:
             return error.code == 401
     except OSError:
         return False
+    if any(flow["waits_for"] for flow in status["flows"]):
+        return True
     return status["state"] == "running" and all(one["received"] + one["sent"] > 5 for one in status["routines"])

@@ -119,3 +119,12 @@ def plain(number: int) -> int:
 
 show = Show("an instance")
 NUMBER = 5
+
+
+def bright(number: int) -> bool:
+    return number > 100
+
+
+@middle(concurrency=4, retries=2)
+def eager(number: int) -> int:
+    return number

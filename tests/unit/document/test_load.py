@@ -16,6 +16,7 @@ from pipert2 import PipeBuildError, SharedMemoryTransmitter
 from pipert2.document import DocumentError, build_pipe, check_document, load_pipe, read_document
 from pipert2.document.graph_findings import ADVICE
 from pipert2.graph import validation
+from pipert2.runtime.triggers import Every
 from tests.unit.document import parts
 from tests.unit.document.conftest import Check, Load
 
@@ -477,3 +478,98 @@ def test_a_document_in_memory_that_does_not_fit_is_refused_as_well() -> None:
     document = read_document("flows:\n  a: {routines: [{class: nowhere_at_all:X}]}\n")
     with pytest.raises(DocumentError, match="<document>: there is no module 'nowhere_at_all'"):
         build_pipe(document)
+
+
+def test_a_document_that_is_checked_makes_no_store(tmp_path: Path, check: Check) -> None:
+    assert check("store: run.db\nflows: {f: {routines: [{class: parts:Camera}, {class: parts:Show}]}}\n") == []
+    assert not (tmp_path / "run.db").exists()
+
+
+def test_what_a_pipe_waits_for_and_keeps_arrives(tmp_path: Path, load: Load) -> None:
+    pipe = load("""\
+        lossless: true
+        drain_timeout: 9
+        store: run.db
+        requires: workload
+        parameters: {workload: 0.01, places: [north]}
+        flows:
+          first:
+            routines: [{class: parts:Camera, name: a, max_in_flight: 3, trigger: every 10 s}]
+          then:
+            replicas: 2
+            depends_on: first
+            routines:
+              - {class: parts:Anything, name: b, concurrency: 4, retries: 2}
+              - {class: parts:Anything, name: c, service: true}
+        wires:
+          - {source: a, destinations: b, where: "parts:bright"}
+          - {source: c, destinations: b, feedback: true}
+        """)
+    assert pipe.store is not None
+    assert Path(pipe.store.path) == tmp_path / "run.db"
+    pipe.store.close()
+    assert (pipe.requires, pipe.shared_parameters) == (("workload",), {"workload": 0.01, "places": ["north"]})
+    assert (pipe.replicas, pipe.depends_on) == ({"then": 2}, {"then": ("first",)})
+    a, b, c = (pipe.routine(name) for name in "abc")
+    assert (a.max_in_flight, a.trigger) == (3, Every(10))
+    assert (b.concurrency, b.retries, b.service, c.service) == (4, 2, False, True)
+    assert {(wire.source.name, wire.where, wire.feedback) for wire in pipe.wires} == {
+        ("a", parts.bright, False),
+        ("b", None, False),
+        ("c", None, True),
+    }
+
+
+@pytest.mark.parametrize(
+    ("flow", "routine", "wire", "finding"),
+    [
+        ("replicas: 0", "", "", "3:15: replicas is at least 1, not 0"),
+        ("replicas: 100000", "", "", "3:15: replicas is at most "),
+        ("replicas: true", "", "", "3:15: replicas takes a whole number, not true"),
+        ("depends_on: [g, ff]", "", "", "3:21: there is no flow 'ff': did you mean 'f'?"),
+        ("depends_on: f", "", "", "3:5: flows wait for one another in a circle (f -> f)"),
+        ("depends_on: {f: 1}", "", "", "3:17: depends_on takes a list"),
+        ("depnds_on: g", "", "", "3:5: a flow has no key 'depnds_on': did you mean 'depends_on'?"),
+        ("", "concurrency: 0", "", "5:53: concurrency is at least 1, not 0"),
+        ("", "retries: many", "", "5:49: retries takes a whole number, not 'many'"),
+        ("", "service: 1", "", "5:49: service takes true or false, not 1"),
+        ("", "max_in_flight: 3", "", "max_in_flight needs acknowledgements"),
+        ("", "trigger: every 10 elephants", "", "5:49: a: 'trigger' is "),
+        ("", "trigger: {a: 1}", "", "5:49: a: 'trigger' is "),
+        ("", "", "where: parts:dark", "8:41: parts has no 'dark'"),
+        ("", "", "where: parts:Camera", "8:41: parts:Camera is no function of the data but a class"),
+        ("", "", "where: bright", "8:41: 'bright' is neither module:Class"),
+        ("", "", "feedback: maybe", "8:44: feedback takes true or false, not 'maybe'"),
+    ],
+)
+def test_what_is_wrong_with_work_options_is_found_where_it_stands(
+    check: Check, flow: str, routine: str, wire: str, finding: str
+) -> None:
+    found = check(
+        "flows:\n  f:\n"
+        f"    {flow or 'auto_wire: true'}\n"
+        "    routines:\n"
+        f"      - {{class: parts:Camera, name: a, {routine or 'options: {}'}}}\n"
+        "  g: {routines: [{class: parts:Show, name: b}]}\n"
+        "wires:\n"
+        f"  - {{source: a, destinations: b, {wire or 'lossless: false'}}}\n"
+    )
+    assert any(finding in one for one in found), found
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "finding"),
+    [
+        ("requires: {a: 1}", "1:11: requires takes a list"),
+        ("parameters: [a]", "1:13: parameters takes keys with values"),
+        ("store: 3", "1:8: store takes a text, not 3"),
+        ("store: nowhere/run.db", "1:8: the store 'nowhere/run.db' cannot be: there is no folder "),
+        ("store: .", "1:8: the store '.' cannot be: it is a folder"),
+        ("drain_timeout: -1", "1:16: drain_timeout is at least 0, not -1"),
+    ],
+)
+def test_what_is_wrong_with_the_pipes_own_keys_is_found(check: Check, line: str, finding: str) -> None:
+    text = f"{line}\nflows:\n  f:\n    routines: [{{class: parts:Camera, name: a}}, {{class: parts:Show, name: b}}]\n"
+    (found,) = check(text)
+    assert found.startswith(finding)

@@ -52,7 +52,12 @@ rules = st.fixed_dictionaries(
         "lossless": st.sampled_from([None, False]),
         "capacity": st.sampled_from([None, 1, 7]),
         "data_transmitter": transmitters,
+        "where": st.sampled_from([None, "tests.unit.document.parts:bright"]),
+        "feedback": st.booleans(),
     }
+)
+triggers = st.sampled_from(
+    [None, 10, "500 ms", "every 1h 30min", "hourly", "cron 0 0 * * *", "at start | daily after 10:00"]
 )
 
 
@@ -69,9 +74,12 @@ def documents(draw: st.DrawFn) -> PipeDocument:
                 "extra": draw(plain),
             }
             parameters = draw(st.sampled_from([{}, {"gain": 2}, {"gain": 0.5, "tint": "blue"}]))
-            routines.append({"class": "Camera", "options": options, "parameters": parameters, "name": name})
+            more = {"trigger": draw(triggers)}
+            routines.append({"class": "Camera", "options": options, "parameters": parameters, "name": name, **more})
         else:
-            routines.append({"class": draw(st.sampled_from(["Show", "Outer.Inner", "note"])), "name": name})
+            more = {"concurrency": draw(st.none() | st.integers(1, 9)), "retries": draw(st.none() | st.integers(0, 9))}
+            more |= {"service": draw(st.none() | st.booleans())}
+            routines.append({"class": draw(st.sampled_from(["Show", "Outer.Inner", "note"])), "name": name, **more})
     for routine in routines:
         routine["class"] = f"tests.unit.document.parts:{routine['class']}"
     cut = draw(st.integers(1, len(routines)))
@@ -81,6 +89,8 @@ def documents(draw: st.DrawFn) -> PipeDocument:
         flow: {"auto_wire": False, "routines": part, "data_transmitter": draw(transmitters)}
         for flow, part in zip(flow_names, parts, strict=True)
     }
+    flows[flow_names[-1]]["replicas"] = draw(st.none() | st.integers(1, 4)) if len(parts) > 1 else None
+    flows[flow_names[0]]["depends_on"] = draw(st.sampled_from([[], flow_names[1:]]))
     wires = [{"source": all_names[0], "destinations": [end], **draw(rules)} for end in all_names[1:]]
     return PipeDocument.model_validate(
         {
@@ -89,6 +99,9 @@ def documents(draw: st.DrawFn) -> PipeDocument:
             "restart": draw(st.integers(0, 9) | st.just({"times": 1, "window": 2.5})),
             "hang_timeout": draw(st.none() | st.floats(0.1, 9)),
             "kill_timeout": draw(st.floats(0, 9)),
+            "drain_timeout": draw(st.floats(0, 9)),
+            "requires": draw(st.lists(names, max_size=2, unique=True)),
+            "parameters": draw(st.dictionaries(texts, plain, max_size=2)),
             "network": {"max_queue_sizes": draw(st.integers(1, 9)), "timeout": draw(st.floats(0.1, 9))},
             "data_transmitter": draw(transmitters),
             "flows": flows,
@@ -126,7 +139,7 @@ def test_values_that_are_written_read_as_the_same(value: dict[str, Any]) -> None
 def test_no_text_whatever_makes_the_reader_fail(text: str) -> None:
     findings = Findings("x")
     read_yaml(text.encode("utf-8", "surrogatepass"), findings)
-    lines = text.count("\n") + text.count("\r") + 2
+    lines = sum(text.count(end) for end in "\n\r\x85\u2028\u2029") + 2
     assert all(finding.line <= lines for finding in findings.sorted())
 
 

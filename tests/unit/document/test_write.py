@@ -21,7 +21,21 @@ from pipert2 import (
     source,
 )
 from pipert2.document import UnwritablePipeError, document_of, dump_document
-from tests.unit.document.parts import Camera, Colour, Free, Judge, Mine, Needy, Outer, Show, double, note, numbers
+from tests.unit.document.parts import (
+    Camera,
+    Colour,
+    Free,
+    Judge,
+    Mine,
+    Needy,
+    Outer,
+    Show,
+    bright,
+    double,
+    eager,
+    note,
+    numbers,
+)
 
 
 def written(pipe: Pipe) -> Any:
@@ -254,3 +268,45 @@ def test_parameters_are_written_as_they_are_now() -> None:
     assert written(pipe)["flows"]["a"]["routines"][0]["parameters"] == {"gain": 3.0, "tint": "blue"}
     camera.gain = 1.0
     assert written(pipe)["flows"]["a"]["routines"][0]["parameters"] == {"tint": "blue"}
+
+
+def test_wires_that_choose_by_something_without_a_name_are_refused() -> None:
+    camera, show, other, third = Camera(name="cam"), Show("show"), Show("other"), Show("third")
+    pipe = Pipe("p")
+    pipe.create_flow("a", False, camera, show, other, third)
+    pipe.link(
+        Wire(camera, show, where=lambda data: True),
+        Wire(camera, other, where=partial(bright, number=3)),
+        Wire(camera, third, capture="x.mcap"),
+    )
+    with pytest.raises(UnwritablePipeError) as caught:
+        document_of(pipe)
+    first, second, third_problem = caught.value.problems
+    assert first.startswith("wire from 'cam' to 'show', where: ")
+    assert "is a lambda" in first
+    assert second.startswith("wire from 'cam' to 'other', where: functools.partial")
+    assert third_problem.startswith("wire from 'cam' to 'third': its capture, which no document has")
+
+
+def test_parameters_of_the_pipe_that_are_no_plain_values_are_refused() -> None:
+    pipe = Pipe("p")
+    pipe.create_flow("a", True, Camera(name="cam"), Show("show"))
+    pipe.set_parameters(workload=0.01, when=[timedelta(1)])
+    with pytest.raises(UnwritablePipeError, match=r"its parameter 'when' \[0\] is datetime.timedelta\(days=1\)"):
+        document_of(pipe)
+
+
+def test_options_and_the_store_are_written(tmp_path: Path) -> None:
+    pipe = Pipe("p", store=tmp_path / "a.db", requires=("workload",))
+    pipe.create_flow("a", True, Camera(name="cam"), eager, Show("show"), replicas=1)
+    assert pipe.store is not None
+    pipe.store.close()
+    found = yaml.safe_load(dump_document(document_of(pipe, tmp_path)))
+    assert written(pipe)["store"] == str(tmp_path / "a.db")
+    assert found["flows"]["a"]["routines"][1] == {
+        "class": "tests.unit.document.parts:eager",
+        "name": "eager",
+        "concurrency": 4,
+        "retries": 2,
+    }
+    assert (found["store"], found["requires"], found["flows"]["a"]["replicas"]) == ("a.db", ["workload"], 1)
