@@ -162,6 +162,7 @@ class Monitor:
             errors=sum(words[row + b.ERRORS] for row in rows),
             last_error=errors[-1] if errors else None,
             skipped=sum(words[row + b.SKIPPED] for row in rows),
+            retried=sum(words[row + b.RETRIED] for row in rows),
             duplicates=sum(words[row + b.DUPLICATES] for row in rows),
             interrupted=sum(words[row + b.INTERRUPTED] for row in rows),
             busy_for=max(0.0, (time.monotonic_ns() - min(busy)) / 1e9) if busy else 0.0,
@@ -206,6 +207,7 @@ class Monitor:
             blocked_seconds=max(0, blocked_ns) / 1e9,
             blocked=bool(since),
             unlinked=bool(words[row + b.CLOSED]),
+            filtered=words[row + b.FILTERED],
         )
 
     def _ring(self, edge: EdgeSpec) -> _Counts:
@@ -281,6 +283,7 @@ def _one(lives: Sequence[WireStatus]) -> WireStatus:
         queued=sum(wire.queued for wire in lives),
         rate=sum(wire.rate for wire in lives),
         copied=sum(wire.copied for wire in lives),
+        filtered=sum(wire.filtered for wire in lives),
         blocked_seconds=sum(wire.blocked_seconds for wire in lives),
     )
 

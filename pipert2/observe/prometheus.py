@@ -135,6 +135,7 @@ def _routines(pipe: str, routines: tuple[RoutineStatus, ...]) -> Iterator[Metric
         text = "Messages that were done before, by their idempotency key."
         family.counter("duplicates", text, at, one.duplicates)
         family.counter("interrupted", "Messages in hand when the routine's process died.", at, one.interrupted)
+        family.counter("retried", "Attempts at messages that had failed before.", at, one.retried)
         family.gauge("messages_per_second", "Messages a second of late: sent by sources, else received.", at, one.rate)
         family.gauge("busy_seconds", "For how long the routine's code works on the message in hand.", at, one.busy_for)
         family.gauge("finished", "1 if the routine's stream has ended.", at, one.finished)
@@ -158,6 +159,7 @@ def _wires(pipe: str, wires: tuple[WireStatus, ...]) -> Iterator[Metric]:
         family.counter("sent", "Messages that the source gave to the wire.", at, one.sent)
         family.counter("received", "Messages handed to the destination.", at, one.received)
         family.counter("dropped", "Messages that will never arrive.", at, one.dropped)
+        family.counter("filtered", "Messages that the wire's condition kept from it.", at, one.filtered)
         family.counter("copied", "Arrays that arrived as copies: too many views are held.", at, one.copied)
         family.counter("blocked_seconds", "Time that the source waited for room.", at, one.blocked_seconds)
         family.gauge("queued_messages", "Messages that wait now.", at, one.queued)

@@ -65,6 +65,7 @@ class RoutineStatus:
         age: how old data is when it arrives, counted from when its source made it; of late.
         errors: exceptions so far. last_error: what the last one said.
         skipped: ticks of a fixed rate or a trigger that were missed, or at which the trigger's conditions did not hold.
+        retried: attempts at messages that had failed before.
         duplicates: messages that were done before, by their ``idempotency_key``.
         interrupted: messages in hand when the routine's process died.
         busy_for: seconds that the user's code has been running on the message in hand; 0 when it does not run.
@@ -91,6 +92,7 @@ class RoutineStatus:
     parameters: tuple[ParameterStatus, ...] = ()
     duplicates: int = 0
     dead_letters: int = 0
+    retried: int = 0
     trigger: TriggerStatus | None = None
 
 
@@ -105,6 +107,7 @@ class WireStatus:
             that wait now.
         dropped: messages that will never arrive: passed by newer ones, not sendable, or gone with a process that died.
         rate: messages received per second, of late.
+        filtered: messages that the wire's condition kept from it.
         copied: arrays that arrived as copies because the destination holds too many views.
         blocked_seconds: time the source has spent waiting for room. blocked: whether it waits now.
         unlinked: whether the wire was taken away.
@@ -124,6 +127,7 @@ class WireStatus:
     blocked_seconds: float
     blocked: bool
     unlinked: bool
+    filtered: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +228,18 @@ def _find(records: Sequence[_Named], name: str, error: type[UnknownNameError]) -
     raise error(name, [record.name for record in records])
 
 
+def _deeds(routine: RoutineStatus) -> str:
+    """What a routine did, in a line; what did not happen is left out."""
+    parts = [f"received {routine.received}, sent {routine.sent}, errors {routine.errors}"]
+    rare = {"retried": routine.retried, "interrupted": routine.interrupted, "duplicates": routine.duplicates}
+    parts += [f"{name} {count}" for name, count in rare.items() if count]
+    if routine.dead_letters:
+        parts.append(f"given up {routine.dead_letters}")
+    if routine.logic_time.p50 is not None and routine.logic_time.p99 is not None:
+        parts.append(f"{1e3 * routine.logic_time.p50:.3g} ms each, 99 % within {1e3 * routine.logic_time.p99:.3g} ms")
+    return ", ".join(parts)
+
+
 @dataclass(frozen=True, slots=True)
 class RunSummary:
     """How a run went.
@@ -248,7 +264,7 @@ class RunSummary:
 
     def __str__(self) -> str:
         lines = [f"{'ok' if self.ok else 'FAILED'} ({self.reason}) after {self.elapsed:.1f} s, {self.errors} errors"]
-        lines += [f"  {r.name}: received {r.received}, sent {r.sent}, errors {r.errors}" for r in self.routines]
+        lines += [f"  {r.name}: {_deeds(r)}" for r in self.routines]
         lines += [f"  {w.source} -> {w.destination}: dropped {w.dropped}" for w in self.wires if w.dropped]
         if self.dead_letters:
             lines.append(f"  {self.dead_letters} messages were given up, see Pipe.dead_letters()")

@@ -242,6 +242,7 @@ class Consumer:
         """Let those be tried again whose time has come."""
         while self._later and self._later[0][0] <= now:
             message = heapq.heappop(self._later)[2]
+            self._loop.words[self._loop.row + b.RETRIED] += 1
             if message.delivery.in_place:
                 self._again.append(message._replace(attempt=max(1, message.attempt) + 1))
             else:

@@ -43,6 +43,7 @@ PACE_NS = 8  # least time between two messages (written by the pacing of the mai
 ERROR_VERSION = 9  # odd while the text of the last error is being written
 ERROR_SIZE = 10
 INTERRUPTED = 11  # messages in hand when the process died (written by the supervisor)
+RETRIED = 13  # attempts at messages that had failed before
 DUPLICATES = 14  # messages that were done before, by their keys
 GONE = 12  # 1: it will never take anything again, so that nobody needs to wait for it
 STARTED_AT = 16  # when it was started first (written by the supervisor); ns since the epoch, as the next two

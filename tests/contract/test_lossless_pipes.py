@@ -83,6 +83,8 @@ def test_what_fails_is_tried_again_as_often_as_it_says(inline: bool, local: bool
     assert (letter.routine, letter.data, letter.attempts, letter.reason) == ("work", 3, 3, "ValueError: boom")
     assert 'raise ValueError("boom")' in letter.traceback
     assert (summary.ok, summary.dead_letters, summary.errors) == (False, 1, 5)
+    assert (summary.routines[1].retried, summary.routines[1].dead_letters) == (4, 1)
+    assert "work: received 20, sent 19, errors 5, retried 4, given up 1" in str(summary)
 
 
 @pytest.mark.expects_errors
@@ -402,6 +404,7 @@ def test_a_condition_chooses_and_what_no_wire_takes_is_done_with(inline: bool) -
     pipe.link(Wire(tasks, even, where=lambda n: n % 2 == 0), Wire(tasks, third, where=lambda n: n % 3 == 0))
     summary = pipe.run(timeout=60)
     assert summary.ok
+    assert [(wire.sent, wire.filtered) for wire in summary.wires] == [(15, 15), (10, 20)]
     assert even.items() == list(range(0, 30, 2))
     assert third.items() == list(range(0, 30, 3))
 
