@@ -24,6 +24,8 @@ describe("results", () => {
   it("stand in the order of their names, each replica by itself, and stay the same where nothing is new", () => {
     const first = withSketches(NO_RESULTS, answer(1, value("b"), value("a", { routine: "work#2" }), value("a", { routine: "work#1" })));
     expect(first.values.map((one) => `${one.name} ${one.routine}`)).toEqual(["a work#1", "a work#2", "b reduce"]);
+    const numbered = withSketches(NO_RESULTS, answer(1, value("n10"), value("n9")));
+    expect(numbered.values.map((one) => one.name)).toEqual(["n9", "n10"]);
     const second = withSketches(first, answer(2, value("b", { text: "2" })));
     expect(second.values[0]).toBe(first.values[0]);
     expect(withSketches(second, answer(2))).toBe(second);

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pipert2.runtime.sketch import Held, ShownKind, ShownValue, as_float, hold, kind_of, sketch
+from pipert2.runtime.sketch import Held, ShownKind, ShownValue, as_float, hold, kind_of, sketch, whole_text
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class Shown:
     def show(self, name: str, value: Any) -> None:
         """Keep *value* in place of the last one of this name."""
         kind = _checked(name, value)
-        held = hold(kind, value)
+        name, held = whole_text(name), hold(kind, value)
         with self._lock:
             kept = self._kept.get(name)
             if kept is None:

@@ -69,13 +69,13 @@ def kind_of(value: Any) -> ShownKind | None:
     if isinstance(value, str):
         return "text"
     if isinstance(value, np.ndarray | np.generic):
-        if value.dtype.kind not in "biuf" or value.size == 0:
+        if value.dtype.kind not in "biuf":
             return None
         kinds: dict[int, ShownKind] = {0: "number", 1: "curve", 2: "image"}
         return kinds.get(value.ndim)
     if isinstance(value, int | float):
         return "number"
-    if isinstance(value, list | tuple) and 0 < len(value) <= _MOST_IN_LIST:
+    if isinstance(value, list | tuple) and len(value) <= _MOST_IN_LIST:
         try:
             return kind_of(np.asarray(value))
         except ValueError:  # rows of different lengths
@@ -86,10 +86,12 @@ def kind_of(value: Any) -> ShownKind | None:
 def hold(kind: ShownKind, value: Any) -> Held:
     """Keep a value, without a copy where that is safe: an array may lie in shared memory, which others wait for."""
     if kind == "text":
-        return Held(kind, value[:LONGEST_TEXT])
+        return Held(kind, whole_text(value[:LONGEST_TEXT]))
     if kind == "number":
         return Held(kind, value.item() if isinstance(value, np.ndarray | np.generic) else value)
-    array = value if isinstance(value, np.ndarray) else np.array(value)
+    if isinstance(value, np.ma.MaskedArray):
+        value = np.ma.filled(value.astype(np.float64), np.nan)
+    array = np.asarray(value)
     shape, dtype = tuple(int(length) for length in array.shape), str(array.dtype)
     if array.base is not None or not array.flags.owndata:
         array = (array[_steps(array)] if array.ndim == 2 else array).copy()
@@ -112,6 +114,11 @@ def sketch(routine: str, name: str, time: float, held: Held, points: Sequence[tu
         return ShownValue(routine, name, "curve", time, text, held.shape, at, values, least, greatest)
     small = array[_steps(array)]
     return ShownValue(routine, name, "image", time, text, held.shape, (), (), least, greatest, _png(small))
+
+
+def whole_text(text: str) -> str:
+    """*text*, without halves of characters, which cannot be sent."""
+    return str(text) if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def as_float(value: Any) -> float:
@@ -163,6 +170,8 @@ def _curve(array: _Array) -> tuple[tuple[float, ...], tuple[float | None, ...]]:
 
 def _png(array: _Array) -> bytes:
     """A picture of an array: the least element dark, the greatest bright, those that are not finite transparent."""
+    if not array.size:
+        return b""
     from PIL import Image  # few pipes are looked at, and all others would wait for its import
 
     with np.errstate(all="ignore"):

@@ -39,7 +39,7 @@ function grown(before: ShownValue | undefined, value: ShownValue): ShownValue {
   };
 }
 
-const compared = (one: string, other: string): number => (one < other ? -1 : one > other ? 1 : 0);
+const compared = new Intl.Collator("en", { numeric: true }).compare;
 
 /** A number on an axis or beside a picture. */
 export function short(value: number | null): string {

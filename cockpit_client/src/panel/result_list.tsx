@@ -1,4 +1,4 @@
-import { useEffect, useState } from "react";
+import { memo, useEffect, useState } from "react";
 import { ResultPlot } from "../charts/result_plot";
 import { clock } from "../logic/format";
 import { bytesOf, keyOf, short } from "../logic/results";
@@ -6,24 +6,31 @@ import type { ShownValue } from "../protocol/records";
 import { useResults } from "./use_results";
 import { Section } from "./side_panel";
 
+/** Two hundred curves at once are more than a page draws each second beside all else. */
+const AT_FIRST = 30;
+
 /** What a routine shows of its results, live; nothing where it shows none. */
 export function ResultList({ routine }: { routine: string }) {
   const { values } = useResults(routine);
+  const [all, setAll] = useState(false);
   if (values.length === 0) return null;
   return (
     <Section title="Results">
       <ul className="results" aria-label={`Results of ${routine}`}>
-        {values.map((value) => (
+        {(all ? values : values.slice(0, AT_FIRST)).map((value) => (
           <li key={keyOf(value)} className="result" data-result={value.name}>
             <Result value={value} replica={value.routine === routine ? null : value.routine} />
           </li>
         ))}
       </ul>
+      {!all && values.length > AT_FIRST && (
+        <button className="button small" onClick={() => setAll(true)}>Show all {values.length} results</button>
+      )}
     </Section>
   );
 }
 
-function Result({ value, replica }: { value: ShownValue; replica: string | null }) {
+const Result = memo(function Result({ value, replica }: { value: ShownValue; replica: string | null }) {
   const array = value.kind === "curve" || value.kind === "image";
   return (
     <figure>
@@ -38,7 +45,7 @@ function Result({ value, replica }: { value: ShownValue; replica: string | null 
       {value.kind === "image" && <Picture value={value} />}
     </figure>
   );
-}
+});
 
 /** Whether there is anything to draw of a number: two moments, and one at which it was finite. */
 function isCurve(value: ShownValue): boolean {

@@ -34,7 +34,7 @@ export function RoutinePanel({ pipe, name }: { pipe: string; name: string }) {
       </p>
       <RoutineButtons pipe={pipe} name={name} />
       {status && <Numbers status={status} />}
-      <ResultList routine={name} />
+      <ResultList key={pipe} routine={name} />
       <Section title="Frames"><FramePair name={name} kind={structure.kind} /></Section>
       <Section title="Charts" aside={<RangeSelect />}><RoutineCharts pipe={pipe} name={name} /></Section>
       {structure.parameters.length > 0 && (

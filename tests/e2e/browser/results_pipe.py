@@ -37,6 +37,8 @@ class Detector(ScanSource):
             ring = strength * np.exp(-(((np.hypot(x, y) - 0.45 - 0.1 * np.sin(number / 40)) / 0.06) ** 2))
             frame = noise.poisson(ring + 8).astype(np.uint16)
             yield StreamFrame("xrd", stins.StinsData.of(frame, frame=number).to_stream_data())
+            for row in range(40):
+                self.show(f"row {row + 1}", int(frame[row].sum()))
             self.wait(0.05)
 
 

@@ -16,6 +16,7 @@ from tests.e2e.browser.conftest import ROOT, CockpitProcess, NewPage, Running, S
 PICTURE = ROOT / "docs" / "images" / "results.png"
 """The picture of the documentation; ``PIPERT2_WRITE_DOCS=1`` has this test take it anew."""
 WRITE = os.environ.get("PIPERT2_WRITE_DOCS") == "1"
+CONTRAST = Path(__file__).with_name("contrast.js").read_text("utf-8")
 MARKUP = "steel 12" if WRITE else "<img src=x onerror=\"document.title='owned'\">"
 
 
@@ -85,7 +86,21 @@ def test_they_are_there_in_the_dark_and_on_a_tablet(
         page.locator(".results").evaluate("list => list.closest('section').scrollIntoView()")
         body = page.locator(".panel-body")
         assert body.evaluate("body => body.scrollWidth <= body.clientWidth")
+        assert page.evaluate(CONTRAST) == []
         shoot(page, name)
+
+
+def test_of_many_results_some_are_drawn_and_all_if_wanted(
+    page: Page, own_cockpit: CockpitProcess, scan: Running, shoot: Shoot
+) -> None:
+    page.goto(f"{own_cockpit.url}/?pipe=xrd&routine=detector")
+    results = page.get_by_role("list", name="Results of detector").get_by_role("listitem")
+    expect(results).to_have_count(30)
+    expect(results.nth(9)).to_contain_text("row 10")
+    page.get_by_role("button", name="Show all 40 results").click()
+    expect(results).to_have_count(40)
+    expect(results.last.locator("canvas")).to_be_visible()
+    shoot(page, "results-many")
 
 
 def test_a_routine_that_shows_nothing_has_no_results(page: Page, own_cockpit: CockpitProcess, scan: Running) -> None:

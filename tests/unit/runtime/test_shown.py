@@ -56,6 +56,10 @@ def one(panel: Shown, value: Any) -> ShownValue:
         ([1, 2, 3], "curve", "3 int64"),
         ([[1.0, 2.0], [3.0, 4.0]], "image", "2 x 2 float64"),
         (np.zeros((3, 4), bool), "image", "3 x 4 bool"),
+        ([], "curve", "0 float64"),
+        (np.zeros((0, 4)), "image", "0 x 4 float64"),
+        (np.zeros(3, ">u2"), "curve", "3 >u2"),
+        ("half \ud800 of one", "text", "half ? of one"),
     ],
 )
 def test_each_kind_is_told_apart_and_said_in_words(panel: Shown, value: Any, kind: str, text: str) -> None:
@@ -65,7 +69,7 @@ def test_each_kind_is_told_apart_and_said_in_words(panel: Shown, value: Any, kin
 
 @pytest.mark.parametrize(
     "value",
-    [None, {}, [], [[1], [2, 3]], object(), np.zeros((2, 2, 2)), np.zeros(0), np.zeros(2, complex), ["a"], b"x"],
+    [None, {}, [[1], [2, 3]], object(), np.zeros((2, 2, 2)), np.zeros(2, complex), ["a"], b"x", [0] * 10_001],
 )
 def test_what_cannot_be_shown_is_refused_with_what_could_be(panel: Shown, value: Any) -> None:
     with pytest.raises(TypeError, match="takes a number, a text, or a 1-D or 2-D array of numbers, not"):
@@ -153,6 +157,11 @@ def test_any_array_becomes_a_small_sketch(array: np.ndarray[Any, Any]) -> None:
     assert all(value is None or np.isfinite(value) for value in found.values)
     if found.kind == "image":
         assert max(Image.open(io.BytesIO(found.png)).size) <= MOST_PIXELS
+
+
+def test_masked_elements_are_gaps(panel: Shown) -> None:
+    found = one(panel, np.ma.masked_less(np.arange(4), 2))
+    assert (found.values, found.least, found.greatest) == ((None, None, 2.0, 3.0), 2.0, 3.0)
 
 
 def test_names_beyond_the_limit_are_left_out_and_warned_of_once(panel: Shown, caplog: pytest.LogCaptureFixture) -> None:
