@@ -101,6 +101,15 @@ class Answers(MiddleRoutine):
         return {"question": question}
 
 
+class Hours(SourceRoutine):
+    """Runs once an hour, if nobody says otherwise."""
+
+    trigger = "hourly"
+
+    def main_logic(self) -> None:
+        pass
+
+
 pipe = Pipe("stage")
 pipe.logger.setLevel("INFO")
 camera, screen, wall = Camera("camera"), Show("screen"), Show("wall")
@@ -111,6 +120,7 @@ jobs, work = Jobs("jobs"), Work("work")
 pipe.create_flow("offices", False, jobs)
 pipe.create_flow("workshops", False, work, replicas=1)
 pipe.create_flow("services", False, Answers("answers"))
+pipe.create_flow("clocks", False, Hours("hours"))
 pipe.link(Wire(camera, (screen, wall)), Wire(jobs, (work,), lossless=True))
 pipe.build()
 rpc = RPCPipeWrapper(pipe)

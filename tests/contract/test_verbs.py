@@ -84,6 +84,7 @@ def test_the_status_tells_what_runs(face: Face) -> None:
         "jobs": "offices",
         "work": "workshops",
         "answers": "services",
+        "hours": "clocks",
     }
 
 
@@ -97,12 +98,25 @@ def test_a_routine_is_stopped_and_started(face: Face) -> None:
 def test_what_runs_already_can_be_started_again(face: Face) -> None:
     reply = face.call("start", wait=10.0)
     assert reply["ok"]
-    assert set(reply["routines"]) == {"camera", "screen", "wall", "jobs", "work", "answers"}
+    assert set(reply["routines"]) == {"camera", "screen", "wall", "jobs", "work", "answers", "hours"}
 
 
 def test_a_handler_returns_its_result(face: Face) -> None:
     reply = face.call("event", name="ADD", routine="camera", params={"a": 3, "b": 4}, wait=10.0)
     assert reply["results"]["camera"]["value"] == 7
+
+
+def test_a_running_source_is_configured(face: Face) -> None:
+    face.call("event", name="configure", routine="hours", params={"interval": "50 ms", "log_level": "DEBUG"}, wait=10.0)
+
+    def trigger() -> dict[str, Any]:
+        found: dict[str, Any] = next(one for one in face.call("status")["routines"] if one["name"] == "hours")
+        return found["trigger"]  # type: ignore[no-any-return]
+
+    assert trigger()["text"] == "every 50 ms"
+    before = trigger()["fires"]
+    wait_until(lambda: trigger()["fires"] > before + 1, 20)
+    face.call("event", name="configure", routine="hours", params={"interval": "1 h"}, wait=10.0)
 
 
 def test_an_event_is_sent_without_waiting(face: Face) -> None:
