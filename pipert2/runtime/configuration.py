@@ -233,8 +233,8 @@ def _environment_layers(
 ) -> list[Layer]:
     """One layer for each variable that is about one of *names*, in their order."""
     layers = []
-    for name in names:
-        start = PREFIX + _as_variable(name) + "__"
+    for known_as in dict.fromkeys(map(_as_variable, names)):  # class and routine may differ in capitals only
+        start = f"{PREFIX}{known_as}__"
         for variable in sorted(environment):
             if variable.upper().startswith(start) and len(variable) > len(start):
                 path = variable[len(start) :].split("__")

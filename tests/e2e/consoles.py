@@ -211,7 +211,9 @@ class Console:
         """The commands, with the files that stand before each of them in place."""
         for step in self._steps:
             if isinstance(step, File):
-                (self._folder / step.name).write_text(self._with_ports(step.text), "utf-8")
+                path = self._folder / step.name
+                path.parent.mkdir(exist_ok=True)
+                path.write_text(self._with_ports(step.text), "utf-8")
             else:
                 yield step
 

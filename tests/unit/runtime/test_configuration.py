@@ -407,3 +407,9 @@ def test_a_mapping_that_replaces_a_value_and_a_value_that_replaces_a_mapping_are
     assert found["a"] == 3
     (first, _) = found.explain()
     assert (first.key, first.value, first.origin) == ("a", 3, "three")
+
+
+def test_a_variable_for_a_class_and_a_routine_of_the_same_name_counts_once() -> None:
+    found = Configuration.load(None, ["Similarity"], "similarity", environment={"PIPERT_SIMILARITY__THRESHOLD": "70"})
+    (setting,) = [one for one in found.explain() if one.key == "threshold"]
+    assert (setting.value, setting.hides) == (70, ())
