@@ -171,7 +171,7 @@ class PipeMemory:
         fed = {edge.destination for edge in self._spec.edges}
         for index in routines:
             row = board.routine(index)
-            if words[row + b.BUSY_SINCE] and index in fed:
+            if words[row + b.BUSY_SINCE] and self._spec.routines[index].base in fed:
                 words[row + b.INTERRUPTED] += 1
             words[row + b.BUSY_SINCE] = words[row + b.SLEEPING] = 0
         for edge in self._spec.edges:

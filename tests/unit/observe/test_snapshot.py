@@ -106,6 +106,6 @@ def test_a_summary_names_what_was_dropped() -> None:
     )
     assert str(summary) == (
         "FAILED (routine 'blur' failed: no camera) after 1.3 s, 2 errors\n"
-        "  blur: received 7, sent 6, errors 2\n"
+        "  blur: received 7, sent 6, errors 2, 1 ms each, 99 % within 2 ms\n"
         "  camera -> blur: dropped 3"
     )
