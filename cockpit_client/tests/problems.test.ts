@@ -26,6 +26,19 @@ describe("problems", () => {
     expect(of(status).every((problem) => problem.advice !== "")).toBe(true);
   });
 
+  it("names what a flow waits for only where somebody has to give it, once for all its replicas", () => {
+    const waits_for = ["parameter 'workload'", "flow 'first'"];
+    const status = pipeStatus({
+      flows: [flowStatus({ waits_for }), flowStatus({ name: "f#2", replica_of: "f", waits_for }), flowStatus({ name: "g", waits_for: ["flow 'f'"] })],
+    });
+    const [problem, ...more] = of(status);
+    expect(more).toEqual([]);
+    expect(problem?.title).toBe("Flow f waits for parameter 'workload' and flow 'first'");
+    expect(problem?.advice).toContain("pipert2 params workload=VALUE");
+    const said = "flow 'f' waits for parameter 'workload': set it for the pipe as a whole";
+    expect(of(status, { health: { ok: false, ready: true, state: "built", problems: [said] } }).length).toBe(1);
+  });
+
   it("keeps a restart as one problem while the flow comes back, and lets it go after a while", () => {
     const restarting = pipeStatus({ flows: [flowStatus({ state: "restarting" })] });
     const back = pipeStatus({ flows: [flowStatus({ restarts: 1, uptime: 5 })] });

@@ -23,6 +23,8 @@ from pipert2.control.verbs import Scope
 from pipert2.errors import ControlError, nearest
 
 ANSWER_SECONDS = 20.0
+CALL_SECONDS = 30.0
+"""A call that names no time-out may take so long."""
 _MOST_AT_ONCE = 16
 _LARGEST = 256 * 1024
 
@@ -87,6 +89,8 @@ class Commands:
                 "unreachable", f"pipe {pipe.run.name!r} is one of PipeRT's own, which only send their log"
             )
         seconds = ANSWER_SECONDS + max(_seconds(arguments.get("wait")), _seconds(arguments.get("timeout")))
+        if verb == "call" and arguments.get("timeout") is None:
+            seconds += CALL_SECONDS
         if verb == "join" and arguments.get("timeout") is None:
             seconds += LONGEST_WAIT
         message = {"verb": verb, "arguments": arguments}

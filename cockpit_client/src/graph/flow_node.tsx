@@ -4,19 +4,26 @@ import { useCockpit } from "../live/access";
 import { go } from "../live/location";
 import { usePart } from "../live/signal";
 import { bytes, percent } from "../logic/format";
+import { replicasOf, waitsFor } from "../logic/replicas";
 import { tone } from "../shell/state_badge";
 import { FarContext } from "./distance";
 import type { FlowNodeType } from "./elements";
 
 /** A flow's frame around its routines. */
 export const FlowNode = memo(function FlowNode({ data }: NodeProps<FlowNodeType>) {
-  const state = usePart(useCockpit().now, (now) => now?.status.flows.find((one) => one.name === data.name)?.state);
+  const cockpit = useCockpit();
+  const state = usePart(cockpit.now, (now) => now?.status.flows.find((one) => one.name === data.name)?.state);
+  const waiting = usePart(cockpit.now, (now) => waitsFor(now?.status.flows.find((one) => one.name === data.name)));
+  const structure = usePart(cockpit.structure, (one) => one);
+  const replicas = usePart(cockpit.now, (now) => replicasOf(data.name, structure, now?.status));
   const far = useContext(FarContext);
   return (
     <div className={`flow-node ${data.chosen ? "chosen" : ""}`} data-state={state}>
       <button className="bare flow-head" onClick={() => go({ selection: { kind: "flow", name: data.name } })} title={`Flow ${data.name}`}>
         <span className={`dot ${tone(state ?? "")}`} />
         <span className="flow-name">{data.name}</span>
+        {replicas !== null && <span className="flow-replicas" title={`${replicas} processes share its work`} data-replicas={replicas}>×{replicas}</span>}
+        {waiting && <span className="flow-state">waits for {waiting}</span>}
         {state !== undefined && state !== "running" && <span className="flow-state">{state}</span>}
         {!far && <Usage name={data.name} />}
       </button>

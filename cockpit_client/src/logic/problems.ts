@@ -3,6 +3,7 @@
 import type { PipeSummary } from "../protocol/messages";
 import type { FlowStatus, Health, PipeStatus, RoutineStatus, WireStatus } from "../protocol/records";
 import { duration, latency, rate } from "./format";
+import { missingParameters, waitsFor } from "./replicas";
 import { routineTrendOf, type Trends, wireTrendOf, type WireTrend } from "./trends";
 import { goneLetters, type LetterOwner } from "./dead_letters";
 import type { Selection } from "./view";
@@ -107,7 +108,19 @@ function pipeProblems({ summary, status, droppedRecords, received, now }: Eviden
 }
 
 function flowProblems(flow: FlowStatus): Problem[] {
-  const where: Selection = { kind: "flow", name: flow.name };
+  const where: Selection = { kind: "flow", name: flow.replica_of ?? flow.name };
+  const missing = missingParameters(flow);
+  if (missing.length > 0 && !flow.replica_of)
+    return [
+      {
+        key: `flow-waits ${flow.name}`,
+        severity: "warning",
+        title: `Flow ${flow.name} waits for ${waitsFor(flow)}`,
+        detail: "It was told to start, and does when that is there.",
+        advice: `Set it for the pipe as a whole: pipert2 params ${missing.map((name) => `${name}=VALUE`).join(" ")}`,
+        where,
+      },
+    ];
   const exit = flow.last_exit ?? "no reason known";
   if (flow.state === "failed")
     return [

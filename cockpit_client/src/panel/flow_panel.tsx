@@ -6,6 +6,7 @@ import { useSender } from "../live/commands";
 import { go } from "../live/location";
 import { usePart } from "../live/signal";
 import { bytes, duration, percent } from "../logic/format";
+import { MOST_REPLICAS, replicasOf, waitsFor } from "../logic/replicas";
 import { NO_FILTER } from "../logic/view";
 import { ConfirmDialog } from "../shell/confirm_dialog";
 import { StateBadge } from "../shell/state_badge";
@@ -16,10 +17,14 @@ export function FlowPanel({ pipe, name }: { pipe: string; name: string }) {
   const cockpit = useCockpit();
   const flow = usePart(cockpit.now, (now) => now?.status.flows.find((one) => one.name === name));
   const structure = usePart(cockpit.structure, (one) => one);
+  const replicas = usePart(cockpit.now, (now) => replicasOf(name, structure, now?.status));
+  const waiting = waitsFor(flow);
   const routines = structure?.routines.filter((routine) => routine.flow === name) ?? [];
   return (
     <PanelFrame kind="flow" title={name} badge={<StateBadge state={flow?.state ?? "unknown"} />}>
       <FlowButtons pipe={pipe} name={name} />
+      {waiting && <p className="advice">It was told to start, and waits for {waiting}.</p>}
+      {replicas !== null && <Replicas pipe={pipe} name={name} count={replicas} />}
       {flow && (
         <dl className="numbers">
           <div><dt>process</dt><dd>{flow.pid ?? "–"}</dd></div>
@@ -42,6 +47,25 @@ export function FlowPanel({ pipe, name }: { pipe: string; name: string }) {
         </ul>
       </Section>
     </PanelFrame>
+  );
+}
+
+/** How many processes share the flow's work, and the buttons that change it. */
+function Replicas({ pipe, name, count }: { pipe: string; name: string; count: number }) {
+  const mayDrive = useMayDrive();
+  const sender = useSender();
+  const closed = !useReachable(pipe) || sender.busy;
+  const set = (replicas: number): void => void sender.send("set_replicas", { flow: name, replicas }, `flow ${name}: ${replicas} replicas`);
+  return (
+    <div className="buttons" role="group" aria-label="Replicas">
+      <span>{count} {count === 1 ? "replica" : "replicas"}</span>
+      {mayDrive && (
+        <>
+          <button className="button small" aria-label="One replica fewer" disabled={closed || count <= 1} onClick={() => set(count - 1)}>−</button>
+          <button className="button small" aria-label="One replica more" disabled={closed || count >= MOST_REPLICAS} onClick={() => set(count + 1)}>+</button>
+        </>
+      )}
+    </div>
   );
 }
 

@@ -70,6 +70,10 @@ export interface FlowStatus {
   readonly restarts: number;
   readonly uptime: number;
   readonly last_exit: string | null;
+  /** What keeps it from starting, such as "parameter 'workload'". */
+  readonly waits_for?: readonly string[];
+  /** Of a further replica of a flow, that flow's name. */
+  readonly replica_of?: string | null;
 }
 
 export interface PipeStatus {
@@ -127,6 +131,8 @@ export interface WireStructure {
 export interface Structure {
   readonly name: string;
   readonly version: number;
+  /** Of flows whose number of replicas can be changed, how many they had when this was sent. */
+  readonly replicas?: Readonly<Record<string, number>>;
   readonly flows: readonly string[];
   readonly routines: readonly RoutineStructure[];
   readonly wires: readonly WireStructure[];

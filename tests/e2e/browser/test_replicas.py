@@ -1,0 +1,58 @@
+"""What flows wait for, and how many replicas they have, on the page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import expect
+
+from pipert2.testing import wait_until
+from tests.e2e.browser.conftest import Running, start
+
+
+@pytest.fixture
+def market(own_cockpit, tmp_path: Path) -> Iterator[Running]:
+    """The pipe ``market``, which waits for its price, in a cockpit of its own."""
+    own_cockpit.start()
+    script = str(Path(__file__).with_name("waiting_pipe.py"))
+    running = start(script, own_cockpit.url, log=tmp_path / "market.log", stdin=True)
+
+    def is_up() -> bool:
+        assert running.process.poll() is None, running.log.read_text()
+        return any(one["connected"] for one in httpx.get(f"{own_cockpit.url}/api/pipes").json()["pipes"])
+
+    wait_until(is_up, 40.0, "the pipe in the cockpit")
+    yield running
+    running.close()
+
+
+def test_a_flow_that_waits_is_a_problem_and_its_replicas_are_counted_and_changed(
+    page, own_cockpit, market, shoot
+) -> None:
+    page.goto(f"{own_cockpit.url}/?pipe=market&view=problems")
+    problem = page.locator('.problem[data-problem="flow-waits counter"]')
+    expect(problem).to_contain_text("Flow counter waits for parameter 'price'")
+    expect(problem).to_contain_text("pipert2 params price=VALUE")
+    expect(page.locator(".problem")).to_have_count(3)
+    shoot(page, "waits")
+    problem.get_by_role("button", name="In the graph").click()
+    head = page.locator(".flow-node").filter(has_text="counter")
+    expect(head).to_contain_text("waits for parameter 'price'")
+    expect(head.locator("[data-replicas]")).to_have_attribute("data-replicas", "1")
+
+    panel = page.get_by_role("complementary", name="flow counter")
+    expect(panel).to_contain_text("waits for parameter 'price'")
+    assert market.process.stdin is not None
+    market.process.stdin.write("0.004\n")
+    market.process.stdin.flush()
+    expect(head).not_to_contain_text("waits")
+    panel.get_by_role("button", name="One replica more").click()
+    expect(head.locator("[data-replicas]")).to_have_attribute("data-replicas", "2")
+    expect(panel.get_by_role("group", name="Replicas")).to_contain_text("2 replicas")
+    shoot(page, "replicas")
+    panel.get_by_role("button", name="One replica fewer").click()
+    expect(head.locator("[data-replicas]")).to_have_attribute("data-replicas", "1")
+    expect(panel.get_by_role("button", name="One replica fewer")).to_be_disabled()
