@@ -138,12 +138,23 @@ def logging_to_stderr(level: str) -> Iterator[None]:
         root.removeHandler(handler)
 
 
+def say_what_is_missing(pipe: Pipe) -> None:
+    """Say which parameters the pipe waits for: without them nothing happens, and nobody would know why."""
+    missing = [name for name in pipe.requires if name not in pipe.shared_parameters]
+    if missing:
+        given = " ".join(f"{name}=VALUE" for name in missing)
+        names = " and ".join(repr(name) for name in missing)
+        say(f"pipe {pipe.name}: waits for {names}: give it with --param, or now with pipert2 params {given}")
+
+
 def exit_code_of_run(summary: RunSummary) -> int:
-    """0 if it ended as somebody wanted it to, which being killed by order is as well."""
+    """0 if it ended as somebody wanted it to, which being killed by order is as well, and gave no messages up."""
     if summary.reason == "interrupted by SIGTERM":
         return TERMINATED
     if summary.reason.startswith("interrupted"):
         return INTERRUPTED
+    if summary.dead_letters:
+        return FAILED
     return OK if summary.ok or summary.reason in ("killed", "stopped") else FAILED
 
 
@@ -165,6 +176,8 @@ def show_summary(summary: RunSummary, *, as_json: bool, file: Path | None) -> No
     verdict = "ok" if summary.ok else "ended" if exit_code_of_run(summary) != FAILED else "FAILED"
     style = "green" if summary.ok else "yellow" if verdict == "ended" else "bold red"
     text = f"{verdict}: {summary.reason}, after {summary.elapsed:.1f} s, {summary.errors} errors"
+    if summary.dead_letters:
+        text += f", {summary.dead_letters} {'message' if summary.dead_letters == 1 else 'messages'} given up"
     console.print(printable(text), style=style, soft_wrap=True)
     console.print(routine_table(summary.routines, summary.wires))
 

@@ -110,6 +110,7 @@ def run(
         faces_from,
         logging_to_stderr,
         reachable,
+        say_what_is_missing,
         show_summary,
     )
     from pipert2.cli.target import load_target
@@ -128,6 +129,7 @@ def run(
         if given:
             pipe.set_parameters(values=given)
         with reachable(pipe, faces):
+            say_what_is_missing(pipe)
             found = pipe.run(timeout=duration)
     show_summary(found, as_json=as_json, file=summary)
     raise typer.Exit(exit_code_of_run(found))

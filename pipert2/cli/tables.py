@@ -78,9 +78,11 @@ _ROUTINE_COLUMNS = ("routine", "flow", "state", "in", "out", "rate/s", "work ms"
 
 
 def routine_table(routines: Sequence[RoutineStatus], wires: Sequence[WireStatus], chosen: int | None = None) -> Table:
-    """A row for each routine; times as p50/p99. *chosen* is marked. Dead letters have a column if there are any."""
+    """A row for each routine; times as p50/p99. *chosen* is marked. Dead letters and duplicates have columns if
+    there are any."""
     dead = any(routine.dead_letters for routine in routines)
-    columns = (*_ROUTINE_COLUMNS, "dead") if dead else _ROUTINE_COLUMNS
+    twice = any(routine.duplicates for routine in routines)
+    columns = (*_ROUTINE_COLUMNS, *(["dead"] if dead else []), *(["done before"] if twice else []))
     table = plain_table(*columns, right=columns[3:])
     for number, routine in enumerate(routines):
         table.add_row(
@@ -95,6 +97,7 @@ def routine_table(routines: Sequence[RoutineStatus], wires: Sequence[WireStatus]
             count(sum(wire.dropped for wire in wires if wire.destination == routine.name), "yellow"),
             count(routine.errors, "red"),
             *([count(routine.dead_letters, "red")] if dead else []),
+            *([count(routine.duplicates)] if twice else []),
             style="reverse" if number == chosen else "",
         )
     return table

@@ -15,6 +15,8 @@ from pipert2.errors import nearest
 API = "/api/v1"
 SIDE = "[^/.]+"
 """What stands in a path for a side: no dot, so that ``output.jpg`` is none."""
+LETTER = "(?!requeue$)[^/]+"
+"""What stands in a path for a dead letter's number: not the word of the path that requeues all of them."""
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 
 JOIN_SECONDS = 60.0
@@ -66,7 +68,7 @@ class Route:
     def pattern(self) -> re.Pattern[str]:
         """What a path that is meant looks like."""
         parts = _PLACE.split(self.path)
-        patterns = {"side": SIDE}
+        patterns = {"side": SIDE, "number": LETTER}
         return re.compile(
             "".join(
                 re.escape(part) if at % 2 == 0 else f"({patterns.get(part, '[^/]+')})" for at, part in enumerate(parts)

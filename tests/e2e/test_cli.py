@@ -343,6 +343,60 @@ def test_a_pipe_that_fails_exits_with_1(shell: Shell) -> None:
     assert done.stdout.startswith("FAILED: ")
 
 
+SHOP = """
+from pipert2 import MiddleRoutine, Pipe, Wire, destination, source
+
+class Scales(MiddleRoutine):
+    service = True
+
+    def main_logic(self, order):
+        if order["grams"] == 0:
+            raise ValueError("the scales are empty")
+        return {"price": order["grams"] * self.parameters["price"]}
+
+@source
+def orders():
+    yield from ({"grams": 100}, {"grams": 0}, {"grams": 200})
+
+@destination
+def till(bill):
+    print("paid", bill["price"], flush=True)
+
+pipe = Pipe("shop", lossless=True, requires=("price",))
+scales = Scales("scales")
+pipe.create_flow("door", True, orders)
+pipe.create_flow("counter", False, scales, replicas=1)
+pipe.create_flow("front", True, till)
+pipe.link(Wire(orders, scales), Wire(scales, till))
+"""
+
+
+def test_messages_that_are_given_up_make_a_run_fail_and_stand_in_its_summary(shell: Shell) -> None:
+    (shell.folder / "shop.py").write_text(SHOP)
+    done = shell.run("run", "shop.py", "--no-api", "--param", "price=0.5", "--log-level", "critical")
+    assert (done.returncode, done.stderr) == (1, "")
+    lines = done.stdout.splitlines()
+    assert lines[:2] == ["paid 50.0", "paid 100.0"]
+    assert re.fullmatch(r"FAILED: finished, after [\d.]+ s, 1 errors, 1 message given up", lines[2])
+    assert lines[3].split()[-1] == "dead"
+    assert next(line for line in lines if line.startswith("scales")).split()[-2:] == ["1", "1"]
+
+
+def test_a_pipe_says_what_it_waits_for_and_is_given_replicas(shell: Shell) -> None:
+    (shell.folder / "shop.py").write_text(SHOP)
+    with shell.start("run", "shop.py", "--log-level", "critical") as running:
+        running.wait_for_api()
+        assert running.wait_for(r"waits for ('price')") == "'price'"
+        assert "waits for parameter 'price' (pipert2 params price=VALUE)" in wait_until(
+            lambda: text if "waits" in (text := shell.ok("status")) else "", PATIENCE
+        )
+        assert shell.ok("replicas", "counter", 2) == "flow counter: 2 replicas\n"
+        running.process.send_signal(signal.SIGINT)
+        out, _ = running.finish()
+    assert "ended: interrupted by SIGINT" in out
+    assert running.process.returncode == 130
+
+
 def test_a_pipe_that_cannot_be_built_exits_with_1(shell: Shell) -> None:
     (shell.folder / "empty_flow.py").write_text(
         "from pipert2 import Pipe\npipe = Pipe('p')\npipe.create_flow('nothing')\n"
@@ -575,6 +629,8 @@ def test_restart_kill_and_join_end_to_end(shell: Shell) -> None:
         (["link", "sorce", "last"], "did you mean 'source'?"),
         (["unlink", "source", "trough"], "did you mean 'through'?"),
         (["restart", "usng"], "did you mean 'using'?"),
+        (["replicas", "usng", "2"], "did you mean 'using'?"),
+        (["call", "sorce"], "did you mean 'source'?"),
     ],
 )
 def test_a_mistyped_name_suggests_the_nearest(driven: Shell, arguments: list[str], complaint: str) -> None:

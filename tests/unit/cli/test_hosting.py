@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from pipert2 import Pipe
 from pipert2.cli.exit_codes import CommandError
-from pipert2.cli.hosting import Faces, exit_code_of_run, faces_from, is_loopback, parse_address
+from pipert2.cli.hosting import (
+    Faces,
+    exit_code_of_run,
+    faces_from,
+    is_loopback,
+    parse_address,
+    say_what_is_missing,
+    show_summary,
+)
 from pipert2.observe.snapshot import RunSummary
 
 
@@ -61,3 +70,23 @@ def test_loopback_is_known(host, loopback):
 )
 def test_the_exit_code_says_how_the_run_ended(ok, reason, code):
     assert exit_code_of_run(RunSummary(ok, reason, 1.0, 0, (), (), ())) == code
+
+
+@pytest.mark.parametrize(("reason", "code"), [("finished", 1), ("killed", 1), ("interrupted by SIGINT", 130)])
+def test_messages_that_were_given_up_are_a_failure(reason, code, capsys):
+    summary = RunSummary(False, reason, 1.0, 3, (), (), (), dead_letters=2)
+    assert exit_code_of_run(summary) == code
+    show_summary(summary, as_json=False, file=None)
+    assert f"{reason}, after 1.0 s, 3 errors, 2 messages given up" in capsys.readouterr().out
+
+
+def test_a_pipe_that_waits_for_parameters_is_told(capsys):
+    pipe = Pipe("shop", requires=("price", "place"))
+    pipe.set_parameters(place="north")
+    say_what_is_missing(pipe)
+    assert "pipe shop: waits for 'price': give it with --param, or now with pipert2 params price=VALUE" in (
+        capsys.readouterr().err
+    )
+    pipe.set_parameters(price=1)
+    say_what_is_missing(pipe)
+    assert capsys.readouterr().err == ""
