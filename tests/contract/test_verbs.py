@@ -336,7 +336,7 @@ def test_what_a_routine_shows_is_had_and_later_only_what_is_newer(there: Stage, 
     face = FACES[name](there)
     try:
         face.call("start", wait=10.0)
-        first = wait_until(lambda: (found := face.call("results", routine="camera"))["values"] and found)
+        first = wait_until(lambda: len((found := face.call("results", routine="camera"))["values"]) == 4 and found)
         values = {one["name"]: one for one in first["values"]}
         assert values["brightness"]["kind"] == "number"
         assert values["brightness"]["values"][-1] == 10.0
