@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from pipert2.errors import (
     EventHandlerError,
@@ -22,9 +22,8 @@ from pipert2.runtime.dead_letter_shelves import MOST, Letter, MemoryShelf, Shelf
 from pipert2.runtime.messages import DeadLetter, Packed
 from pipert2.transport.board import RoutineState
 from pipert2.transport.codec import dumps_plain, loads, unflatten
-from pipert2.transport.envelope import COUNT, FLAT, HEAD, HERE, INDIRECT, PLACE, source_and_sequence
-from pipert2.transport.segment import Segment
-from pipert2.transport.work_queue import WorkQueue
+from pipert2.transport.envelope import FLAT, HEAD, HERE, INDIRECT, PLACE, blob_of, places_of, source_and_sequence
+from pipert2.transport.work_queue import Mapped, WorkQueue
 from pipert2.transport.work_table import ATTEMPT
 
 if TYPE_CHECKING:
@@ -309,25 +308,18 @@ class DeadLetters:
         raise UnknownDeadLetterError(str(number), known, f"pipe {self._supervisor.spec.name!r}")
 
 
-class _Segments(Protocol):
-    def get(self, number: int) -> Segment: ...
-
-
-def dead_letter_of(queue: WorkQueue, cell: int, segments: _Segments, reason: str) -> DeadLetter:
+def dead_letter_of(queue: WorkQueue, cell: int, segments: Mapped, reason: str) -> DeadLetter:
     """The message in a cell whose replica died."""
     row = queue.table.row(cell)
     start = queue.start(cell)
     kind, count, _, length, origin, _, _ = HEAD.unpack_from(queue.view, start)
     data: Packed | None
     try:
-        places = [PLACE.unpack_from(queue.view, start + HEAD.size + PLACE.size * index) for index in range(count)]
+        places = places_of(queue.view, count, start)
         at = start + HEAD.size + PLACE.size * count
         stream: Any = bytes(queue.view[at : at + length])
         if kind & INDIRECT:
-            blob = bytes(segments.get(places[0][0]).bytes_of(*places[0][1:]))
-            number = COUNT.unpack_from(blob)[0]
-            places = [PLACE.unpack_from(blob, COUNT.size + PLACE.size * index) for index in range(number)]
-            stream = blob[COUNT.size + PLACE.size * number :][:length]
+            places, stream = blob_of(bytes(segments.get(places[0][0]).bytes_of(*places[0][1:])), length)
         buffers = [
             bytearray(queue.view[start + offset : start + offset + size])
             if segment == HERE

@@ -317,7 +317,7 @@ class FlowHost:
         if spec is None:
             known = list(dict.fromkeys(known.name for known in self._spec.routines))
             raise UnknownRoutineError(routine, known, f"pipe {self._spec.name!r}")
-        if self._spec.members(spec.index) == (caller,):
+        if caller is not None and self._spec.routines[caller].base == spec.base:
             raise PipeStateError(f"routine {routine!r} would wait for itself: it cannot call itself")
         packed = Packed(dumps_plain(data))
 

@@ -59,6 +59,23 @@ def source_and_sequence(origin: int) -> tuple[int, int]:
     return origin >> _SEQUENCE_BITS, origin & _SEQUENCE_MASK
 
 
+Place = tuple[int, int, int, int]
+"""Segment, slot, offset and length of a buffer; see the top of this module."""
+
+
+def places_of(cell: Any, count: int, start: int = 0) -> list[Place]:
+    """The places of a cell that begins at *start*."""
+    at = start + HEAD.size
+    return [PLACE.unpack_from(cell, at + PLACE.size * index) for index in range(count)]
+
+
+def blob_of(blob: Any, length: int) -> tuple[list[Place], Any]:
+    """The places and the stream, of *length* bytes, of a blob (``INDIRECT``)."""
+    count: int = COUNT.unpack_from(blob)[0]
+    at = COUNT.size + PLACE.size * count
+    return [PLACE.unpack_from(blob, COUNT.size + PLACE.size * index) for index in range(count)], blob[at : at + length]
+
+
 def aligned(size: int) -> int:
     """*size* rounded up, so that every buffer in a slot starts on a cache line."""
     return -(-size // ALIGNMENT) * ALIGNMENT

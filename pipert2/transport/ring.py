@@ -12,16 +12,13 @@ from pipert2.graph.spec import EdgeSpec
 from pipert2.transport import board as b
 from pipert2.transport.board import NEVER, Board
 from pipert2.transport.codec import loads, unflatten
-from pipert2.transport.envelope import CELL, COUNT, FLAT, HEAD, HERE, INDIRECT, PLACE, Message
+from pipert2.transport.envelope import CELL, FLAT, HEAD, HERE, INDIRECT, PLACE, Message, Place, blob_of
 from pipert2.transport.lease import Leases, Use
 from pipert2.transport.memory import WEAKLY_ORDERED, Bell, Block, Fence
 from pipert2.transport.segment import Segment, Segments
 
 LARGE_BYTES = 32 * 1024 * 1024
 """How much data in slots may wait on a lossless edge; two messages always may."""
-
-
-_Place = tuple[int, int, int, int]
 
 
 class Interrupted(Exception):
@@ -301,7 +298,7 @@ class RingReceiver:
                 data = self._decode(kind, cell[at : at + length], self._buffers(cell, places, uses))
             return Message(data, origin, born, sent, attempt)
 
-    def _buffers(self, cell: bytes, places: Sequence[_Place], uses: Sequence[Use | None]) -> list[Any]:
+    def _buffers(self, cell: bytes, places: Sequence[Place], uses: Sequence[Use | None]) -> list[Any]:
         """What lies at the places, as views or copies. Ends the claims *uses*, whatever happens."""
         found: list[Any] = []
         threshold = self._threshold
@@ -329,19 +326,17 @@ class RingReceiver:
         return found
 
     def _decode_indirect(
-        self, kind: int, named: Sequence[_Place], uses: Sequence[Use | None], number: int, length: int
+        self, kind: int, named: Sequence[Place], uses: Sequence[Use | None], number: int, length: int
     ) -> Any:
         """The data of a message whose places and stream lie in a slot; *uses* are the claims on all its slots."""
         first = uses[0]
         assert first is not None
         start = first.segment.start(first.slot) + named[0][2]
         blob = first.segment.read_only[start : start + named[0][3]]
-        count = COUNT.unpack_from(blob)[0]
-        places = [PLACE.unpack_from(blob, COUNT.size + PLACE.size * index) for index in range(count)]
-        at = COUNT.size + PLACE.size * count
+        places, stream = blob_of(blob, length)
         try:
             again = [self._leases.claim(place[0], place[1], number) for place in places]
-            return self._decode(kind, blob[at : at + length], self._buffers(b"", places, again))
+            return self._decode(kind, stream, self._buffers(b"", places, again))
         finally:
             for use in uses:
                 if use is not None:

@@ -13,12 +13,12 @@ from pipert2.transport import board as b
 from pipert2.transport import work_table as w
 from pipert2.transport.board import Board
 from pipert2.transport.codec import loads, unflatten
-from pipert2.transport.envelope import CELL, COUNT, FLAT, HEAD, HERE, INDIRECT, PLACE, Message
+from pipert2.transport.envelope import CELL, FLAT, HEAD, HERE, INDIRECT, PLACE, Message, Place, blob_of, places_of
 from pipert2.transport.lease import MOST_VIEWS
 from pipert2.transport.memory import Bell
 from pipert2.transport.ring import LARGE_BYTES, Waiter
 from pipert2.transport.segment import Root, Segment, Segments
-from pipert2.transport.work_queue import Place, WorkQueue, WorkQueues
+from pipert2.transport.work_queue import WorkQueue, WorkQueues
 from pipert2.transport.work_table import Claim, Parent
 
 
@@ -282,13 +282,10 @@ class WorkReceiver:
         kind, count, _, length, origin, born, sent = HEAD.unpack_from(cell)
         delivery = Delivery(self._queues, queue, claim)
         try:
-            places: list[Place] = [PLACE.unpack_from(cell, HEAD.size + PLACE.size * index) for index in range(count)]
+            places = places_of(cell, count)
             if kind & INDIRECT:
-                blob = bytes(self._segments.get(places[0][0]).bytes_of(places[0][1], places[0][2], places[0][3]))
-                number = COUNT.unpack_from(blob)[0]
-                places = [PLACE.unpack_from(blob, COUNT.size + PLACE.size * index) for index in range(number)]
-                at = COUNT.size + PLACE.size * number
-                stream = blob[at : at + length]
+                segment, slot, offset, size = places[0]
+                places, stream = blob_of(bytes(self._segments.get(segment).bytes_of(slot, offset, size)), length)
             else:
                 at = HEAD.size + PLACE.size * count
                 stream = cell[at : at + length]

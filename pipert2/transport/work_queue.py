@@ -16,7 +16,7 @@ from pipert2.graph.spec import EdgeSpec, PipeSpec
 from pipert2.transport import board as b
 from pipert2.transport import work_table as w
 from pipert2.transport.board import Board
-from pipert2.transport.envelope import CELL, HEAD, HERE, PLACE
+from pipert2.transport.envelope import CELL, HEAD, HERE, PLACE, Place
 from pipert2.transport.memory import Arena, Bell, Block
 from pipert2.transport.segment import WAITING, Segment
 from pipert2.transport.work_lock import MUTEX_BYTES, Both, make_mutex, queue_lock
@@ -24,8 +24,6 @@ from pipert2.transport.work_table import Claim, Parent, WorkTable, recount
 
 UNDER_WAY = 256
 """Messages of a queue that may be claimed, or wait for what came of them, besides those that wait to be claimed."""
-
-Place = tuple[int, int, int, int]
 
 
 class Mapped(Protocol):
