@@ -164,7 +164,7 @@ def _check_route() -> None:
     path = request.environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace")
     known = match(request.method, path)
     if request.endpoint is not None and (known is None or request.endpoint != _endpoint(known)):
-        raise NotFound
+        raise MethodNotAllowed if known is None and methods_of(path) else NotFound
 
 
 def _endpoint(route: Route) -> str:

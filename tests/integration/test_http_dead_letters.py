@@ -115,6 +115,8 @@ def test_all_are_requeued_or_dropped(three: Pipe, work: Work, client: flask.test
         ("POST", "/requeue?wait=-1", 422, "wait"),
         ("POST", "/1/requeu", 404, "did you mean '/api/v1/dead-letters/1/requeue'?"),
         ("POST", "/1", 405, "DELETE, GET"),
+        ("GET", "/requeue", 405, "which knows POST"),
+        ("DELETE", "/requeue", 405, "which knows POST"),
     ],
 )
 def test_what_is_wrong_is_told(
