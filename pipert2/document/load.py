@@ -140,6 +140,7 @@ class _Assembly:
         self._wires = [self._wire(number, wire, structure.whole) for number, wire in enumerate(self._document.wires)]
         self._check_dependencies()
         self._check_store()
+        self._check_config()
         if structure.whole:
             self._check(Locator(self._document, self._place, names))
 
@@ -208,6 +209,11 @@ class _Assembly:
             why = "it is a folder" if file.is_dir() else f"there is no folder {file.parent}"
             self._findings.add(self._place.at("store"), f"the store {self._document.store!r} cannot be: {why}")
 
+    def _check_config(self) -> None:
+        config = self._document.config
+        if config is not None and not (self._folder / config).is_dir():
+            self._findings.add(self._place.at("config"), f"there is no folder {config!r} in {self._folder}")
+
     def _check(self, locator: Locator) -> None:
         flows: dict[str, Sequence[Routine]] = {name: flow.routines for name, flow in self._flows.items()}
         if self._strangers:
@@ -239,6 +245,7 @@ class _Assembly:
             kill_timeout=document.kill_timeout,
             drain_timeout=document.drain_timeout,
             store=self._folder / document.store if document.store is not None else None,
+            config=self._folder / document.config if document.config is not None else None,
             requires=document.requires,
         )
         for flow_name, flow in self._flows.items():

@@ -128,6 +128,8 @@ class RoutineDocument(Part):
     """Of a source: how many of its messages may be unacknowledged."""
     trigger: Annotated[Any, WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "number"}]})] = None
     """Of a source: when it runs, such as ``every 10 s``, ``cron 0 * * * *``, ``daily after 10:00``, or seconds."""
+    timeout: Annotated[float, Field(gt=0)] | None = None
+    """Of a source with a trigger: seconds that a run may take."""
     service: bool | None = None
     """Whether it is there to be called, and needs no wires."""
 
@@ -198,6 +200,8 @@ class PipeDocument(Part):
     """Seconds that a lossless pipe may take, when it is stopped as a whole, for what its sources have sent."""
     store: Name | None = None
     """The file of its store, an SQLite database, from the document's folder on."""
+    config: Name | None = None
+    """The folder of the routines' configuration files, from the document's folder on."""
     requires: Annotated[list[Name], BeforeValidator(_listed), _Names] = []
     """Names of parameters of the pipe as a whole without which no routine starts."""
     parameters: Options = {}

@@ -19,7 +19,7 @@ from pipert2.graph.routine import Routine
 from pipert2.graph.transmitter import BasicTransmitter, DataTransmitter, SharedMemoryTransmitter
 from pipert2.runtime.trigger_phrases import trigger
 
-ROUTINE_OPTIONS = ("concurrency", "retries", "max_in_flight", "trigger", "service")
+ROUTINE_OPTIONS = ("concurrency", "retries", "max_in_flight", "trigger", "timeout", "service")
 """Attributes of any routine that a document may set."""
 
 TRANSMITTERS: dict[str, type[DataTransmitter]] = {"basic": BasicTransmitter, "shared_memory": SharedMemoryTransmitter}

@@ -41,6 +41,7 @@ _HARMLESS = {
     "max_queue_sizes",
     "drain_timeout",
     "store",
+    "config",
     "requires",
     "replicas",
     "depends_on",

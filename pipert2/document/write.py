@@ -65,7 +65,8 @@ class _Writer:
             "hang_timeout": settings.hang_timeout,
             "kill_timeout": settings.kill_timeout,
             "drain_timeout": settings.drain_timeout,
-            "store": self._store(pipe),
+            "store": self._path(pipe.store.path if pipe.store is not None else None),
+            "config": self._path(pipe._config),
             "requires": list(pipe.requires),
             "parameters": self._shared(pipe),
             "network": {
@@ -117,6 +118,8 @@ class _Writer:
             for name in ROUTINE_OPTIONS
             if getattr(routine, name) != getattr(type(routine), name)
         }
+        if routine.trigger is None:
+            found.pop("timeout", None)  # then it is the user's own, and means something else
         if found.get("trigger") is not None:
             wanted = found["trigger"]
             try:
@@ -130,11 +133,12 @@ class _Writer:
                 self._problems.append(f"{who}: its trigger {wanted!r} is one for which documents have no phrase")
         return found
 
-    def _store(self, pipe: Pipe) -> str | None:
-        if pipe.store is None:
+    def _path(self, found: str | Path | None) -> str | None:
+        """A file's or folder's path, from the document's folder on if it is in there."""
+        if found is None:
             return None
         start = (self._folder or Path.cwd()).resolve()
-        path = Path(pipe.store.path).resolve()
+        path = Path(found).resolve()
         return path.relative_to(start).as_posix() if path.is_relative_to(start) else path.as_posix()
 
     def _shared(self, pipe: Pipe) -> dict[str, Any]:

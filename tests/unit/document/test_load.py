@@ -490,6 +490,7 @@ def test_what_a_pipe_waits_for_and_keeps_arrives(tmp_path: Path, load: Load) -> 
         lossless: true
         drain_timeout: 9
         store: run.db
+        config: .
         requires: workload
         parameters: {workload: 0.01, places: [north]}
         flows:
@@ -508,6 +509,7 @@ def test_what_a_pipe_waits_for_and_keeps_arrives(tmp_path: Path, load: Load) -> 
     assert pipe.store is not None
     assert Path(pipe.store.path) == tmp_path / "run.db"
     pipe.store.close()
+    assert pipe._config == tmp_path / "."
     assert (pipe.requires, pipe.shared_parameters) == (("workload",), {"workload": 0.01, "places": ["north"]})
     assert (pipe.replicas, pipe.depends_on) == ({"then": 2}, {"then": ("first",)})
     a, b, c = (pipe.routine(name) for name in "abc")
@@ -564,6 +566,7 @@ def test_what_is_wrong_with_work_options_is_found_where_it_stands(
         ("requires: {a: 1}", "1:11: requires takes a list"),
         ("parameters: [a]", "1:13: parameters takes keys with values"),
         ("store: 3", "1:8: store takes a text, not 3"),
+        ("config: nowhere", "1:9: there is no folder 'nowhere' in "),
         ("store: nowhere/run.db", "1:8: the store 'nowhere/run.db' cannot be: there is no folder "),
         ("store: .", "1:8: the store '.' cannot be: it is a folder"),
         ("drain_timeout: -1", "1:16: drain_timeout is at least 0, not -1"),

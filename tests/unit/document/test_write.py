@@ -21,6 +21,7 @@ from pipert2 import (
     source,
 )
 from pipert2.document import UnwritablePipeError, document_of, dump_document
+from pipert2.runtime.triggers import Cron, Every
 from tests.unit.document.parts import (
     Camera,
     Colour,
@@ -297,7 +298,7 @@ def test_parameters_of_the_pipe_that_are_no_plain_values_are_refused() -> None:
 
 
 def test_options_and_the_store_are_written(tmp_path: Path) -> None:
-    pipe = Pipe("p", store=tmp_path / "a.db", requires=("workload",))
+    pipe = Pipe("p", store=tmp_path / "a.db", config=tmp_path, requires=("workload",))
     pipe.create_flow("a", True, Camera(name="cam"), eager, Show("show"), replicas=1)
     assert pipe.store is not None
     pipe.store.close()
@@ -310,3 +311,17 @@ def test_options_and_the_store_are_written(tmp_path: Path) -> None:
         "retries": 2,
     }
     assert (found["store"], found["requires"], found["flows"]["a"]["replicas"]) == ("a.db", ["workload"], 1)
+    assert found["config"] == "."
+
+
+def test_a_trigger_is_written_as_a_phrase_with_its_time_out_and_a_timeout_of_ones_own_is_not() -> None:
+    camera, other = Camera(name="cam"), Camera(name="other")
+    camera.trigger, camera.timeout = Every("10 s") | Cron("0 * * * *"), 2.5
+    other.timeout = "whatever it means there"  # type: ignore[assignment]
+    pipe = Pipe("p")
+    pipe.create_flow("a", True, camera, Show("show"))
+    pipe.create_flow("b", True, other, Show("shown"))
+    flows = written(pipe)["flows"]
+    first, second = (flows[name]["routines"][0] for name in "ab")
+    assert (first["trigger"], first["timeout"]) == ("every 10 s | cron 0 * * * *", 2.5)
+    assert "timeout" not in second
