@@ -6,11 +6,13 @@ import os
 import re
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import expect
 
 from pipert2.testing import wait_until
 from tests.e2e.browser.conftest import ROOT, start
 
+pytestmark = pytest.mark.timeout(480)
 PICTURE = ROOT / "docs" / "images" / "cockpit.png"
 """The picture of the README; ``PIPERT2_WRITE_DOCS=1`` has this test take it anew."""
 

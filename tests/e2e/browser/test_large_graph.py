@@ -11,6 +11,8 @@ from playwright.sync_api import Page, expect
 from pipert2.testing import wait_until
 from tests.e2e.browser.conftest import CockpitProcess, Running, is_up, start
 
+pytestmark = pytest.mark.timeout(360)
+
 
 @pytest.fixture
 def hundred(own_cockpit: CockpitProcess, tmp_path: Path) -> Iterator[Running]:
