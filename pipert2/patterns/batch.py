@@ -149,22 +149,20 @@ def _sendable(item: Item) -> Item:
 
 def pack_streams(streams: Mapping[str, StreamData]) -> tuple[tuple[str, str, tuple[Any, ...]], ...]:
     """What streams have for an event as a :class:`Share` has it."""
-    return tuple((name, data.typ, tuple(map(_packed, data.frames))) for name, data in streams.items())
+    return tuple([(name, data.typ, tuple(map(_packed, data.frames))) for name, data in streams.items()])
 
 
 def _packed(frame: Any) -> Any:
-    if isinstance(frame, bytes) and len(frame) < _LARGE:
-        return frame
-    view = memoryview(frame)
+    kind = type(frame)
+    if kind is bytes:
+        return frame if len(frame) < _LARGE else np.frombuffer(frame, np.uint8)
+    view = frame if kind is memoryview else memoryview(frame)
     return bytes(view) if view.nbytes < _LARGE else np.frombuffer(view, np.uint8)
 
 
 def unpack_event(share: Share) -> EventData:
     """The event as users get it."""
-    return EventData(
-        share.number,
-        {
-            name: StreamData(typ, [one.data if isinstance(one, np.ndarray) else one for one in frames])
-            for name, typ, frames in share.streams
-        },
-    )
+    streams = {}
+    for name, typ, frames in share.streams:
+        streams[name] = StreamData(typ, [one.data if type(one) is np.ndarray else one for one in frames])
+    return EventData(share.number, streams)

@@ -40,6 +40,7 @@ SUFFIXES = (".cbors", ".cbors.gz", ".cbor.gz")
 SELF_DESCRIBED, EVENT, STREAM, TIME, EPOCH = 55799, 42877, 42878, 0, 1
 PREFIX = head(TAG, SELF_DESCRIBED) + head(TAG, EVENT)
 _BLOCK = 1 << 20
+_BYTES = BYTES << 5
 _MAJORS = ("a number", "a negative number", "bytes", "a text", "an array", "a map", "a tag", "a constant")
 
 
@@ -273,10 +274,23 @@ def _frames_at(buffer: memoryview, at: int, views: bool) -> tuple[list[bytes | m
     if count > len(buffer) - after:
         raise CborEndError(at)
     frames: list[bytes | memoryview] = []
+    whole = len(buffer)
     for _ in range(count):
-        size, start = _expect(buffer, after, BYTES, "a frame")
-        after = start + size
-        if after > len(buffer):
+        # Heads of up to three bytes are read here: a call for each is a third of what reading small events takes.
+        first = buffer[after] if after + 3 <= whole else 0
+        if _BYTES <= first < _BYTES + 24:
+            start = after + 1
+            after = start + first - _BYTES
+        elif first == _BYTES + 24:
+            start = after + 2
+            after = start + buffer[after + 1]
+        elif first == _BYTES + 25:
+            start = after + 3
+            after = start + (buffer[after + 1] << 8 | buffer[after + 2])
+        else:
+            size, start = _expect(buffer, after, BYTES, "a frame")
+            after = start + size
+        if after > whole:
             raise CborEndError(start)
         view = buffer[start:after]
         frames.append(view if views else bytes(view))

@@ -132,12 +132,13 @@ class Feed:
             counts.note(Outcome.COMPLETE)
             return
         self._opened = True  # nobody recorded how it began
-        if number - self._next > FARTHEST:
-            counts.malformed += 1
-            return
-        for missing in range(self._next, number):
-            counts.note(Outcome.LOST)
-            self._notes.append((missing, Outcome.LOST))
+        if number != self._next:
+            if number - self._next > FARTHEST:
+                counts.malformed += 1
+                return
+            for missing in range(self._next, number):
+                counts.note(Outcome.LOST)
+                self._notes.append((missing, Outcome.LOST))
         self._next = number + 1
         counts.note(Outcome.COMPLETE)
         share = Share(number, 1, pack_streams(event.streams), self._tick())

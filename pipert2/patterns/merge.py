@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -40,43 +41,59 @@ def merged(files: Iterable[Iterable[EventData]], counts: MergeCounts) -> Iterato
     [(0, ['a', 'b']), (1, ['a']), (2, ['a']), (3, ['a', 'b'])]
     """
     sorted_files = [_in_order(events, at, counts) for at, events in enumerate(files)]
-    current: tuple[int, EventData] | None = None
-    for scan, number, _, event in heapq.merge(*sorted_files, key=lambda one: one[:3]):
-        if current is not None and (current[0], current[1].event_number) == (scan, number):
-            streams = current[1].streams
-            for name, data in event.streams.items():
-                if name in streams:
-                    counts.duplicate += 1
-                else:
-                    streams[name] = data
-            continue
+    in_turn = sorted_files[0] if len(sorted_files) == 1 else heapq.merge(*sorted_files, key=lambda one: one[:3])
+    current: EventData | None = None
+    current_scan = 0
+    own = False
+    for scan, number, _, event in in_turn:
         if current is not None:
-            yield current
-        current = (scan, EventData(number, dict(event.streams), event.created_at))
+            if number == current.event_number and scan == current_scan:
+                if not own:  # what others gave is not changed; nor is it copied where nothing is added
+                    current, own = EventData(number, dict(current.streams), current.created_at), True
+                _add(current, event, counts)
+                continue
+            yield current_scan, current
+        current, current_scan, own = event, scan, False
     if current is not None:
-        yield current
+        yield current_scan, current
+
+
+def _add(to: EventData, event: EventData, counts: MergeCounts) -> None:
+    for name, data in event.streams.items():
+        if name in to.streams:
+            counts.duplicate += 1
+        else:
+            to.streams[name] = data
 
 
 def _in_order(events: Iterable[EventData], file: int, counts: MergeCounts) -> Iterator[tuple[int, int, int, EventData]]:
     """The events of one file in order, with the number of their scan."""
-    scan = serial = 0
+    scan = 0
     done = -1
-    waiting: list[tuple[int, int, EventData]] = []
+    waiting: deque[tuple[int, EventData]] = (
+        deque()
+    )  # in order; mostly they come so, which makes this quicker than a heap
     for event in events:
         number = event.event_number
-        if number == 0 and (done >= 0 or any(held[0] == 0 for held in waiting)):
-            while waiting:
-                first = heapq.heappop(waiting)
-                yield scan, first[0], file, first[2]
+        if number == 0 and (done >= 0 or (waiting and waiting[0][0] == 0)):
+            for held, one in waiting:
+                yield scan, held, file, one
+            waiting.clear()
             scan, done = scan + 1, -1
         if number < done:
             counts.out_of_order += 1
             continue
-        heapq.heappush(waiting, (number, serial, event))
-        serial += 1
+        if not waiting or number >= waiting[-1][0]:
+            waiting.append((number, event))
+        else:
+            waiting.insert(_place(waiting, number), (number, event))
         if len(waiting) > SLACK:
-            done, _, first_event = heapq.heappop(waiting)
-            yield scan, done, file, first_event
-    while waiting:
-        number, _, event = heapq.heappop(waiting)
+            done, first = waiting.popleft()
+            yield scan, done, file, first
+    for number, event in waiting:
         yield scan, number, file, event
+
+
+def _place(waiting: deque[tuple[int, EventData]], number: int) -> int:
+    """Where an event that has come late belongs: behind all that are not after it."""
+    return next(at for at, (held, _) in enumerate(waiting) if held > number)

@@ -100,7 +100,8 @@ class RecordedEvents(ScanSource):
                 # Few at first, so that every worker has something to do soon; then many, because that is quicker.
                 message, size, most = [], 0, min(_LARGEST_BATCH, most + 1)
             message.append(event)
-            size += sum(len(frame) for data in event.streams.values() for frame in data.frames)
+            for data in event.streams.values():
+                size += sum(map(len, data.frames))
         if counts.out_of_order or counts.duplicate:
             problems.append(
                 f"{counts.out_of_order} events were too far from their place, {counts.duplicate} streams came twice"
