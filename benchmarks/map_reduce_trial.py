@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks import analyses
 from benchmarks.analyses import STREAM, Meter
 from benchmarks.detector import messages
-from pipert2 import DestinationRoutine, Pipe, SourceRoutine, events
+from pipert2 import DestinationRoutine, Pipe, SharedMemoryTransmitter, SourceRoutine, events
 from pipert2.patterns.batch import CLOSED
 from pipert2.patterns.cbors_writer import CborsWriter
 from pipert2.patterns.map_reduce import map_reduce, parameters_for, replay
@@ -67,7 +67,7 @@ def live(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
     try:
         assert detector.stdout is not None
         url = detector.stdout.readline().strip()
-        pipe = Pipe("live", lossless=True)
+        pipe = Pipe("live", lossless=True, data_transmitter=SharedMemoryTransmitter() if given.size > 100 else None)
         pipe.create_flow("watch", True, Watch(closed), Nothing("nothing"))
         source = ZmqStream(STREAM, url, name="detector")
         map_reduce(pipe, source, worker, Meter, workers=given.workers, parameters=parameters, streams=[STREAM])
