@@ -244,6 +244,8 @@ def _event_head(buffer: memoryview, at: int) -> tuple[int, int, int]:
     length, after = _expect(buffer, after, ARRAY, "an event")
     if length < 2:
         raise CborError(at, f"an event has {length} elements instead of 2 or 3")
+    if after + 3 <= len(buffer) and buffer[after] == 25:  # a number of two bytes, as most are: without a call
+        return length, buffer[after + 1] << 8 | buffer[after + 2], after + 3
     number, after = _expect(buffer, after, UNSIGNED, "an event's number")
     return length, number, after
 

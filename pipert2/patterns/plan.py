@@ -49,6 +49,9 @@ class To:
 Cell = tuple[To, ...] | None
 """None: the stream has no frame in this event. Empty: it has one, which is discarded. Else: who gets it."""
 
+_MOST_KNOWN = 1024
+"""Events of a sequence whose cells are kept, so that they need not be gathered twice for each frame."""
+
 ABSENT: Cell = None
 DISCARD: Cell = ()
 ANY: Cell = (To(),)
@@ -117,6 +120,7 @@ class Plan:
         self._order = [self._parts[name] for name in order]
         self.streams = tuple(dict.fromkeys(stream for part in self._parts.values() for stream in part.cells))
         self.endless = endless
+        self._known: dict[int, Mapping[str, tuple[To, ...]]] = {}
         self._offsets = list(itertools.accumulate((part.length for part in self._order), initial=0))
         self._frames = {
             stream: list(itertools.accumulate((len(part.present.get(stream, ())) for part in self._order), initial=0))
@@ -251,12 +255,18 @@ class Plan:
         around, occurrence, _ = self._place(event)
         return around * len(self._order) + occurrence
 
-    def cells(self, event: int) -> dict[str, tuple[To, ...]]:
+    def cells(self, event: int) -> Mapping[str, tuple[To, ...]]:
         """The streams that have a frame in an event, with who gets it; empty beyond the last one."""
         if event < 1 or not (self.endless or event <= self._offsets[-1]):
             return {}
+        known = self._known.get((event - 1) % self._offsets[-1])
+        if known is not None:
+            return known
         _, occurrence, at = self._place(event)
-        return {stream: cell for stream, row in self._order[occurrence].cells.items() if (cell := row[at]) is not None}
+        found = {stream: cell for stream, row in self._order[occurrence].cells.items() if (cell := row[at]) is not None}
+        if len(self._known) < _MOST_KNOWN:
+            self._known[(event - 1) % self._offsets[-1]] = found
+        return found
 
     def event_of(self, stream: str, index: int) -> int | None:
         """The event of a stream's frame number *index*, from 0; None if it is one too many."""

@@ -32,6 +32,7 @@ from pipert2.patterns.stream_data import Buffer, Place, StreamData
 
 PROTOCOL = "STINS"
 _RAW = "none"
+_raw_decode = json.JSONDecoder().raw_decode
 
 
 class StinsError(PipertError, ValueError):
@@ -196,7 +197,10 @@ def glance(stream: StreamData | Sequence[Buffer]) -> tuple[Place, int | None]:
 
 def _header(part: Buffer) -> dict[str, Any]:
     try:
-        header = json.loads(str(part, "utf-8"))
+        text = str(part, "utf-8")
+        header, end = _raw_decode(text) if text[:1] == "{" else (None, -1)
+        if end != len(text):  # blanks, or worse: json.loads does all that, and takes longer for it
+            header = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise StinsError(f"its header cannot be read ({error})") from None
     if not isinstance(header, dict):
