@@ -95,10 +95,17 @@ def row(trial: Trial, outcomes: list[Outcome], peers: list[Outcome], events: int
         middle = median(one["p50"] for one in good)
         return [trial.title, f"p50 {1e3 * middle:.2f} ms, p99 {1e3 * found:.2f} ms", "", "p99 7.1 ms", ""]
     spent = 1e6 * median(one["processor"] for one in good) / events
-    beside = [f"{events / one.figures['seconds']:,.0f}/s" for one in peers if one.error is None]
-    beside += [f"[red]{one.error}" for one in peers if one.error is not None]
     another = f"{trial.peer:,.0f}/s" if trial.peer else ""
-    return [trial.title, f"{found:,.0f}/s", f"{spent:.0f} us", another, beside[len(beside) // 2] if beside else ""]
+    return [trial.title, f"{found:,.0f}/s", f"{spent:.0f} us", another, beside(peers, events)]
+
+
+def beside(peers: list[Outcome], events: int) -> str:
+    """What dranspose made of the same in this run."""
+    good = [one.figures for one in peers if one.error is None]
+    if not good:
+        return f"[red]{peers[-1].error}" if peers else ""
+    rate = median(events / one["seconds"] for one in good)
+    return f"{rate:,.0f}/s, {1e6 * median(one['processor'] for one in good) / events:.0f} us"
 
 
 def verdicts(times: Times, peers: Times, counts: dict[str, int]) -> list[tuple[str, str, bool]]:

@@ -217,6 +217,13 @@ def test_any_bytes_are_read_or_are_a_clear_error(raw: bytes, tmp_path: Path) -> 
             assert error.offset is not None  # noqa: PT017
 
 
+def test_frames_and_numbers_around_the_sizes_of_their_heads_are_read(tmp_path: Path) -> None:
+    sizes = [0, 1, 23, 24, 255, 256, 65535, 65536]
+    events = [event(number, *map(bytes, sizes)) for number in sizes]
+    written(tmp_path / "x.cbors", *events)
+    assert read(tmp_path / "x.cbors") == (events, None)
+
+
 def test_lengths_beyond_the_file_take_no_memory(tmp_path: Path) -> None:
     path = tmp_path / "a.cbors"
     path.write_bytes(bytes.fromhex("d9a77d8200a1616bd9a77e8261749bffffffffffffffff"))

@@ -44,6 +44,12 @@ def test_an_event_too_far_from_its_place_is_counted() -> None:
     assert counts.out_of_order == 1
 
 
+def test_what_was_given_is_not_changed_by_what_is_put_together() -> None:
+    a, b = file("a", [0, 1]), file("b", [0, 1])
+    assert len(list(merged([a, b], MergeCounts()))) == 2
+    assert (a, b) == (file("a", [0, 1]), file("b", [0, 1]))
+
+
 def test_the_second_of_a_stream_in_one_event_is_counted() -> None:
     counts = MergeCounts()
     found = list(merged([file("a", [0, 1]), file("a", [0, 1])], counts))

@@ -31,6 +31,16 @@ def test_the_end_has_its_number() -> None:
     assert stins.parse([b'{"htype": "series_end", "msg_number": 10}']) == stins.StinsEnd(10)
 
 
+def test_blanks_around_a_header_are_no_matter() -> None:
+    parts = [b' \n{"htype": "series_end", "msg_number": 7} \n']
+    assert stins.parse(parts) == stins.StinsEnd(7)
+
+
+def test_something_behind_a_header_is_refused() -> None:
+    with pytest.raises(stins.StinsError, match="Extra data"):
+        stins.parse([b'{"htype": "series_end", "msg_number": 7} {}'])
+
+
 @given(hnp.arrays(hnp.integer_dtypes() | hnp.floating_dtypes(), hnp.array_shapes(min_dims=0, max_dims=3, min_side=0)))
 def test_an_image_arrives_as_it_was(image: np.ndarray) -> None:
     found = stins.parse(stins.StinsData.of(image, frame=5, msg_number=6).to_stream_data())
