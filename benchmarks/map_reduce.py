@@ -147,6 +147,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.repeats < 1 or options.share <= 0 or options.memory < 0:
         parser.error("--repeats is 1 or more, --share above 0, --memory 0 or more")
+    if options.peer and not options.peer.is_file():
+        parser.error(f"--peer {options.peer}: there is no such interpreter")
     console = Console() if sys.stdout.isatty() else Console(width=160)
     counts = {key: max(20, int(TRIALS[key].events * options.share)) for key in options.only}
     times: Times = {}
