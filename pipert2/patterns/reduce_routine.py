@@ -256,7 +256,10 @@ class Reduce(DestinationRoutine):
             return
         if one.parts:
             found = one.parts.pop(number, []) + found
+        late = one.order.late
         self._deliver_all(one, one.order.put(number, found, now))
+        if found and one.order.late > late:
+            one.scan.overdue()
 
     def _deliver_all(self, one: _Running, several: Sequence[list[ResultData]]) -> None:
         for found in several:

@@ -136,6 +136,12 @@ class Scan:
             self.counts.done -= 1
             self.counts.failed += 1
 
+    def overdue(self) -> None:
+        """A result has come after its turn was given up: nobody gets it, so its event is not done but late."""
+        if self.counts.done:
+            self.counts.done -= 1
+            self.counts.late += 1
+
     def keep(self, failure: EventFailure) -> None:
         """Keep a failure to be shown."""
         if len(self.failures) < _KEPT_FAILURES:

@@ -121,3 +121,16 @@ def test_the_accounts_add_up(data: Any) -> None:
     assert min(counts.done, counts.failed, counts.lost, counts.late, counts.discarded) >= 0
     if not counts.lost and not counts.late:
         assert scan.state is (ScanState.FAILED if counts.failed and not counts.done else ScanState.DONE)
+
+
+def test_a_result_that_comes_after_its_turn_makes_its_event_late_and_the_scan_short() -> None:
+    scan = Scan("s")
+    scan.batch(0)
+    scan.done(1)
+    scan.done(2)
+
+    scan.overdue()
+    scan.close(Closing(1, 2))
+
+    assert scan.finish() is ScanState.SHORT
+    assert (scan.counts.done, scan.counts.late, scan.counts.lost) == (1, 1, 0)
