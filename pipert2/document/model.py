@@ -230,6 +230,6 @@ def document_schema() -> dict[str, Any]:
     """The JSON Schema of documents, for editors.
 
     >>> sorted(document_schema()["properties"])[:3]
-    ['auto_pacing', 'data_transmitter', 'flows']
+    ['auto_pacing', 'config', 'data_transmitter']
     """
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **PipeDocument.model_json_schema()}

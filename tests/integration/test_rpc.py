@@ -24,8 +24,9 @@ ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "pipert2.control.rpc_command"]
 ANYWHERE = "tcp://127.0.0.1:*"
 METHODS = [
-    *("start", "pause", "kill", "execute", "status", "structure", "events", "log", "call"),
+    *("start", "pause", "kill", "execute", "status", "structure", "events", "log", "call", "call_routine"),
     *("dead_letters", "requeue_dead_letter", "requeue_dead_letters", "drop_dead_letter", "drop_dead_letters"),
+    *("shared_parameters", "set_shared_parameters", "set_replicas"),
 ]
 
 

@@ -145,7 +145,7 @@ RECORDED = st.builds(
 @given(st.lists(MESSAGES, max_size=40) | st.lists(RECORDED, max_size=30), st.sampled_from(["drop", "partial"]))
 def test_whatever_comes_no_wrong_pair_leaves_and_each_scan_adds_up(messages: list[Any], missing: str) -> None:
     align = Align(["a", "b"], missing=missing, slack=3, limit=8)
-    batches = run(align, [*messages, ScanEnd()])
+    batches = run(align, [*messages, *[ScanEnd()] * (len(messages) + 1)])  # what came of later scans begins at an end
     by_scan: dict[str, list[Batch]] = {}
     for batch in batches:
         by_scan.setdefault(batch.scan_id, []).append(batch)
