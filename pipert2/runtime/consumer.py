@@ -25,7 +25,7 @@ from pipert2.transport import board as b
 from pipert2.transport.codec import dumps_plain
 from pipert2.transport.envelope import Message
 from pipert2.transport.ring import Interrupted
-from pipert2.transport.work_ends import Delivery
+from pipert2.transport.work_ends import Delivery, UnreadableMessage
 
 if TYPE_CHECKING:
     from pipert2.runtime.requests import Done
@@ -133,9 +133,7 @@ class Consumer:
             try:
                 message: Message | None = again.popleft() if again else take()
             except Exception as error:
-                loop.failures.note("receiving", error)
-                if not isinstance(error, UnreadableDataError):
-                    loop.pause_after_failure()  # the message is still there, and will be tried again
+                self._not_received(error)
                 continue
             if message is None:
                 if loop.inputs_ended():
@@ -222,9 +220,7 @@ class Consumer:
                 try:
                     message = again.popleft() if again else take()
                 except Exception as error:
-                    loop.failures.note("receiving", error)
-                    if not isinstance(error, UnreadableDataError):
-                        loop.pause_after_failure()
+                    self._not_received(error)
                     continue
                 if message is not None:
                     if self._keys is not None and self._is_done_already(self._keys, message):
@@ -373,6 +369,19 @@ class Consumer:
         return True
 
     # --- failures
+
+    def _not_received(self, error: Exception) -> None:
+        """A message could not be taken. One of a queue that nobody here can read is a dead letter without data."""
+        failure = self._loop.failures.note("receiving", error)
+        if isinstance(error, UnreadableMessage):
+            delivery, attempts = error.message.delivery, max(1, error.message.attempt)
+            letter = DeadLetter(self._loop.spec.index, None, *failure, attempts, error.message.origin)
+            if delivery.is_kept and not self._loop.host.keep_dead_letter(letter):
+                self._loop.host.return_message(delivery, again=False)
+            else:
+                delivery.done()
+        elif not isinstance(error, UnreadableDataError):
+            self._loop.pause_after_failure()  # the message is still there, and will be tried again
 
     def _hand_back(self, message: Message) -> None:
         """The routine ends in the middle of a message."""

@@ -84,6 +84,14 @@ KEPT = Kept()
 """What a source on lossless wires sends with where no account is kept of what is acknowledged."""
 
 
+class UnreadableMessage(UnreadableDataError):
+    """A message of a queue that cannot be read here; *message* is what is known of it."""
+
+    def __init__(self, source: str, reason: str, message: Message) -> None:
+        super().__init__(source, reason)
+        self.message = message
+
+
 class WorkSender:
     """The sending end: puts cells into the queue, from the thread of its routine.
 
@@ -265,7 +273,7 @@ class WorkReceiver:
         """Claim the message that has waited longest; None if there is none.
 
         Raises:
-            UnreadableDataError: it cannot be turned into data here; it is over.
+            UnreadableMessage: it cannot be turned into data here; whoever takes it sees to its delivery.
         """
         queue = self._queue
         if self._gone:
@@ -291,8 +299,8 @@ class WorkReceiver:
                 stream = cell[at : at + length]
             data = self._decode(kind, stream, self._buffers(cell, places, claim))
         except Exception as error:
-            delivery.done()
-            raise UnreadableDataError(self._source, f"{type(error).__name__}: {error}") from error
+            message = Message(None, origin, born, sent, claim.attempt, delivery)
+            raise UnreadableMessage(self._source, f"{type(error).__name__}: {error}", message) from error
         return Message(data, origin, born, sent, claim.attempt, delivery)
 
     def _buffers(self, cell: bytes, places: Sequence[Place], claim: Claim) -> list[Any]:

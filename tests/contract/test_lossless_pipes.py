@@ -580,3 +580,38 @@ def test_frames_go_through_a_lossless_pipe_and_all_slots_come_back(inline: bool)
         wait_until(lambda: len(results.items()) == 150, timeout=30)
         nothing_is_left(pipe)
     assert sorted(results.items()) == list(range(150))
+
+
+class _Torn:
+    """What is sent well, and cannot be read."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _fail_to_read, ()
+
+
+def _fail_to_read() -> None:
+    raise KeyError("not here")
+
+
+@pytest.mark.expects_errors
+@pytest.mark.parametrize("concurrency", [1, 3])
+def test_a_message_that_nobody_can_read_is_a_dead_letter_without_data(concurrency: int) -> None:
+    seen = CollectingDestination("seen")
+    seen.concurrency = concurrency
+
+    @source
+    def numbers() -> Any:
+        yield from (1, {"torn": _Torn()}, 2)
+
+    pipe = Pipe(lossless=True)
+    pipe.create_flow("first", False, numbers)
+    pipe.create_flow("last", False, seen)
+    pipe.link(Wire(numbers, seen))
+
+    summary = pipe.run(timeout=30)
+
+    assert (summary.ok, summary.reason) == (False, "finished")
+    assert sorted(seen.items()) == [1, 2]
+    (letter,) = pipe.dead_letters()
+    assert (letter.routine, letter.data) == ("seen", None)
+    assert "KeyError: 'not here'" in letter.reason
