@@ -49,7 +49,7 @@ class Consumer:
     def __init__(self, loop: RoutineLoop) -> None:
         self._loop = loop
         self._again: deque[Message] = deque()  # failed, and to be tried again here because nobody else has them
-        self._unsent: tuple[Iterator[Any] | None, Message] | None = None
+        self._unsent: tuple[Iterator[Any], Message] | None = None
         self._outcomes: deque[Outcome] = deque()
         self._crew: Crew | None = None
         self._later: list[tuple[float, int, Message]] = []  # a heap of those that a crew is to try again, and when
@@ -153,9 +153,7 @@ class Consumer:
             except BaseException as error:
                 words[busy] = 0
                 data = None
-                failure = loop.failures.note("main_logic", error)
-                if delivery is not None:
-                    self._failed(message, failure)
+                self._failed(message, loop.failures.note("main_logic", error))
                 continue
             words[busy] = 0
             sampler.countdown -= 1
@@ -171,7 +169,7 @@ class Consumer:
                     try:
                         send(data, origin, born, attempt, delivery)
                     except Interrupted:
-                        self._unsent = None, message
+                        self._unsent = iter(()), message
                         return loop.interrupted()
                     except Exception as error:
                         failure = loop.failures.note("sending", error)
@@ -260,33 +258,11 @@ class Consumer:
             if isinstance(outcome.error, Interrupted) or loop.is_to_end_at_once:
                 self._hand_back(message)
                 return True
-            failure = loop.failures.note("main_logic", outcome.error)
-            if message.delivery is not None:
-                self._failed(message, failure)
+            self._failed(message, loop.failures.note("main_logic", outcome.error))
             return True
-        if outcome.several:
-            return self._send_all(iter(result), message)
-        return self._pass_on(result, message)
+        return self._send_all(iter(result if outcome.several else (result,)), message)
 
     # --- what came of a message
-
-    def _pass_on(self, data: Any, message: Message) -> bool:
-        """Send a result and end its message; False if it was interrupted, which :meth:`run` makes up for."""
-        loop = self._loop
-        delivery = message.delivery
-        if data is not None:
-            try:
-                self._send(data, message)
-            except Interrupted:
-                self._unsent = None, message
-                return False
-            except Exception as error:
-                failure = loop.failures.note("sending", error)
-                if delivery is not None:
-                    self._give_up(message, failure)
-                return True
-        self._end(message)
-        return True
 
     def _end(self, message: Message) -> None:
         """All that came of a message is sent."""
@@ -306,7 +282,7 @@ class Consumer:
             loop.return_result(message.origin, data)
 
     def _send_all(self, stream: Iterator[Any], message: Message) -> bool:
-        """Send each thing that a generator yields; False if it was interrupted, which :meth:`run` makes up for."""
+        """Send all that came of a message and end it; False if it was interrupted, which :meth:`run` makes up for."""
         loop = self._loop
         busy = loop.row + b.BUSY_SINCE
         while True:
@@ -320,9 +296,7 @@ class Consumer:
                 return False
             except BaseException as error:
                 loop.words[busy] = 0
-                failure = loop.failures.note("main_logic", error)
-                if message.delivery is not None:
-                    self._failed(message, failure)
+                self._failed(message, loop.failures.note("main_logic", error))
                 return True
             finally:
                 loop.words[busy] = 0
@@ -334,9 +308,7 @@ class Consumer:
                 self._unsent = stream, message
                 return False
             except Exception as error:
-                failure = loop.failures.note("sending", error)
-                if message.delivery is not None:
-                    self._give_up(message, failure)
+                self._give_up(message, loop.failures.note("sending", error))
                 return True
         self._end(message)
         return True
@@ -344,14 +316,8 @@ class Consumer:
     def _finish_unsent(self) -> None:
         """Go on with the message whose results were not all sent when the routine was stopped."""
         unsent, self._unsent = self._unsent, None
-        if unsent is None:
-            return
-        stream, message = unsent
-        if stream is not None:
-            if not self._send_all(stream, message):
-                raise Interrupted
-        else:
-            self._end(message)
+        if unsent is not None and not self._send_all(*unsent):
+            raise Interrupted
 
     def _is_done_already(self, keys: Keys, message: Message) -> bool:
         """Whether a message needs no work any more; if so it is over."""
@@ -359,9 +325,7 @@ class Consumer:
             if not keys.knows(message.data):
                 return False
         except Exception as error:
-            failure = self._loop.failures.note("idempotency_key", error)
-            if message.delivery is not None:
-                self._failed(message, failure)
+            self._failed(message, self._loop.failures.note("idempotency_key", error))
             return True
         self._loop.words[self._loop.row + b.DUPLICATES] += 1
         if message.delivery is not None:
@@ -394,8 +358,10 @@ class Consumer:
 
     def _failed(self, message: Message, failure: Failure) -> None:
         """Let a message on a lossless way be tried again after a while, or give it up; another one is over."""
-        delivery: Delivery = message.delivery
+        delivery: Delivery | None = message.delivery
         attempt = max(1, message.attempt)
+        if delivery is None:
+            return
         if not delivery.is_kept:
             delivery.done()
         elif attempt > self._loop.spec.retries:
@@ -407,7 +373,9 @@ class Consumer:
                 self._try_again(float("inf"))
 
     def _give_up(self, message: Message, failure: Failure) -> None:
-        delivery: Delivery = message.delivery
+        delivery: Delivery | None = message.delivery
+        if delivery is None:
+            return
         if not delivery.is_kept:
             delivery.done()
         elif self._keep(message, failure, max(1, message.attempt)):
