@@ -132,12 +132,16 @@ class PipeSpec:
     def inputs(self, routine: int) -> tuple[EdgeSpec, ...]:
         """The edges into a routine."""
         base = self.routines[routine].base
-        return tuple(edge for edge in self.links if edge.destination == (base if edge.shared else routine))
+        return tuple(
+            edge for edge in self.edges if not edge.ledger and edge.destination == (base if edge.shared else routine)
+        )
 
     def outputs(self, routine: int) -> tuple[EdgeSpec, ...]:
         """The edges out of a routine."""
         base = self.routines[routine].base
-        return tuple(edge for edge in self.links if edge.source == (base if edge.shared else routine))
+        return tuple(
+            edge for edge in self.edges if not edge.ledger and edge.source == (base if edge.shared else routine)
+        )
 
     def carriers(self, routine: int) -> tuple[EdgeSpec, ...]:
         """The crossing edges that data made by *routine* can travel on when everyone behind it passes it on."""

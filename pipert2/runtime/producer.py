@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _Stream = Generator[Any, Any, Any] | AsyncGenerator[Any, Any]
 
+_GENERATORS = (GeneratorType, AsyncGeneratorType)
+
 
 async def _as_coroutine(awaitable: Awaitable[Any]) -> Any:
     return await awaitable
@@ -97,7 +99,7 @@ class Producer:
                 began = words[busy] = monotonic_ns()
                 try:
                     data = call()
-                    if stream is None and isinstance(data, GeneratorType | AsyncGeneratorType):
+                    if stream is None and isinstance(data, _GENERATORS):
                         stream = data
                         call = self.next_of(data)
                         continue

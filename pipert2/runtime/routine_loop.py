@@ -176,6 +176,8 @@ class RoutineLoop:
         self.trigger: Trigger | None = None
         self.about: About | None = None
         self._circle: Sequence[WorkQueue] = ()
+        # Whether a source may wait for what this routine returns; live wiring adds no routines.
+        self.returns_results = any(one.max_in_flight == 1 for one in pipe.routines)
         self._bell = bell
         self._handlers = event_handlers(type(routine))
         self._commands = RoutineCommands(self).table
@@ -492,11 +494,6 @@ class RoutineLoop:
                 send(data, *about)
 
         return seen
-
-    @property
-    def returns_results(self) -> bool:
-        """Whether a source may wait for what this routine returns."""
-        return any(routine.max_in_flight == 1 for routine in self.pipe.routines)
 
     def return_result(self, origin: int, data: Any) -> None:
         """Hand back to the source of a message what a destination returned for it."""

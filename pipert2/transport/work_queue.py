@@ -60,7 +60,7 @@ def make_queue(block: Block, edge: EdgeSpec) -> None:
     """Make an empty queue of a new block."""
     cells = queue_cells(edge)
     make_mutex(block.view[_mutex_start(cells) :])
-    WorkTable(block.words, cells).reset()
+    WorkTable(block.words, cells).rebuild()
 
 
 class Ends(NamedTuple):
@@ -301,9 +301,7 @@ class WorkQueues:
             # Two routines of one process may have failed at it: the second one must not take it from who has it now.
             same = table.is_alive(Parent(queue.number, claim.cell, claim.number, claim.attempt))
             if same and table.words[row + w.STATE] == w.CLAIMED:
-                table.give_back(claim.cell)
-                if not again:
-                    table.words[row + w.ATTEMPT] -= 1
+                table.give_back(claim.cell, again=again)
                 table.rebuild()
                 self.wake_one(queue)
 
@@ -316,8 +314,7 @@ class WorkQueues:
             with queue.lock:
                 cells = queue.table.claimed_by(routine)
                 for cell in cells:
-                    queue.table.give_back(cell)
-                    queue.table.words[queue.table.row(cell) + w.ATTEMPT] -= 1
+                    queue.table.give_back(cell, again=False)
                 if cells:
                     queue.table.rebuild()
                     self.wake_all(queue)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 # words of the table
 HEAD, TAIL, FREE_HEAD, FREE_TAIL, NEXT, UNDONE, BYTES, CLAIMED_NOW = range(8)
-PUT, TAKEN, DONE, DROPPED, AGAIN, DEAD, COPIED, LOST = range(8, 16)
+PUT, TAKEN, DONE, DROPPED, AGAIN, DEAD = range(8, 14)
 HEADER_WORDS = 16
 MOST_MEMBERS = 64
 """Replicas at either end of a queue."""
@@ -77,10 +77,6 @@ class WorkTable:
         self._rows = _CELLS
         self._order = _CELLS + cells * CELL_WORDS
         self._free = self._order + cells
-
-    def reset(self) -> None:
-        """Make a new table: all cells are free."""
-        self.rebuild()
 
     def row(self, cell: int) -> int:
         """Index of a cell's first word."""
@@ -255,10 +251,10 @@ class WorkTable:
     def _each(self) -> Iterator[tuple[int, int]]:
         return ((cell, self.row(cell)) for cell in range(self.cells))
 
-    def give_back(self, cell: int) -> None:
-        """Make a claimed message ready again, for another attempt; :meth:`rebuild` puts it ahead of all others."""
+    def give_back(self, cell: int, *, again: bool = True) -> None:
+        """Make a claimed message ready again, ahead of all others after :meth:`rebuild`; *again*: another attempt."""
         words, row = self.words, self.row(cell)
-        words[row + ATTEMPT] += 1
+        words[row + ATTEMPT] += again
         words[row + CLAIMER] = 0
         words[row + DESCENDANTS] &= ~_CHILDREN  # what the last attempt has made goes its own way
         words[row + STATE] = READY

@@ -14,7 +14,7 @@ CELLS = 6
 
 def table(cells: int = CELLS) -> WorkTable:
     made = WorkTable(memoryview(bytearray(8 * table_words(cells))).cast("Q"), cells)
-    made.reset()
+    made.rebuild()
     return made
 
 
