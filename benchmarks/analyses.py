@@ -9,9 +9,9 @@ from typing import Any
 
 import psutil
 
-from pipert2.patterns import stins
-from pipert2.patterns.parameters import BoolParameter, IntParameter, StrParameter
-from pipert2.patterns.stream_data import EventData
+from pipert2.patterns.map_reduce.parameters import BoolParameter, IntParameter, StrParameter
+from pipert2.patterns.streams import stins
+from pipert2.patterns.streams.stream_data import EventData
 
 STREAM = "xrd"
 

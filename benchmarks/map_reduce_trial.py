@@ -16,12 +16,12 @@ from benchmarks import analyses
 from benchmarks.analyses import STREAM, Meter
 from benchmarks.detector import messages
 from pipert2 import DestinationRoutine, Pipe, SharedMemoryTransmitter, SourceRoutine, events
-from pipert2.patterns.batch import CLOSED
-from pipert2.patterns.cbors_writer import CborsWriter
-from pipert2.patterns.map_reduce import map_reduce, parameters_for, replay
-from pipert2.patterns.stins import PROTOCOL
-from pipert2.patterns.stream_data import EventData, StreamData
-from pipert2.patterns.zmq_stream import ZmqStream
+from pipert2.patterns.capture.cbors_writer import CborsWriter
+from pipert2.patterns.events.batch import CLOSED
+from pipert2.patterns.map_reduce.pipes import map_reduce, parameters_for, replay
+from pipert2.patterns.streams.stins import PROTOCOL
+from pipert2.patterns.streams.stream_data import EventData, StreamData
+from pipert2.patterns.streams.zmq_stream import ZmqStream
 
 LIMIT = 60.0
 

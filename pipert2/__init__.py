@@ -60,13 +60,13 @@ from pipert2.observe.snapshot import (
     WireStatus,
 )
 from pipert2.pipe import Pipe
-from pipert2.runtime.configuration import Configuration
-from pipert2.runtime.dead_letters import DeadLetterStatus, RequeueResult
-from pipert2.runtime.preview import PreviewFrame
-from pipert2.runtime.restart import Restart
-from pipert2.runtime.shown import Sketches
-from pipert2.runtime.sketch import ShownValue
-from pipert2.runtime.triggers import AtLeast, AtStart, Calendar, Cron, Every, TimeOfDay, Trigger
+from pipert2.runtime.configuration.configuration import Configuration
+from pipert2.runtime.routine.preview import PreviewFrame
+from pipert2.runtime.routine.shown import Sketches
+from pipert2.runtime.routine.sketch import ShownValue
+from pipert2.runtime.supervision.dead_letters import DeadLetterStatus, RequeueResult
+from pipert2.runtime.supervision.restart import Restart
+from pipert2.runtime.triggers.triggers import AtLeast, AtStart, Calendar, Cron, Every, TimeOfDay, Trigger
 from pipert2.store import Store, StoreReader
 
 if _typing.TYPE_CHECKING:
@@ -74,24 +74,24 @@ if _typing.TYPE_CHECKING:
     from pipert2.control.client import PipeClient
     from pipert2.control.rpc import RPCPipeWrapper
     from pipert2.document import DocumentError, load_pipe
-    from pipert2.patterns.capture import CaptureMessage
-    from pipert2.patterns.http_get import HttpGet
-    from pipert2.patterns.page import Page
-    from pipert2.patterns.recorder import Recorder
-    from pipert2.patterns.replay import Replay
+    from pipert2.patterns.capture.reading import CaptureMessage
+    from pipert2.patterns.capture.recorder import Recorder
+    from pipert2.patterns.capture.replay import Replay
+    from pipert2.patterns.http_get.http_get import HttpGet
+    from pipert2.patterns.http_get.page import Page
 
 __version__ = "0.1.0"
 
 _LATER = {
     "APIWrapper": "pipert2.control.api_wrapper",
-    "CaptureMessage": "pipert2.patterns.capture",
+    "CaptureMessage": "pipert2.patterns.capture.reading",
     "DocumentError": "pipert2.document",
-    "HttpGet": "pipert2.patterns.http_get",
-    "Page": "pipert2.patterns.page",
+    "HttpGet": "pipert2.patterns.http_get.http_get",
+    "Page": "pipert2.patterns.http_get.page",
     "PipeClient": "pipert2.control.client",
     "RPCPipeWrapper": "pipert2.control.rpc",
-    "Recorder": "pipert2.patterns.recorder",
-    "Replay": "pipert2.patterns.replay",
+    "Recorder": "pipert2.patterns.capture.recorder",
+    "Replay": "pipert2.patterns.capture.replay",
     "load_pipe": "pipert2.document",
 }
 """What is imported when it is first used: servers, clients and documents, which a flow's process has no use for."""

@@ -36,24 +36,24 @@ from pipert2.graph.wire import QueueNetwork, Wire
 from pipert2.observe.monitor import Monitor
 from pipert2.observe.snapshot import ParameterStatus, PipeState, PipeStatus, RunSummary
 from pipert2.runtime import commands
-from pipert2.runtime.auto_pacing import INTERVAL, AutoPacing
 from pipert2.runtime.clock import Clock, SystemClock
-from pipert2.runtime.configuration import Configuration
-from pipert2.runtime.dead_letters import DeadLetterStatus, RequeueResult
-from pipert2.runtime.ending import end, end_at_exit, ended, signals_noted
-from pipert2.runtime.gates import dependency_problems
-from pipert2.runtime.handover import check_start_method
-from pipert2.runtime.histogram import Histogram
-from pipert2.runtime.live_configurations import LiveConfigurations
-from pipert2.runtime.live_parameters import LiveParameters
+from pipert2.runtime.configuration.configuration import Configuration
+from pipert2.runtime.configuration.live import LiveConfigurations
+from pipert2.runtime.configuration.routines import configure_all, raise_problems, warnings_of
+from pipert2.runtime.flow.handover import check_start_method
 from pipert2.runtime.messages import Packed
-from pipert2.runtime.preview import PreviewFrame, Side
-from pipert2.runtime.restart import Restart
-from pipert2.runtime.rewiring import Rewiring
-from pipert2.runtime.routine_configuration import configure_all, raise_problems, warnings_of
+from pipert2.runtime.routine.histogram import Histogram
+from pipert2.runtime.routine.preview import PreviewFrame, Side
+from pipert2.runtime.routine.shown import Sketches
 from pipert2.runtime.settings import Settings
-from pipert2.runtime.shown import Sketches
-from pipert2.runtime.supervisor import TICK, Supervisor
+from pipert2.runtime.supervision.auto_pacing import INTERVAL, AutoPacing
+from pipert2.runtime.supervision.dead_letters import DeadLetterStatus, RequeueResult
+from pipert2.runtime.supervision.ending import end, end_at_exit, ended, signals_noted
+from pipert2.runtime.supervision.gates import dependency_problems
+from pipert2.runtime.supervision.live_parameters import LiveParameters
+from pipert2.runtime.supervision.restart import Restart
+from pipert2.runtime.supervision.rewiring import Rewiring
+from pipert2.runtime.supervision.supervisor import TICK, Supervisor
 from pipert2.store import Store
 from pipert2.transport.board import RoutineState
 from pipert2.transport.codec import dumps_plain

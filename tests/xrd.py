@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pipert2.patterns.cbors_writer import CborsWriter
-from pipert2.patterns.stins import StinsData, StinsEnd, StinsStart
-from pipert2.patterns.stream_data import EventData
+from pipert2.patterns.capture.cbors_writer import CborsWriter
+from pipert2.patterns.streams.stins import StinsData, StinsEnd, StinsStart
+from pipert2.patterns.streams.stream_data import EventData
 
 SMALL = (9.25, 11.25, 11.75, 4.25, 2.25, 3.0, 4.75, 7.75, 10.75)
 """Means over [:2, 8:]."""
@@ -65,8 +65,8 @@ def write(path: Path, recorded: Iterable[EventData]) -> Path:
 WORKER = """
 import logging
 from dataclasses import dataclass
-from pipert2.patterns.parameters import IntParameter
-from pipert2.patterns.stins import StinsData, StinsStart, parse
+from pipert2.patterns.map_reduce.parameters import IntParameter
+from pipert2.patterns.streams.stins import StinsData, StinsStart, parse
 
 logger = logging.getLogger(__name__)
 

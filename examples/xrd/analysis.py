@@ -8,9 +8,9 @@ It writes output/xrd_processed.h5 (pip install "pipert2[hdf5]").
 
 import numpy as np
 
-from pipert2.patterns import stins
-from pipert2.patterns.parameters import IntParameter
-from pipert2.patterns.results import ResultFile
+from pipert2.patterns.map_reduce.parameters import IntParameter
+from pipert2.patterns.results.result_file import ResultFile
+from pipert2.patterns.streams import stins
 
 BINS = 16
 

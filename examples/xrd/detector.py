@@ -9,9 +9,9 @@ import time
 
 import numpy as np
 
-from pipert2.patterns import stins
-from pipert2.patterns.cbors_writer import CborsWriter
-from pipert2.patterns.stream_data import EventData
+from pipert2.patterns.capture.cbors_writer import CborsWriter
+from pipert2.patterns.streams import stins
+from pipert2.patterns.streams.stream_data import EventData
 
 SIZE, FRAMES = 64, 40
 

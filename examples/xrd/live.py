@@ -12,9 +12,9 @@ from analysis import Reducer, Worker
 from detector import push
 
 from pipert2 import Pipe
-from pipert2.patterns.batch import SCANS
-from pipert2.patterns.map_reduce import map_reduce
-from pipert2.patterns.zmq_stream import ZmqStream
+from pipert2.patterns.events.batch import SCANS
+from pipert2.patterns.map_reduce.pipes import map_reduce
+from pipert2.patterns.streams.zmq_stream import ZmqStream
 
 URL = sys.argv[1] if len(sys.argv) > 1 else "tcp://127.0.0.1:9999"
 PORT = int(sys.argv[2]) if len(sys.argv) > 2 else 8460

@@ -12,7 +12,7 @@ from pipert2.cli.exit_codes import FAILED
 from pipert2.cli.options import Json
 
 if TYPE_CHECKING:
-    from pipert2.patterns.capture_info import CaptureInfo
+    from pipert2.patterns.capture.info import CaptureInfo
 
 File = Annotated[
     Path, typer.Argument(metavar="FILE", help="A capture: .mcap, .cbors or .cbors.gz.", show_default=False)
@@ -34,7 +34,7 @@ def info(file: File, as_json: Json = False) -> None:
 def show_info(file: Path, *, as_json: bool = False) -> int:
     """Print what is in a capture; the exit code that its state leads to."""
     from pipert2.cli.printing import print_json
-    from pipert2.patterns.capture_info import capture_info
+    from pipert2.patterns.capture.info import capture_info
 
     found = capture_info(file)
     if as_json:

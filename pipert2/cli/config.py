@@ -11,7 +11,7 @@ from pipert2.cli.options import Json
 from pipert2.cli.target import load_target
 
 if TYPE_CHECKING:
-    from pipert2.runtime.configuration import Setting
+    from pipert2.runtime.configuration.configuration import Setting
 
 
 def register(app: typer.Typer) -> None:

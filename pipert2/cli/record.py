@@ -135,7 +135,7 @@ def add_recorders(
 ) -> None:
     """Put recorders of these wires, of all if there are none, into a flow of their own."""
     from pipert2.graph.wire import Wire
-    from pipert2.patterns.recorder import Recorder
+    from pipert2.patterns.capture.recorder import Recorder
 
     senders = _senders(pipe, wires)
     try:

@@ -95,7 +95,7 @@ def replay(
     if keep_alive and publish is None:
         raise CommandError("--keep-alive shows what is published: say where, with --publish PORT")
     from pipert2.cli.hosting import logging_to_stderr
-    from pipert2.patterns.map_reduce import replay as run
+    from pipert2.patterns.map_reduce.pipes import replay as run
 
     with logging_to_stderr(log_level):
         found = [_loaded(worker, "--worker"), _loaded(reducer, "--reducer")]

@@ -10,7 +10,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from pipert2.errors import PipertError
-from pipert2.runtime.logs import FORWARDED_ATTRIBUTE
+from pipert2.runtime.flow.logs import FORWARDED_ATTRIBUTE
 
 if TYPE_CHECKING:
     from pipert2.cockpit.link import CockpitLink

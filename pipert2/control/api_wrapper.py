@@ -15,7 +15,7 @@ from pipert2.control.tokens import TOKEN_NAME, Tokens, generate_token
 from pipert2.control.verbs import Scope
 from pipert2.errors import ControlError
 from pipert2.pipe import Pipe
-from pipert2.runtime.ending import signals_noted
+from pipert2.runtime.supervision.ending import signals_noted
 
 _running: set[ControlServer] = set()
 _registered = False

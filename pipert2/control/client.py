@@ -43,8 +43,8 @@ from pipert2.control.service import VERBS
 from pipert2.errors import ControlError
 from pipert2.observe.recent_logs import LogPage, LogRecord
 from pipert2.observe.snapshot import PipeStatus
-from pipert2.runtime.preview import PreviewFrame
-from pipert2.runtime.shown import Sketches
+from pipert2.runtime.routine.preview import PreviewFrame
+from pipert2.runtime.routine.shown import Sketches
 
 logger = logging.getLogger(__name__)
 

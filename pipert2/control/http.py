@@ -33,7 +33,7 @@ from pipert2.control.verbs import Scope, plain
 from pipert2.errors import ControlError
 from pipert2.observe.prometheus import Metrics
 from pipert2.observe.snapshot import PipeState
-from pipert2.runtime.preview import PreviewFrame
+from pipert2.runtime.routine.preview import PreviewFrame
 
 LARGEST_BODY = 1024 * 1024
 MOST_WAITING = 64

@@ -45,8 +45,8 @@ from pipert2.graph.wire import Wire
 from pipert2.observe.recent_logs import LogPage, LogRecord, RecentLogs
 from pipert2.observe.snapshot import PipeState, PipeStatus
 from pipert2.pipe import Pipe
-from pipert2.runtime.preview import PreviewFrame
-from pipert2.runtime.shown import Sketches
+from pipert2.runtime.routine.preview import PreviewFrame
+from pipert2.runtime.routine.shown import Sketches
 from pipert2.transport.work_table import MOST_MEMBERS
 
 API_VERSION = 1

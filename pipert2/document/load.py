@@ -21,7 +21,7 @@ from pipert2.graph.transmitter import DataTransmitter
 from pipert2.graph.validation import problems
 from pipert2.graph.wire import Wire
 from pipert2.pipe import Pipe
-from pipert2.runtime.gates import dependency_problems
+from pipert2.runtime.supervision.gates import dependency_problems
 
 
 def read_document(text_or_path: str | os.PathLike[str]) -> PipeDocument:

@@ -19,7 +19,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from pipert2.graph.wire import QueueNetwork
-from pipert2.runtime.restart import Restart
+from pipert2.runtime.supervision.restart import Restart
 from pipert2.transport.work_table import MOST_MEMBERS
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]

@@ -17,7 +17,7 @@ from pipert2.graph.functions import _FunctionRoutine
 from pipert2.graph.parameter import parameters_of
 from pipert2.graph.routine import Routine
 from pipert2.graph.transmitter import BasicTransmitter, DataTransmitter, SharedMemoryTransmitter
-from pipert2.runtime.trigger_phrases import trigger
+from pipert2.runtime.triggers.phrases import trigger
 
 ROUTINE_OPTIONS = ("concurrency", "retries", "max_in_flight", "trigger", "timeout", "service")
 """Attributes of any routine that a document may set."""

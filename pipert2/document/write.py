@@ -24,7 +24,7 @@ from pipert2.graph.routine import Routine
 from pipert2.graph.transmitter import DataTransmitter
 from pipert2.graph.wire import Wire
 from pipert2.pipe import Pipe
-from pipert2.runtime.trigger_phrases import trigger
+from pipert2.runtime.triggers.phrases import trigger
 
 
 def document_of(pipe: Pipe, folder: str | os.PathLike[str] | None = None) -> PipeDocument:

@@ -20,9 +20,9 @@ from pipert2.observe.snapshot import (
     TriggerStatus,
     WireStatus,
 )
-from pipert2.runtime.flow_record import FlowRecord
-from pipert2.runtime.histogram import Histogram, quantile
-from pipert2.runtime.supervisor import Supervisor
+from pipert2.runtime.routine.histogram import Histogram, quantile
+from pipert2.runtime.supervision.flow_record import FlowRecord
+from pipert2.runtime.supervision.supervisor import Supervisor
 from pipert2.transport import board as b
 from pipert2.transport import work_table as w
 from pipert2.transport.board import RoutineState

@@ -18,7 +18,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from pipert2.observe.snapshot import FlowStatus, PipeState, PipeStatus, RoutineStatus, WireStatus
-from pipert2.runtime.histogram import Histogram
+from pipert2.runtime.routine.histogram import Histogram
 from pipert2.transport.board import RoutineState
 
 _ROUTINE = ("pipe", "flow", "routine")

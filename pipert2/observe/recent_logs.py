@@ -12,7 +12,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Any
 
-from pipert2.runtime.logs import FLOW_ATTRIBUTE, FORWARDED_ATTRIBUTE
+from pipert2.runtime.flow.logs import FLOW_ATTRIBUTE, FORWARDED_ATTRIBUTE
 
 MOST_RECORDS = 10_000
 _MOST_TEXT = 20_000

@@ -8,8 +8,8 @@ from enum import Enum
 from typing import Any, TypeVar
 
 from pipert2.errors import UnknownFlowError, UnknownNameError, UnknownRoutineError, UnknownWireError
-from pipert2.runtime.live_parameters import ParameterChange as ParameterChange
-from pipert2.runtime.live_parameters import ParameterStatus as ParameterStatus
+from pipert2.runtime.supervision.live_parameters import ParameterChange as ParameterChange
+from pipert2.runtime.supervision.live_parameters import ParameterStatus as ParameterStatus
 
 
 class PipeState(str, Enum):

@@ -1,1 +1,5 @@
-"""Patterns: what is built from routines, wires and flows alone. Captures are recorded and replayed here."""
+"""Patterns: what is built from routines, wires and flows alone: captures, map-reduce, ready-made routines."""
+
+from pipert2.patterns.streams import stins
+
+__all__ = ["stins"]

@@ -12,7 +12,7 @@ from pipert2.events.bus import EventResult
 from pipert2.graph.routine import Routine
 from pipert2.graph.spec import PipeSpec
 from pipert2.runtime.clock import Clock, SystemClock
-from pipert2.runtime.routine_configuration import Configured
+from pipert2.runtime.configuration.routines import Configured
 from pipert2.store import Store
 from pipert2.transport.board import RoutineState
 from pipert2.transport.codec import dumps_plain, loads

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pipert2.runtime.clock import Clock, SystemClock
-from pipert2.runtime.restart import Restart
+from pipert2.runtime.supervision.restart import Restart
 from pipert2.store import Store
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from pipert2.runtime.logs import (
+from pipert2.runtime.flow.logs import (
     PIPE_INFRASTRUCTURE_LOG_LEVEL,
     PIPE_INFRASTRUCTURE_LOG_LEVEL_NAME,
     add_pipe_log_level,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pipert2.patterns.capture_info import capture_info
+from pipert2.patterns.capture.info import capture_info
 from pipert2.testing import wait_until
 from tests.e2e.blocks import ROOT
 

@@ -111,8 +111,8 @@ def test_what_is_wrong_is_one_clear_line(folder: Path, arguments: tuple[str, ...
 
 IN_OUR_IDIOM = """
 import numpy as np
-from pipert2.patterns import stins
-from pipert2.patterns.results import ResultFile
+from pipert2.patterns.streams import stins
+from pipert2.patterns.results.result_file import ResultFile
 
 
 class Rings:

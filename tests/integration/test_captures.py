@@ -23,7 +23,7 @@ from pipert2 import (
     SourceRoutine,
     Wire,
 )
-from pipert2.patterns.capture_info import capture_info
+from pipert2.patterns.capture.info import capture_info
 from pipert2.testing import CollectingDestination, ListSource, wait_until
 
 pytest.importorskip("mcap")

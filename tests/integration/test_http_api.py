@@ -16,7 +16,7 @@ from pipert2.control import http
 from pipert2.control.http import create_app
 from pipert2.control.routes import ROUTES, Kind
 from pipert2.control.service import ControlService
-from pipert2.runtime.preview import PreviewFrame
+from pipert2.runtime.routine.preview import PreviewFrame
 from pipert2.testing import ListSource, wait_until
 from tests.integration.bench import Camera, bench
 

@@ -17,12 +17,12 @@ import numpy as np
 import pytest
 
 from pipert2 import Pipe, PipertError
-from pipert2.patterns.batch import ABORT, StreamFrame
-from pipert2.patterns.map_reduce import map_reduce
-from pipert2.patterns.plan import ANY, Plan, PlanError, tagged
-from pipert2.patterns.recorded_events import ScanSource
-from pipert2.patterns.stins import StinsData, StinsEnd, StinsStart, parse
-from pipert2.patterns.stream_data import EventData
+from pipert2.patterns.events.batch import ABORT, StreamFrame
+from pipert2.patterns.events.plan import ANY, Plan, PlanError, tagged
+from pipert2.patterns.map_reduce.pipes import map_reduce
+from pipert2.patterns.map_reduce.recorded_events import ScanSource
+from pipert2.patterns.streams.stins import StinsData, StinsEnd, StinsStart, parse
+from pipert2.patterns.streams.stream_data import EventData
 from pipert2.testing import wait_until
 
 INLINE = pytest.mark.parametrize("inline", [True, False], ids=["inline", "processes"])

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from pipert2 import Pipe
-from pipert2.patterns import stins
-from pipert2.patterns.map_reduce import map_reduce
-from pipert2.patterns.zmq_stream import ZmqStream
+from pipert2.patterns.map_reduce.pipes import map_reduce
+from pipert2.patterns.streams import stins
+from pipert2.patterns.streams.zmq_stream import ZmqStream
 from pipert2.testing import wait_until
 
 zmq: Any = pytest.importorskip("zmq")

@@ -16,7 +16,7 @@ from pipert2 import PipeBuildError, SharedMemoryTransmitter
 from pipert2.document import DocumentError, build_pipe, check_document, load_pipe, read_document
 from pipert2.document.graph_findings import ADVICE
 from pipert2.graph import validation
-from pipert2.runtime.triggers import Every
+from pipert2.runtime.triggers.triggers import Every
 from tests.unit.document import parts
 from tests.unit.document.conftest import Check, Load
 

@@ -21,7 +21,7 @@ from pipert2 import (
     source,
 )
 from pipert2.document import UnwritablePipeError, document_of, dump_document
-from pipert2.runtime.triggers import Cron, Every
+from pipert2.runtime.triggers.triggers import Cron, Every
 from tests.unit.document.parts import (
     Camera,
     Colour,

@@ -14,9 +14,9 @@ from pipert2.graph.routine import Routine, RoutineKind
 from pipert2.graph.spec import EdgeSpec, PipeSpec, RoutineSpec
 from pipert2.graph.transmitter import SharedMemoryTransmitter
 from pipert2.observe.monitor import Monitor
-from pipert2.runtime.flow_record import FlowRecord
-from pipert2.runtime.histogram import bucket_of
-from pipert2.runtime.live_parameters import LiveParameters
+from pipert2.runtime.routine.histogram import bucket_of
+from pipert2.runtime.supervision.flow_record import FlowRecord
+from pipert2.runtime.supervision.live_parameters import LiveParameters
 from pipert2.transport import board as b
 from pipert2.transport.board import Board, RoutineState
 from pipert2.transport.memory import PrivateArena

@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from pipert2 import FlowStatus, Latency, Pipe, PipeState, PipeStatus, RoutineStatus, WireStatus
 from pipert2.observe.prometheus import Metrics
-from pipert2.runtime.histogram import Histogram, bucket_of
+from pipert2.runtime.routine.histogram import Histogram, bucket_of
 from pipert2.testing import CollectingDestination, ListSource
 from pipert2.transport.board import HISTOGRAM_BUCKETS
 

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipert2 import PipertError
-from pipert2.patterns.align import Align
-from pipert2.patterns.aligner import Outcome
-from pipert2.patterns.batch import Batch, Lane, ScanEnd, StreamFrame, unpack_event
-from pipert2.patterns.plan import ANY, Plan, PlanError, group, tagged
-from pipert2.patterns.stins import StinsData, StinsEnd, StinsStart, parse
-from pipert2.patterns.stream_data import EventData, StreamData
+from pipert2.patterns.events.align import Align
+from pipert2.patterns.events.aligner import Outcome
+from pipert2.patterns.events.batch import Batch, Lane, ScanEnd, StreamFrame, unpack_event
+from pipert2.patterns.events.plan import ANY, Plan, PlanError, group, tagged
+from pipert2.patterns.streams.stins import StinsData, StinsEnd, StinsStart, parse
+from pipert2.patterns.streams.stream_data import EventData, StreamData
 
 START, END = StinsStart("").to_stream_data(), StinsEnd().to_stream_data()
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipert2.patterns.aligner import FARTHEST, Aligner, Missing, Outcome, Settled, TimeAligner
-from pipert2.patterns.plan import ANY, DISCARD, Plan
+from pipert2.patterns.events.aligner import FARTHEST, Aligner, Missing, Outcome, Settled, TimeAligner
+from pipert2.patterns.events.plan import ANY, DISCARD, Plan
 
 TWO = Plan.every({"a": 1, "b": 1}, events=6)
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from pipert2.patterns.bind import Bound
-from pipert2.patterns.parameters import WorkParameter
+from pipert2.patterns.map_reduce.bind import Bound
+from pipert2.patterns.map_reduce.parameters import WorkParameter
 
 OFFERED = {"parameters": "P", "tick": "T"}
 VALUES = {"rows": WorkParameter("rows", b"3", 3)}

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipert2.errors import CaptureError
-from pipert2.patterns.cbors import CborsReader, Layout
-from pipert2.patterns.cbors_writer import CborsWriter, event_parts, frames_parts
-from pipert2.patterns.stream_data import EventData, StreamData
+from pipert2.patterns.capture.cbors import CborsReader, Layout
+from pipert2.patterns.capture.cbors_writer import CborsWriter, event_parts, frames_parts
+from pipert2.patterns.streams.stream_data import EventData, StreamData
 
 QUICK = settings(
     deadline=None,

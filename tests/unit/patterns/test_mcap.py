@@ -15,11 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipert2 import CaptureError, FrameData
-from pipert2.patterns import pictures
-from pipert2.patterns.capture import outline, played
-from pipert2.patterns.capture_info import capture_info
-from pipert2.patterns.mcap_reader import McapReader
-from pipert2.patterns.mcap_writer import McapWriter
+from pipert2.patterns.capture import pictures
+from pipert2.patterns.capture.info import capture_info
+from pipert2.patterns.capture.mcap_reader import McapReader
+from pipert2.patterns.capture.mcap_writer import McapWriter
+from pipert2.patterns.capture.reading import outline, played
 
 pytest.importorskip("mcap")
 from mcap.reader import make_reader

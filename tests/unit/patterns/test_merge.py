@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipert2.patterns.merge import SLACK, MergeCounts, merged
-from pipert2.patterns.stream_data import EventData, StreamData
+from pipert2.patterns.events.merge import SLACK, MergeCounts, merged
+from pipert2.patterns.streams.stream_data import EventData, StreamData
 
 
 def file(stream: str, numbers: Any) -> list[EventData]:

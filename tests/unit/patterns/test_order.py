@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipert2.patterns.order import InOrder
+from pipert2.patterns.events.order import InOrder
 
 
 @given(st.permutations(range(20)))

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from pipert2 import ParameterError, PipertError
-from pipert2.patterns.cbor import put
-from pipert2.patterns.parameters import (
+from pipert2.patterns.capture.cbor import put
+from pipert2.patterns.map_reduce.parameters import (
     BinaryParameter,
     BoolParameter,
     FloatParameter,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipert2.patterns.plan import ABSENT, ALL, ANY, DISCARD, Plan, PlanError, To, group, tagged
+from pipert2.patterns.events.plan import ABSENT, ALL, ANY, DISCARD, Plan, PlanError, To, group, tagged
 
 
 def test_a_sparse_stream_has_frames_in_every_fourth_event() -> None:

@@ -16,10 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipert2 import CaptureError, CaptureMessage, EndOfStream, Pipe, PipertError, Recorder, Replay, RunSummary, Wire
-from pipert2.patterns.capture_info import capture_info
-from pipert2.patterns.mcap_reader import McapReader
-from pipert2.patterns.mcap_writer import McapWriter
-from pipert2.patterns.stream_data import EventData, StreamData
+from pipert2.patterns.capture.info import capture_info
+from pipert2.patterns.capture.mcap_reader import McapReader
+from pipert2.patterns.capture.mcap_writer import McapWriter
+from pipert2.patterns.streams.stream_data import EventData, StreamData
 from pipert2.testing import CollectingDestination, ListSource, wait_until
 
 pytest.importorskip("mcap")
@@ -339,7 +339,7 @@ def test_speed_changes_while_it_waits(tmp_path: Path) -> None:
 def test_messages_are_not_sent_before_their_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = capture(tmp_path / "a.mcap", numbers=[(at, at) for at in range(4)])
     source, now, sent = Replay(path, speed=2.0), [50.0], []
-    monkeypatch.setattr("pipert2.patterns.replay.monotonic", lambda: now[0])
+    monkeypatch.setattr("pipert2.patterns.capture.replay.monotonic", lambda: now[0])
 
     def wait(seconds: float) -> bool:
         now[0] += min(seconds, 0.4)  # something else wakes it up

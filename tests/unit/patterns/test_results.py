@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from pipert2 import PipertError
-from pipert2.patterns.results import ResultFile
+from pipert2.patterns.results.result_file import ResultFile
 
 h5py: Any = pytest.importorskip("h5py")
 
@@ -62,7 +62,7 @@ def test_a_reader_sees_the_rows_while_they_come(tmp_path: Path) -> None:
 
 def test_a_writer_that_is_killed_leaves_a_file_that_opens(tmp_path: Path) -> None:
     code = (
-        "import os, signal\nfrom pipert2.patterns.results import ResultFile\n"
+        "import os, signal\nfrom pipert2.patterns.results.result_file import ResultFile\n"
         f"results = ResultFile({str(tmp_path / 'xrd.h5')!r}, {{'mean': 'f4'}}, flush=0.0)\n"
         "for number in range(50):\n    results.put('mean', number, number)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from pipert2.patterns.shown_tree import shown_values
-from pipert2.runtime.shown import MOST_NAMES
+from pipert2.patterns.results.shown_tree import shown_values
+from pipert2.runtime.routine.shown import MOST_NAMES
 
 
 def test_groups_become_paths_and_attributes_and_the_rest_are_left_out() -> None:

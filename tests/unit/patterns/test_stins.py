@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from pipert2.patterns import stins
-from pipert2.patterns.stream_data import StreamData
+from pipert2.patterns.streams import stins
+from pipert2.patterns.streams.stream_data import StreamData
 
 IMAGE = {"htype": "image", "frame": 3, "shape": [2, 2], "type": "uint16", "compression": "none", "msg_number": 4}
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipert2.patterns.timeline import Timeline
+from pipert2.patterns.capture.timeline import Timeline
 
 SECOND = 1_000_000_000
 

@@ -7,8 +7,8 @@ import pytest
 from pipert2.graph.routine import RoutineKind
 from pipert2.graph.spec import EdgeSpec, PipeSpec, RoutineSpec
 from pipert2.graph.transmitter import BasicTransmitter
-from pipert2.runtime.auto_pacing import LONGEST_PERIOD, AutoPacing
-from pipert2.runtime.pacing import HEADROOM, SECOND
+from pipert2.runtime.routine.pacing import HEADROOM, SECOND
+from pipert2.runtime.supervision.auto_pacing import LONGEST_PERIOD, AutoPacing
 from pipert2.transport import board as b
 from pipert2.transport.board import Board
 from pipert2.transport.memory import PrivateArena

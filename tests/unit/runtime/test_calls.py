@@ -12,8 +12,8 @@ import pytest
 
 from pipert2.errors import CallError, CallTimeoutError, EventHandlerError, EventTimeoutError
 from pipert2.events.bus import EventResult
-from pipert2.runtime.calls import Calls, choose
 from pipert2.runtime.messages import CallOutcome, Packed
+from pipert2.runtime.supervision.calls import Calls, choose
 from pipert2.transport.board import RoutineState
 from pipert2.transport.codec import dumps_plain
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from pipert2 import ConfigError, Parameter, SourceRoutine
-from pipert2.runtime.configuration import Configuration, Setting
-from pipert2.runtime.configuration_files import unused_files
-from pipert2.runtime.triggers import Every
+from pipert2.runtime.configuration.configuration import Configuration, Setting
+from pipert2.runtime.configuration.files import unused_files
+from pipert2.runtime.triggers.triggers import Every
 
 FORMS = {"json": '{"interval": "5 s", "limits": {"cpu": 4}}'}
 FORMS["toml"] = 'interval = "5 s"\n[limits]\ncpu = 4\n'

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from pipert2.runtime.crew import CoroutineCrew, Outcome, ThreadCrew, crew_message
-from pipert2.runtime.event_loop import EventLoop
+from pipert2.runtime.flow.event_loop import EventLoop
+from pipert2.runtime.routine.crew import CoroutineCrew, Outcome, ThreadCrew, crew_message
 from pipert2.testing import wait_until
 from pipert2.transport.envelope import Message
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipert2.runtime import event_loop as module
-from pipert2.runtime.event_loop import EventLoop
+from pipert2.runtime.flow import event_loop as module
+from pipert2.runtime.flow.event_loop import EventLoop
 from pipert2.testing import wait_until
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from pipert2.errors import UnreadableDataError
-from pipert2.runtime import failures as module
-from pipert2.runtime.failures import LONGEST_PAUSE, Failures, pause_before
+from pipert2.runtime.routine import failures as module
+from pipert2.runtime.routine.failures import LONGEST_PAUSE, Failures, pause_before
 from pipert2.transport import board as b
 from pipert2.transport.board import Board
 from pipert2.transport.memory import PrivateArena

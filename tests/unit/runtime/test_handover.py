@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipert2 import MiddleRoutine, middle
-from pipert2.runtime.handover import Parcel, check_start_method, untransferable
+from pipert2.runtime.flow.handover import Parcel, check_start_method, untransferable
 
 
 class Holding(MiddleRoutine):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipert2.runtime.histogram import Sampler, bucket_middle, bucket_of, quantile
+from pipert2.runtime.routine.histogram import Sampler, bucket_middle, bucket_of, quantile
 from pipert2.transport.board import HISTOGRAM_BUCKETS, HISTOGRAM_WORDS
 
 LONGEST = 1 << 40  # ns, about 18 minutes: the start of the last doubling

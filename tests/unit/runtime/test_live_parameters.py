@@ -11,7 +11,7 @@ import pytest
 
 from pipert2 import ParameterError, SourceRoutine, UnknownParameterError
 from pipert2.graph.parameter import Parameter
-from pipert2.runtime.live_parameters import MOST_CHANGES, LiveParameters
+from pipert2.runtime.supervision.live_parameters import MOST_CHANGES, LiveParameters
 
 
 class Mode(Enum):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pipert2.runtime.logs import (
+from pipert2.runtime.flow.logs import (
     MOST_WAITING,
     PIPE_INFRASTRUCTURE_LOG_LEVEL,
     ForwardingHandler,

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from pipert2 import UnsendableDataError
-from pipert2.runtime.logs import ForwardingHandler
+from pipert2.runtime.flow.logs import ForwardingHandler
+from pipert2.runtime.flow.outbox import Outbox
 from pipert2.runtime.messages import EventAnswer, EventRequest, LogRecords, Packed
-from pipert2.runtime.outbox import Outbox
 from pipert2.transport.codec import loads
 
 

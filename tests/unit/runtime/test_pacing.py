@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipert2.runtime.pacing import Load, Ticker, usable_rates
+from pipert2.runtime.routine.pacing import Load, Ticker, usable_rates
 
 
 def ticking(period: int) -> Ticker:

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pipert2 import Data, FrameData
-from pipert2.runtime import preview
-from pipert2.runtime.preview import Encoder, PreviewFrame, Tap, frame_of, is_picture, jpeg, shrunk
+from pipert2.runtime.routine import preview
+from pipert2.runtime.routine.preview import Encoder, PreviewFrame, Tap, frame_of, is_picture, jpeg, shrunk
 from pipert2.testing import VirtualClock, wait_until
 
 GREY = np.arange(48, dtype=np.uint8).reshape(6, 8)

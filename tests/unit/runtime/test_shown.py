@@ -16,9 +16,9 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from pipert2 import MiddleRoutine, ShownValue
-from pipert2.runtime import shown
-from pipert2.runtime.shown import MOST_BYTES, MOST_NAMES, POINTS_KEPT, Shown, Sketcher, Sketches, merged
-from pipert2.runtime.sketch import MOST_PIXELS, MOST_POINTS
+from pipert2.runtime.routine import shown
+from pipert2.runtime.routine.shown import MOST_BYTES, MOST_NAMES, POINTS_KEPT, Shown, Sketcher, Sketches, merged
+from pipert2.runtime.routine.sketch import MOST_PIXELS, MOST_POINTS
 from pipert2.testing import VirtualClock, wait_until
 
 LOG = logging.getLogger("test")

@@ -13,9 +13,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pipert2 import ConfigError
-from pipert2.runtime.trigger_phrases import trigger
-from pipert2.runtime.trigger_times import NEVER, duration, shown_duration
-from pipert2.runtime.triggers import (
+from pipert2.runtime.triggers.phrases import trigger
+from pipert2.runtime.triggers.times import NEVER, duration, shown_duration
+from pipert2.runtime.triggers.triggers import (
     AllOf,
     AnyOf,
     AtLeast,

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipert2.runtime.trigger_phrases import trigger
-from pipert2.runtime.trigger_schedule import Act, Decision, Schedule
-from pipert2.runtime.triggers import AtLeast, Every
+from pipert2.runtime.triggers.phrases import trigger
+from pipert2.runtime.triggers.schedule import Act, Decision, Schedule
+from pipert2.runtime.triggers.triggers import AtLeast, Every
 from pipert2.testing import VirtualClock
 
 HOUR = 3600.0

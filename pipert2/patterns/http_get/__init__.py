@@ -1,0 +1,1 @@
+"""HttpGet: a ready-made routine that fetches web pages for others."""

@@ -1,0 +1,1 @@
+"""Map-reduce: workers map events, one reducer reduces what they return."""

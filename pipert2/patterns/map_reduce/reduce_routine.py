@@ -1,0 +1,444 @@
+"""Reduce: the routine around a user's reducer, which also keeps the accounts of scans."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import pickle
+import threading
+import traceback
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from pipert2.errors import PipertError
+from pipert2.graph.handlers import events
+from pipert2.graph.routine import DestinationRoutine
+from pipert2.patterns.events.aligner import Outcome
+from pipert2.patterns.events.batch import (
+    ABORT,
+    CALL,
+    CLOSED,
+    SCANS,
+    TICK,
+    Batch,
+    Item,
+    Kind,
+    Lane,
+    Made,
+    Results,
+    Share,
+)
+from pipert2.patterns.events.order import InOrder
+from pipert2.patterns.events.scan import EventFailure, Scan, ScanState
+from pipert2.patterns.map_reduce.parameters import ParameterSet
+from pipert2.patterns.map_reduce.users_code import ResultData, UserCode, WorkerState, check_user_code, show_logs_of
+from pipert2.patterns.results.hdf_rest import HdfRest, HdfServer
+from pipert2.patterns.results.shown_tree import shown_values
+
+_CALL_TIMEOUT = 60.0
+_SCANS_KEPT = 100
+_ABANDONED = "its streams went on with another scan before they had ended"
+_SHOW_SECONDS = 0.2
+_SETTLED_SECONDS = 1.0
+"""When nothing has come for so long, what was published last is shown."""
+
+
+@dataclass(slots=True)
+class _Running:
+    """A scan that is not over yet."""
+
+    scan: Scan
+    order: InOrder[list[ResultData]]
+    last: Share | None = None
+    opening: Share | None = None
+    parameters: bytes = b""
+    code: UserCode | None = None
+    parts: dict[int, list[ResultData]] = field(default_factory=dict)
+    heard: float = 0.0
+    timer_due: float | None = None
+    serial: int = 0
+
+
+class Reduce(DestinationRoutine):
+    """Gives results to a user's reducer, and calls its ``finish`` once, after everything else of its scan.
+
+    For each scan a new reducer is made; what it keeps in its ``context`` stays. Results of a scan that is over, and
+    those that come twice, are refused.
+
+    Args:
+        target: a class with ``process_result(result, ...)``, or a function of the result.
+        lanes: where the workers are.
+        ordered: give it the results in the order of their events; those that an earlier one is missing for wait.
+        hold: results that may wait for an earlier one.
+        timeout: seconds after which an event that nothing was heard of is waited for no longer.
+        report: a file for how each scan went, a JSON object a line.
+        publish: a port of this machine where the reducer's ``publish``, a dict, can be read as an HDF5 file, see
+            :class:`~pipert2.patterns.results.hdf_rest.HdfRest`; 0 for any free one.
+        name: the routine's name.
+    """
+
+    def __init__(
+        self,
+        target: Any,
+        *,
+        lanes: Sequence[Lane] = (),
+        ordered: bool = True,
+        hold: int = 10_000,
+        timeout: float = 60.0,
+        report: str | Path | None = None,
+        publish: int | None = None,
+        name: str | None = None,
+    ) -> None:
+        check_user_code(target, "process_result")
+        super().__init__(name)
+        if not timeout > 0:
+            raise ValueError(f"Reduce(timeout=...) is a time in seconds above 0, not {timeout!r}")
+        InOrder[Any](limit=hold)
+        self.target = target
+        self._lanes = tuple(lanes)
+        self._ordered, self._hold, self._timeout = ordered, hold, timeout
+        if publish is not None and not 0 <= publish <= 65535:
+            raise ValueError(f"Reduce(publish=...) is a port, not {publish!r}")
+        self._publish = publish
+        self._server: HdfServer | None = None
+        self._lock: Any = contextlib.nullcontext()
+        self._report = str(report) if report is not None else None
+        self._running: dict[str, _Running] = {}
+        self._over: deque[dict[str, Any]] = deque(maxlen=_SCANS_KEPT)
+        self._kept: dict[str, Any] = {}
+        self._newest: UserCode | None = None
+        self._parameters: tuple[bytes, ParameterSet] = (b"", ParameterSet([]))
+        self._clock: threading.Thread | None = None
+        self._closing: threading.Event | None = None
+        self._sooner: threading.Event | None = None
+        self._begun = 0
+        self._ticking = False
+        self._show_due = 0.0
+        self._unshown = False
+        self.stale = 0
+
+    def setup(self) -> None:
+        show_logs_of(self.target, self.logger.getEffectiveLevel())
+        self._lock = threading.RLock()
+        if self._publish is not None:
+            self._server = HdfServer(HdfRest(self._tree, self._lock), self._publish)
+            self.logger.info("results at %s", self._server.url)
+        self._closing = threading.Event()
+        self._sooner = threading.Event()
+        self._clock = threading.Thread(
+            target=self._keep_time, args=(self._closing, self._sooner), name=f"pipert2-{self.name}-clock", daemon=True
+        )
+        self._clock.start()
+
+    def main_logic(self, results: tuple[Results, ...]) -> None:
+        for one in results:
+            self._take(one)
+
+    @events(TICK)
+    def on_tick(self) -> None:
+        """Time has passed: call timers, and wait no longer for what does not come."""
+        self._ticking = False
+        now = monotonic()
+        if self._unshown:
+            self._show_published()
+        for one in list(self._running.values()):
+            if one.code is not None and one.timer_due is not None and now >= one.timer_due:
+                self._set_timer(one)
+            for batch in one.order.expire(now - self._timeout):
+                self._deliver(one, batch)
+            if now - one.heard <= self._timeout:
+                continue
+            if one.scan.state is ScanState.FINISHING:
+                self._finish(one, None, f"nothing was heard of some events for {self._timeout:g} s")
+            elif one.serial < self._begun:
+                self._finish(one, ScanState.FAILED, _ABANDONED)
+        self._hurry()
+
+    @events(ABORT)
+    def on_abort(self) -> None:
+        """End the scans that run, now."""
+        for one in list(self._running.values()):
+            self._finish(one, ScanState.ABORTED, "it was aborted")
+
+    @events(SCANS)
+    def on_scans(self) -> list[dict[str, Any]]:
+        """How the scans are, the newest last."""
+        return [*self._over, *(_report_of(one.scan) for one in self._running.values())]
+
+    def cleanup(self) -> None:
+        if self._closing is not None:
+            self._closing.set()
+        self._hurry()
+        for one in list(self._running.values()):
+            if one.serial < self._begun and one.scan.state is not ScanState.FINISHING:
+                self._finish(one, ScanState.FAILED, _ABANDONED)
+            else:
+                self._finish(one, None, "its streams ended before it was over")
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        if self._newest is not None:
+            newest, self._newest = self._newest, None
+            self._guard(lambda: newest.call("close"), "close")
+        if self._clock is not None:
+            self._clock.join(1.0)
+            self._clock = None
+
+    # --- results
+
+    def _take(self, results: Results) -> None:
+        batch = results.batch
+        one = self._running.get(batch.scan_id)
+        if one is None:
+            if any(report["scan_id"] == batch.scan_id for report in self._over):
+                self.stale += 1
+                return
+            one = self._begin(batch)
+            if one is None:
+                return
+        scan = one.scan
+        if not scan.batch(batch.number):
+            return
+        now = one.heard = monotonic()
+        one.parameters = batch.parameters
+        for number, made in batch.broadcast:
+            self._take_broadcast(one, number, made, now)
+        for item in self._items(one, results.made):
+            self._take_item(one, item, results.made, now)
+        if batch.notes:
+            scan.lost(batch.notes)
+            for number, outcome in batch.notes:
+                if outcome is not Outcome.LATE:
+                    self._deliver_all(one, one.order.skip(number, now))
+        if batch.closing is not None:
+            scan.close(batch.closing)
+            one.last, one.opening = batch.last, batch.opening
+        if scan.complete:
+            self._finish(one)
+
+    def _items(self, one: _Running, made: Made) -> list[Item]:
+        try:
+            return made.items()
+        except Exception as error:  # a class that is not known here; what it was of cannot be told apart
+            self.logger.exception("results of %s cannot be read", made.worker)
+            one.scan.keep(EventFailure(-1, made.worker, f"{type(error).__name__}: {error}", traceback.format_exc()))
+            return []
+
+    def _take_item(self, one: _Running, item: Item, made: Made, now: float) -> None:
+        number, scan = item.number, one.scan
+        if item.kind is Kind.FAILURE:
+            complete = scan.failed(self._failure(number, made.worker, item.payload), item.copies)
+        else:
+            complete = scan.done(number, item.copies)
+        found = (
+            [ResultData(number, made.worker, made.parameters_hash, item.payload)] if item.kind is Kind.RESULT else []
+        )
+        self._arrived(one, number, found, complete, now)
+
+    def _take_broadcast(self, one: _Running, number: int, made: Sequence[Made], now: float) -> None:
+        """What all workers made of one event: that counts as one."""
+        found: list[ResultData] = []
+        failures, copies = [], 1
+        for each in made:
+            for item in self._items(one, each):
+                copies = item.copies
+                if item.kind is Kind.FAILURE:
+                    failures.append(self._failure(number, each.worker, item.payload))
+                elif item.kind is Kind.RESULT:
+                    found.append(ResultData(number, each.worker, each.parameters_hash, item.payload))
+        for failure in failures[1:]:
+            one.scan.keep(failure)
+        complete = one.scan.failed(failures[0], copies) if failures else one.scan.done(number, copies)
+        self._arrived(one, number, found, complete, now)
+
+    def _failure(self, number: int, worker: str, payload: Any) -> EventFailure:
+        reason, trace = payload
+        self.logger.error("event %d failed in %s: %s\n%s", number, worker, reason, trace)
+        return EventFailure(number, worker, reason, trace)
+
+    def _arrived(self, one: _Running, number: int, found: list[ResultData], complete: bool, now: float) -> None:
+        if not self._ordered:
+            self._deliver(one, found)
+            return
+        if not complete:
+            one.parts.setdefault(number, []).extend(found)
+            return
+        if one.parts:
+            found = one.parts.pop(number, []) + found
+        late = one.order.late
+        self._deliver_all(one, one.order.put(number, found, now))
+        if found and one.order.late > late:
+            one.scan.overdue()
+
+    def _deliver_all(self, one: _Running, several: Sequence[list[ResultData]]) -> None:
+        for found in several:
+            self._deliver(one, found)
+
+    def _deliver(self, one: _Running, found: Sequence[ResultData]) -> None:
+        for result in found:
+            if one.code is None:
+                return
+            try:
+                with self._lock:
+                    one.code.process(result, self._unpacked(one.parameters))
+                if monotonic() >= self._show_due:
+                    self._show_published()
+                elif not self._unshown:
+                    self._unshown = True
+                    self._hurry()
+            except Exception as error:
+                self.logger.exception("the result of event %d could not be reduced", result.event_number)
+                reason = f"{type(error).__name__}: {error}"
+                one.scan.spoiled(EventFailure(result.event_number, self.name, reason, traceback.format_exc()))
+
+    # --- scans
+
+    def _begin(self, batch: Batch) -> _Running | None:
+        one = _Running(Scan(batch.scan_id), InOrder(limit=self._hold), heard=monotonic())
+        one.parameters = batch.parameters
+        self._begun += 1
+        one.serial = self._begun
+        self._running[batch.scan_id] = one
+        try:
+            one.code = self._newest = UserCode(
+                self.target,
+                "process_result",
+                self._unpacked(batch.parameters),
+                self._kept,
+                WorkerState(self.name, batch.scan_id),
+            )
+        except Exception as error:
+            self.logger.exception("the reducer cannot be made")
+            self._finish(one, ScanState.FAILED, f"the reducer cannot be made: {type(error).__name__}: {error}")
+            return None
+        if one.code.has("timer"):
+            self._set_timer(one)
+        return one
+
+    def _finish(self, one: _Running, state: ScanState | None = None, reason: str = "") -> None:
+        """The scan is over: what still waits, the last event, then ``finish``, once."""
+        scan = one.scan
+        if self._running.pop(scan.scan_id, None) is None:
+            return
+        self._deliver_all(one, one.order.flush())
+        if scan.complete and state is None:
+            self._take_last(one)
+        if one.code is not None:
+            failure = self._guard(lambda: one.code is not None and one.code.call("finish"), "finish")
+            self._show_published()
+            if failure:
+                state, reason = state or ScanState.FAILED, reason or failure
+        scan.finish(state, reason)
+        report = _report_of(scan)
+        self._over.append(report)
+        level = "info" if scan.state is ScanState.DONE else "warning"
+        getattr(self.logger, level)("scan %s", _sentence(report))
+        if self._report is not None:
+            with Path(self._report).open("a") as file:
+                file.write(json.dumps(report) + "\n")
+        with contextlib.suppress(PipertError, RuntimeError):  # nobody is there any more
+            self.notify_event(CLOSED, report=report)
+
+    def _take_last(self, one: _Running) -> None:
+        """The scan's last event, which all workers get when nothing else is left; then they finish."""
+        targets = {lane.flow: [lane.routine] for lane in self._lanes}
+        made: list[Made] = []
+        if targets:
+            params = {
+                "scan_id": one.scan.scan_id,
+                "share": one.last,
+                "opening": one.opening,
+                "parameters": one.parameters,
+                "last": True,
+            }
+            for result in self.notify_event(CALL, targets, wait=_CALL_TIMEOUT, **params).values():
+                if result.error is not None:
+                    self.logger.error("the end of the scan did not reach a worker: %s", result.error)
+                else:
+                    made.append(result.value[0])
+        if one.last is not None:
+            self._take_broadcast(one, one.last.number, made, monotonic())
+            self._deliver_all(one, one.order.flush())
+
+    def _guard(self, call: Callable[[], Any], what: str) -> str:
+        """Call the user's code; what went wrong, if anything."""
+        try:
+            with self._lock:
+                call()
+        except Exception as error:
+            self.logger.exception("%s of the reducer failed", what)
+            return f"{what} failed: {type(error).__name__}: {error}"
+        return ""
+
+    def _show_published(self) -> None:
+        """Show what is published, between two results, not after each."""
+        self._show_due, self._unshown = monotonic() + _SHOW_SECONDS, False
+        try:
+            for name, value in shown_values(self._tree()):
+                self.show(name, value)
+        except Exception:  # whatever the user's dict does when it is looked at
+            self.logger.debug("what the reducer publishes cannot be shown", exc_info=True)
+
+    def _tree(self) -> Mapping[str, Any]:
+        """What the newest reducer publishes."""
+        tree = getattr(self._newest.instance if self._newest is not None else None, "publish", None)
+        return tree if isinstance(tree, Mapping) else {}
+
+    def _unpacked(self, parameters: bytes) -> ParameterSet:
+        if self._parameters[0] != parameters:
+            self._parameters = (parameters, pickle.loads(parameters))
+        return self._parameters[1]
+
+    # --- time
+
+    def _set_timer(self, one: _Running) -> None:
+        """Call the reducer's ``timer``, which says in how many seconds it wants to be called again."""
+        assert one.code is not None
+        code = one.code
+        wanted: list[Any] = []
+        self._guard(lambda: wanted.append(code.call("timer")), "timer")
+        one.timer_due = monotonic() + max(0.001, float(wanted[0])) if wanted and wanted[0] is not None else None
+        self._hurry()
+
+    def _hurry(self) -> None:
+        """Let the clock look again at what is due."""
+        if self._sooner is not None:
+            self._sooner.set()
+
+    def _keep_time(self, closing: threading.Event, sooner: threading.Event) -> None:
+        """The clock's thread: the routine itself does what is due, between two messages."""
+        while not closing.is_set():
+            sooner.clear()
+            now = monotonic()
+            pause = min(self._timeout / 4, _SETTLED_SECONDS) if self._unshown else self._timeout / 4
+            if not self._ticking:
+                due = [one.timer_due - now for one in list(self._running.values()) if one.timer_due is not None]
+                pause = max(0.0, min([pause, *due]))
+            if closing.is_set() or sooner.wait(pause):
+                continue
+            self._ticking = True
+            try:
+                self.notify_event(TICK, {str(self.flow_name): [self.name]})
+            except PipertError:
+                return  # the pipe ends
+
+
+def _report_of(scan: Scan) -> dict[str, Any]:
+    return {
+        "scan_id": scan.scan_id,
+        "state": scan.state.value,
+        "reason": scan.reason,
+        **asdict(scan.counts),
+        "stale": scan.stale,
+        "failures": [asdict(one) for one in scan.failures],
+    }
+
+
+def _sentence(report: dict[str, Any]) -> str:
+    counts = ", ".join(f"{report[name]} {name}" for name in ("done", "failed", "lost", "late", "discarded"))
+    why = f": {report['reason']}" if report["reason"] else ""
+    return f"{report['state']}: {report['events']} events, {counts}{why}"

@@ -1,0 +1,1 @@
+"""Streams from detectors: their protocols, and the sources that speak them."""

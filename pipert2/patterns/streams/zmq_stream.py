@@ -1,0 +1,81 @@
+"""A detector's stream over ZeroMQ."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipert2.errors import PipertError
+from pipert2.graph.routine import SourceRoutine
+from pipert2.patterns.events.batch import StreamFrame
+from pipert2.patterns.streams.stins import PROTOCOL
+from pipert2.patterns.streams.stream_data import StreamData
+
+_PATIENCE = 200  # milliseconds that a wait for messages takes at most, before events are handled
+_MOST = 64  # messages that are sent on at once where they come fast
+_LARGEST = 1 << 20
+
+
+class ZmqStream(SourceRoutine):
+    """Receives the messages of a stream, and sends them on as they came; see :mod:`pipert2.patterns.streams.stins`.
+
+    Args:
+        stream: its name.
+        url: where the detector sends, such as ``"tcp://127.0.0.1:9999"``.
+        pattern: ``"pull"`` or ``"sub"``, as the detector pushes or publishes.
+        protocol: of its messages.
+        name: the routine's name.
+
+    Raises:
+        PipertError: pyzmq is not installed.
+        ValueError: an argument is not what it should be.
+    """
+
+    def __init__(
+        self, stream: str, url: str, *, pattern: str = "pull", protocol: str = PROTOCOL, name: str | None = None
+    ) -> None:
+        super().__init__(name if name is not None else stream)
+        if pattern not in ("pull", "sub"):
+            raise ValueError(f"ZmqStream(pattern=...) is 'pull' or 'sub', not {pattern!r}")
+        if "://" not in url:
+            raise ValueError(f"ZmqStream(url=...) is an address such as 'tcp://127.0.0.1:9999', not {url!r}")
+        _zmq()
+        self.stream, self.url, self.pattern, self.protocol = stream, url, pattern, protocol
+
+    def setup(self) -> None:
+        zmq = _zmq()
+        self._zmq_context: Any = zmq.Context()
+        self._socket: Any = self._zmq_context.socket(zmq.PULL if self.pattern == "pull" else zmq.SUB)
+        self._socket.setsockopt(zmq.LINGER, 0)
+        if self.pattern == "sub":
+            self._socket.setsockopt(zmq.SUBSCRIBE, b"")
+        try:
+            self._socket.connect(self.url)
+        except zmq.ZMQError as error:
+            raise PipertError(f"stream {self.stream!r} cannot connect to {self.url}: {error}") from None
+
+    def main_logic(self) -> list[StreamFrame] | None:
+        if not self._socket.poll(_PATIENCE):
+            return None
+        found: list[StreamFrame] = []
+        size = 0
+        while len(found) < _MOST and size < _LARGEST and (not found or self._socket.poll(0)):
+            parts = [
+                part.buffer if len(part) > 1024 else part.bytes for part in self._socket.recv_multipart(copy=False)
+            ]
+            found.append(StreamFrame(self.stream, StreamData(self.protocol, parts)))
+            size += sum(map(len, parts))
+        return found
+
+    def cleanup(self) -> None:
+        for one in ("_socket", "_zmq_context"):
+            opened = vars(self).pop(one, None)
+            if opened is not None:
+                opened.close() if one == "_socket" else opened.term()
+
+
+def _zmq() -> Any:
+    try:
+        import zmq
+    except ImportError:
+        raise PipertError('streams over ZeroMQ need pyzmq: pip install "pipert2[zmq]"') from None
+    return zmq

@@ -1,0 +1,1 @@
+"""Configuration: a routine's settings from declarations, files, the environment and events."""

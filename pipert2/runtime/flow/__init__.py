@@ -1,0 +1,1 @@
+"""One flow's process: how it is handed over, what runs in it, its way to the main process."""

@@ -1,0 +1,436 @@
+"""What a routine with inputs does from start to stop: take a message, run ``main_logic``, send, acknowledge.
+
+One message at a time in the routine's own thread, or several at once by a crew
+(:mod:`pipert2.runtime.routine.crew`); taking, sending and acknowledging stay in the routine's thread in both cases.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from time import monotonic, monotonic_ns
+from types import GeneratorType
+from typing import TYPE_CHECKING, Any
+
+from pipert2.errors import PipertError, UnreadableDataError
+from pipert2.graph.routine import Routine, has_keys
+from pipert2.runtime.messages import DeadLetter, Packed
+from pipert2.runtime.routine.crew import About, Crew, Outcome
+from pipert2.runtime.routine.failures import Failure, pause_before
+from pipert2.store import Store
+from pipert2.transport import board as b
+from pipert2.transport.codec import dumps_plain
+from pipert2.transport.envelope import Message
+from pipert2.transport.ring import Interrupted
+from pipert2.transport.work_ends import Delivery, UnreadableMessage
+
+if TYPE_CHECKING:
+    from pipert2.runtime.routine.loop import End, RoutineLoop
+    from pipert2.runtime.routine.requests import Done
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Stands where a message's delivery would, in one that came on no wire: *done* waits for what comes of it."""
+
+    done: Done
+
+
+class Consumer:
+    """The consuming side of one routine; keeps between a stop and a start what was not brought to its end.
+
+    Args:
+        loop: the routine's.
+    """
+
+    def __init__(self, loop: RoutineLoop) -> None:
+        self._loop = loop
+        self._again: deque[Message] = deque()  # failed, and to be tried again here because nobody else has them
+        self._unsent: tuple[Iterator[Any], Message] | None = None
+        self._outcomes: deque[Outcome] = deque()
+        self._crew: Crew | None = None
+        self._later: list[tuple[float, int, Message]] = []  # a heap of those that a crew is to try again, and when
+        self._numbers = itertools.count()
+        store = loop.host.store
+        self._keys = Keys(loop.routine, store) if store is not None and has_keys(loop.routine) else None
+
+    def run(self) -> End:
+        """Take messages until the routine is told to end, or its inputs have."""
+        loop = self._loop
+        self._finish_unsent()
+        crew = loop.make_crew(self._outcomes)
+        if crew is None:
+            return self._one_at_a_time()
+        self._crew = crew
+        try:
+            return self._several_at_once(crew)
+        finally:
+            cancelled = False
+            while crew.busy:
+                loop.words[loop.row + b.BUSY_SINCE] = crew.since
+                if loop.is_to_end_at_once and not cancelled:
+                    crew.cancel()
+                    cancelled = True
+                elif crew.busy:
+                    loop.rest()
+            crew.close()
+            loop.words[loop.row + b.BUSY_SINCE] = 0
+            while self._outcomes and self._unsent is None and self._settle(self._outcomes):
+                pass
+            self._crew = None
+            self._try_again(float("inf"))
+
+    def abandon(self) -> None:
+        """The routine ends for good, or goes on in another process: keep what only this process has."""
+        left = [*self._again, *(outcome.message for outcome in self._outcomes)]
+        if self._unsent is not None:
+            left.append(self._unsent[1])
+        for message in left:
+            if message.delivery is None or isinstance(message.delivery, _Asked):
+                continue
+            if message.delivery.in_place:
+                self._keep(message, ("the routine ended in the middle of it", ""), max(1, message.attempt))
+            else:
+                self._loop.host.return_message(message.delivery, again=False)
+        self._again.clear()
+        self._outcomes.clear()
+        self._unsent = None
+
+    def take_request(self, data: Any, about: About | None, done: Done) -> bool:
+        """Let the crew work on something that was not sent but asked for; False if there is no crew."""
+        if self._crew is None:
+            return False
+        origin, born, attempt = about or (0, 0, 0)
+        self._crew.submit(Message(data, origin, born, born, attempt, _Asked(done)))
+        return True
+
+    # --- one at a time
+
+    def _one_at_a_time(self) -> End:
+        loop = self._loop
+        words, busy, sent = loop.words, loop.row + b.BUSY_SINCE, loop.row + b.SENT
+        inbox, sampler, again, keys = loop.inbox, loop.sampler, self._again, self._keys
+        assert loop.outlet is not None
+        send, logic, take = loop.send(), loop.logic(), loop.taker()
+        counted = 1 if loop.outlet.senders else 0  # a preview alone is no wire
+        while True:
+            if inbox or loop.due:
+                loop.due = False
+                loop.attend()
+                if loop.wanted is not None:
+                    return loop.wanted
+                send, logic, take = loop.send(), loop.logic(), loop.taker()
+                counted = 1 if loop.outlet.senders else 0
+            if loop.const_period and loop.has_data():
+                if not loop.await_tick():
+                    continue
+                if loop.due:  # a command came meanwhile; the tick is not given up for it
+                    send, logic, take = loop.send(), loop.logic(), loop.taker()
+                    counted = 1 if loop.outlet.senders else 0
+            try:
+                message: Message | None = again.popleft() if again else take()
+            except Exception as error:
+                self._not_received(error)
+                continue
+            if message is None:
+                if loop.inputs_ended():
+                    return loop.finished
+                loop.sleep()
+                continue
+            if keys is not None and self._is_done_already(keys, message):
+                continue
+            data, origin, born, _, attempt, delivery = message
+            loop.about = origin, born, attempt
+            began = words[busy] = monotonic_ns()
+            try:
+                data = logic(data)
+            except Interrupted:
+                self._hand_back(message)
+                return loop.interrupted()
+            except BaseException as error:
+                words[busy] = 0
+                data = None
+                self._failed(message, loop.failures.note("main_logic", error))
+                continue
+            words[busy] = 0
+            sampler.countdown -= 1
+            if sampler.countdown <= 0:
+                sampler.record(began, monotonic_ns(), born)
+            if data is not None:
+                if type(data) is GeneratorType:
+                    if not self._send_all(data, message):
+                        return loop.interrupted()
+                    continue
+                if send is not None:
+                    words[sent] += counted
+                    try:
+                        send(data, origin, born, attempt, delivery)
+                    except Interrupted:
+                        self._unsent = iter(()), message
+                        return loop.interrupted()
+                    except Exception as error:
+                        failure = loop.failures.note("sending", error)
+                        if delivery is not None:
+                            data = None
+                            self._give_up(message, failure)
+                            continue
+                elif loop.returns_results:
+                    loop.return_result(origin, data)
+            if keys is not None:
+                keys.note(message.data)
+            data = message = None
+            if delivery is not None:
+                delivery.done()
+
+    # --- several at once
+
+    def _several_at_once(self, crew: Crew) -> End:
+        loop = self._loop
+        inbox, outcomes, again = loop.inbox, self._outcomes, self._again
+        hands = loop.routine.concurrency
+        busy = loop.row + b.BUSY_SINCE
+        take = loop.taker()
+
+        def can_go_on() -> bool:
+            return bool(outcomes) or (crew.busy < hands and (bool(again) or loop.has_data()))
+
+        while True:
+            if inbox or loop.due:
+                loop.due = False
+                loop.attend()
+                if loop.wanted is not None:
+                    return loop.wanted
+                take = loop.taker()
+                crew.logic = loop.logic()
+            if outcomes:
+                loop.words[busy] = 0  # this thread may wait for room now, and what is asked of it is done meanwhile
+                while outcomes:
+                    if not self._settle(outcomes):
+                        return loop.interrupted()
+            if self._later:
+                self._try_again(monotonic())
+            if crew.busy < hands:
+                if loop.const_period and (again or loop.has_data()) and not loop.await_tick():
+                    continue
+                try:
+                    message = again.popleft() if again else take()
+                except Exception as error:
+                    self._not_received(error)
+                    continue
+                if message is not None:
+                    if self._keys is not None and self._is_done_already(self._keys, message):
+                        continue
+                    crew.submit(message)
+                    del message
+                    loop.words[busy] = crew.since
+                    continue
+                if not (crew.busy or outcomes or self._later) and loop.inputs_ended():
+                    return loop.finished
+            loop.words[busy] = crew.since
+            loop.sleep(can_go_on, max(0.0, self._later[0][0] - monotonic()) if self._later else None)
+
+    def _try_again(self, now: float) -> None:
+        """Let those be tried again whose time has come."""
+        while self._later and self._later[0][0] <= now:
+            message = heapq.heappop(self._later)[2]
+            self._loop.words[self._loop.row + b.RETRIED] += 1
+            if message.delivery.in_place:
+                self._again.append(message._replace(attempt=max(1, message.attempt) + 1))
+            else:
+                self._loop.host.return_message(message.delivery, again=True)
+
+    def _settle(self, outcomes: deque[Outcome]) -> bool:
+        """Send what came of a message, or see to its failure; False if sending was interrupted."""
+        loop = self._loop
+        outcome = outcomes.popleft()
+        message, result = outcome.message, outcome.result
+        if isinstance(message.delivery, _Asked):
+            failure = loop.failures.note("main_logic", outcome.error) if outcome.error is not None else None
+            message.delivery.done(result, failure, outcome.several)
+            return True
+        loop.sampler.countdown -= 1
+        if loop.sampler.countdown <= 0:
+            loop.sampler.record(outcome.began, outcome.ended, message.born)
+        if outcome.error is not None:
+            if isinstance(outcome.error, Interrupted) or loop.is_to_end_at_once:
+                self._hand_back(message)
+                return True
+            self._failed(message, loop.failures.note("main_logic", outcome.error))
+            return True
+        return self._send_all(iter(result if outcome.several else (result,)), message)
+
+    # --- what came of a message
+
+    def _end(self, message: Message) -> None:
+        """All that came of a message is sent."""
+        if self._keys is not None:
+            self._keys.note(message.data)
+        if message.delivery is not None:
+            message.delivery.done()
+
+    def _send(self, data: Any, message: Message) -> None:
+        loop = self._loop
+        assert loop.outlet is not None
+        send = loop.send()
+        if send is not None:
+            loop.words[loop.row + b.SENT] += 1 if loop.outlet.senders else 0
+            send(data, message.origin, message.born, message.attempt, message.delivery)
+        elif loop.returns_results:
+            loop.return_result(message.origin, data)
+
+    def _send_all(self, stream: Iterator[Any], message: Message) -> bool:
+        """Send all that came of a message and end it; False if it was interrupted, which :meth:`run` makes up for."""
+        loop = self._loop
+        busy = loop.row + b.BUSY_SINCE
+        while True:
+            loop.words[busy] = monotonic_ns()
+            try:
+                data = next(stream)
+            except StopIteration:
+                break
+            except Interrupted:
+                self._hand_back(message)
+                return False
+            except BaseException as error:
+                loop.words[busy] = 0
+                self._failed(message, loop.failures.note("main_logic", error))
+                return True
+            finally:
+                loop.words[busy] = 0
+            if data is None:
+                continue
+            try:
+                self._send(data, message)
+            except Interrupted:
+                self._unsent = stream, message
+                return False
+            except Exception as error:
+                self._give_up(message, loop.failures.note("sending", error))
+                return True
+        self._end(message)
+        return True
+
+    def _finish_unsent(self) -> None:
+        """Go on with the message whose results were not all sent when the routine was stopped."""
+        unsent, self._unsent = self._unsent, None
+        if unsent is not None and not self._send_all(*unsent):
+            raise Interrupted
+
+    def _is_done_already(self, keys: Keys, message: Message) -> bool:
+        """Whether a message needs no work any more; if so it is over."""
+        try:
+            if not keys.knows(message.data):
+                return False
+        except Exception as error:
+            self._failed(message, self._loop.failures.note("idempotency_key", error))
+            return True
+        self._loop.words[self._loop.row + b.DUPLICATES] += 1
+        if message.delivery is not None:
+            message.delivery.done()
+        return True
+
+    # --- failures
+
+    def _not_received(self, error: Exception) -> None:
+        """A message could not be taken. One of a queue that nobody here can read is a dead letter without data."""
+        failure = self._loop.failures.note("receiving", error)
+        if isinstance(error, UnreadableMessage):
+            delivery, attempts = error.message.delivery, max(1, error.message.attempt)
+            letter = DeadLetter(self._loop.spec.index, None, *failure, attempts, error.message.origin)
+            if delivery.is_kept and not self._loop.host.keep_dead_letter(letter):
+                self._loop.host.return_message(delivery, again=False)
+            else:
+                delivery.done()
+        elif not isinstance(error, UnreadableDataError):
+            self._loop.pause_after_failure()  # the message is still there, and will be tried again
+
+    def _hand_back(self, message: Message) -> None:
+        """The routine ends in the middle of a message."""
+        if message.delivery is None:
+            return
+        if message.delivery.in_place:
+            self._again.append(message)
+        else:
+            self._loop.host.return_message(message.delivery, again=False)
+
+    def _failed(self, message: Message, failure: Failure) -> None:
+        """Let a message on a lossless way be tried again after a while, or give it up; another one is over."""
+        delivery: Delivery | None = message.delivery
+        attempt = max(1, message.attempt)
+        if delivery is None:
+            return
+        if not delivery.is_kept:
+            delivery.done()
+        elif attempt > self._loop.spec.retries:
+            self._give_up(message, failure)
+        else:
+            heapq.heappush(self._later, (monotonic() + pause_before(attempt), next(self._numbers), message))
+            if self._crew is None:  # nothing overtakes it
+                self._loop.wait_attending(pause_before(attempt))
+                self._try_again(float("inf"))
+
+    def _give_up(self, message: Message, failure: Failure) -> None:
+        delivery: Delivery | None = message.delivery
+        if delivery is None:
+            return
+        if not delivery.is_kept:
+            delivery.done()
+        elif self._keep(message, failure, max(1, message.attempt)):
+            self._go_on_without(message, failure)
+            delivery.done()
+        elif delivery.in_place:
+            self._again.append(message)
+        else:
+            self._loop.host.return_message(delivery, again=False)
+
+    def _go_on_without(self, message: Message, failure: Failure) -> None:
+        """Send what the routine wants to be sent in place of a result."""
+        try:
+            instead = self._loop.routine.given_up(message.data, *failure)
+            if instead is not None:
+                self._send(instead, message)
+        except Interrupted:
+            self._loop.logger.warning("%s ended before it could pass on what it gave up", self._loop.spec.name)
+        except Exception as error:
+            self._loop.failures.note("given_up", error)
+
+    def _keep(self, message: Message, failure: Failure, attempts: int) -> bool:
+        """Keep a message as a dead letter; whether that was done."""
+        return self._loop.host.keep_dead_letter(dead_letter(self._loop.spec.index, message, failure, attempts))
+
+
+class Keys:
+    """The keys of the messages that a routine has done, in the store.
+
+    Args:
+        routine: whose they are.
+        store: where they are kept.
+    """
+
+    def __init__(self, routine: Routine, store: Store) -> None:
+        self._routine = routine
+        self._done = store.acknowledged
+
+    def knows(self, data: Any) -> bool:
+        """Whether a message was done before."""
+        key = self._routine.idempotency_key(data)
+        return key is not None and self._done.has(self._routine.name, key)
+
+    def note(self, data: Any) -> None:
+        """A message is done."""
+        key = self._routine.idempotency_key(data)
+        if key is not None:
+            self._done.add(self._routine.name, [key])
+
+
+def dead_letter(routine: int, message: Message, failure: Failure, attempts: int) -> DeadLetter:
+    """A message that a routine gives up, as it can be kept."""
+    try:
+        data: Packed | None = Packed(dumps_plain(message.data))
+    except PipertError:
+        data = None
+    reason, trace = failure
+    return DeadLetter(routine, data, reason, trace, attempts, message.origin)

@@ -1,0 +1,678 @@
+"""The life of one routine: its thread, its states, its events.
+
+Everything of the user's runs in this thread: ``setup``, ``main_logic``, ``cleanup`` and event handlers, one at a time
+(``main_logic`` in others where ``concurrency`` says so). What others want of the routine is put into its inbox and its
+bell is rung; the loop looks there between two messages. What it does from start to stop is in
+:mod:`pipert2.runtime.routine.producer` and :mod:`pipert2.runtime.routine.consumer`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import threading
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import Enum
+from inspect import isasyncgenfunction, iscoroutine, iscoroutinefunction
+from time import monotonic, monotonic_ns, time
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from pipert2.errors import PipertError
+from pipert2.graph.handlers import BUILT_IN_EVENTS, KILL_EVENT_NAME, START_EVENT_NAME, STOP_EVENT_NAME, event_handlers
+from pipert2.graph.parameter import plain_value
+from pipert2.graph.routine import MessageInfo, Routine
+from pipert2.graph.spec import EdgeSpec, PipeSpec, RoutineSpec
+from pipert2.graph.validation import logic
+from pipert2.runtime import commands
+from pipert2.runtime.clock import Clock
+from pipert2.runtime.configuration.check import Declared
+from pipert2.runtime.configuration.configuration import Configuration
+from pipert2.runtime.flow.event_loop import EventLoop
+from pipert2.runtime.messages import DeadLetter
+from pipert2.runtime.routine.commands import RoutineCommands
+from pipert2.runtime.routine.consumer import Consumer
+from pipert2.runtime.routine.crew import About, CoroutineCrew, Crew, Outcome, ThreadCrew, crew_message
+from pipert2.runtime.routine.failures import LONGEST_PAUSE, Failure, Failures
+from pipert2.runtime.routine.histogram import Sampler
+from pipert2.runtime.routine.pacing import SECOND, Ticker
+from pipert2.runtime.routine.preview import Side, Tap
+from pipert2.runtime.routine.producer import Producer
+from pipert2.runtime.routine.requests import Requests
+from pipert2.runtime.routine.shown import Shown
+from pipert2.runtime.triggers.triggers import Trigger
+from pipert2.store import Store
+from pipert2.transport import board as b
+from pipert2.transport.board import Board, RoutineState
+from pipert2.transport.envelope import Message, source_and_sequence
+from pipert2.transport.local import LocalEdge
+from pipert2.transport.memory import Bell, Fence
+from pipert2.transport.outlet import Outlet
+from pipert2.transport.ring import Interrupted, RingReceiver, RingSender
+from pipert2.transport.work_ends import Delivery, WorkReceiver, WorkSender
+from pipert2.transport.work_queue import WorkQueue
+from pipert2.transport.work_table import UNDONE
+
+_ENDING = (STOP_EVENT_NAME, KILL_EVENT_NAME)
+_LEADING_TO_AN_END = (*_ENDING, commands.DRAIN, commands.LEAVE)
+
+
+Receiver = RingReceiver | LocalEdge | WorkReceiver
+
+
+class Command(NamedTuple):
+    """An event for this routine; *number* is 0 when nobody waits for the answer."""
+
+    number: int
+    name: str
+    params: dict[str, Any]
+
+
+class Host(Protocol):
+    """What a routine's loop needs of the flow around it."""
+
+    store: Store | None
+    parameters: Mapping[str, Any]
+    clock: Clock
+
+    def configured(self, routine: int, values: Mapping[str, Any]) -> None: ...
+
+    def answer(self, number: int, routine: int, value: Any, error: tuple[str, str] | None) -> None: ...
+
+    def state_changed(self, routine: int, state: RoutineState, finished: bool, reason: str) -> None: ...
+
+    def parameter_set(self, routine: int, name: str, value: Any) -> None: ...
+
+    def tap(self, routine: str, side: Side, rate: float, size: int) -> Tap: ...
+
+    def event_loop(self) -> EventLoop: ...
+
+    def give_back(self, routine: int) -> None: ...
+
+    def return_message(self, delivery: Delivery, *, again: bool) -> None: ...
+
+    def open_account(self, ledger: WorkQueue, routine: int) -> Delivery: ...
+
+    def return_result(self, source: int, value: Any) -> None: ...
+
+    def keep_dead_letter(self, letter: DeadLetter) -> bool: ...
+
+    def learn(self, spec: PipeSpec) -> None: ...
+
+    def receiver(self, edge: EdgeSpec, routine: int) -> Receiver: ...
+
+    def sender(self, edge: EdgeSpec, loop: RoutineLoop) -> RingSender | LocalEdge | WorkSender: ...
+
+    def call(self, caller: int | None, routine: str, data: Any, timeout: float) -> Any: ...
+
+    def notify_event(
+        self,
+        sender: int | None,
+        name: str,
+        targets: Mapping[str, Sequence[str]] | None,
+        wait: float | None,
+        params: dict[str, Any],
+    ) -> Any: ...
+
+
+class End(Enum):
+    """How a session ended: by stop, by kill, with the end of the stream, or because another process takes over."""
+
+    STOPPED = "stopped"
+    KILLED = "killed"
+    FINISHED = "finished"
+    LEFT = "left"
+
+
+class RoutineLoop:
+    """Runs one routine. It is the routine's context and its senders' waiter as well.
+
+    Args:
+        pipe: the pipe's description.
+        spec: the routine's own.
+        routine: the user's object.
+        board: where its counters are.
+        bell: what wakes it.
+        host: the flow it runs in.
+        logger: the routine's logger.
+    """
+
+    def __init__(
+        self,
+        pipe: PipeSpec,
+        spec: RoutineSpec,
+        routine: Routine,
+        board: Board,
+        bell: Bell,
+        host: Host,
+        logger: logging.Logger,
+    ) -> None:
+        self.pipe = pipe
+        self.spec = spec
+        self.routine = routine
+        self.board = board
+        self.words = board.words
+        self.row = board.routine(spec.index)
+        self.host = host
+        self.logger = logger
+        self.fence = Fence()
+        self.failures = Failures(board, spec.index, spec.name, logger)
+        self.sampler = Sampler(self.words, self.row + b.LOGIC, self.row + b.AGE)
+        self.inbox: deque[Command] = deque()
+        self.receivers: list[Receiver] = []
+        self.outlet: Outlet | None = None
+        self.producer: Producer | None = None
+        self.consumer: Consumer | None = None
+        self.taps: dict[Side, Tap] = {}
+        self.shown = Shown(spec.label, logger)
+        self.wanted: End | None = None
+        self.due = False  # the loop must look anew at what is wanted of it and at its wires
+        self.const_period = 0
+        self.configuration = Configuration((), Declared(None, {}))
+        self.trigger: Trigger | None = None
+        self.about: About | None = None
+        self._circle: Sequence[WorkQueue] = ()
+        # Whether a source may wait for what this routine returns; live wiring adds no routines.
+        self.returns_results = any(one.max_in_flight == 1 for one in pipe.routines)
+        self._bell = bell
+        self._handlers = event_handlers(type(routine))
+        self._commands = RoutineCommands(self).table
+        self._requests = Requests(self).table
+        self._turn = 0
+        self._ticker = Ticker()
+        self._ending: list[Command] = []
+        self._starting: Command | None = None
+        self._failed_calls = 0
+        self._asked_to_end = threading.Event()
+        self.words[self.row + b.SLEEPING] = 0
+        self.words[self.row + b.BUSY_SINCE] = 0
+        self.thread = threading.Thread(target=self._live, name=f"pipert2-{spec.name}", daemon=True)
+        routine._context = self
+        routine.flow_name = spec.flow
+        self.set_rate(routine._rate)
+
+    def connect(
+        self,
+        receivers: Sequence[Receiver],
+        outlet: Outlet,
+        ledger: WorkQueue | None,
+        circle: Sequence[WorkQueue],
+    ) -> None:
+        """Give the loop its edges; then start its thread.
+
+        Args:
+            ledger: where a source keeps account of what is not acknowledged.
+            circle: ledgers of sources, whose messages may come back to this routine until they are acknowledged.
+        """
+        self.receivers = list(receivers)
+        self._circle = circle
+        self.outlet = outlet
+        if receivers or self.routine.service:
+            self.consumer = Consumer(self)
+        else:
+            self.producer = Producer(self, ledger)
+
+    def post(self, command: Command) -> None:
+        """Put something into the inbox, from any thread."""
+        self.inbox.append(command)
+        if command.name in _LEADING_TO_AN_END:
+            self._asked_to_end.set()
+        self._bell.ring()
+
+    # --- what the routine's user calls (RoutineContext)
+
+    def notify_event(
+        self, name: str, targets: Mapping[str, Sequence[str]] | None, wait: float | None, params: dict[str, Any]
+    ) -> Any:
+        own = threading.current_thread() is self.thread
+        with self._not_busy():
+            return self.host.notify_event(self.spec.index if own else None, name, targets, wait, params)
+
+    def call(self, routine: str, data: Any, timeout: float) -> Any:
+        own = threading.current_thread() is self.thread
+        with self._not_busy():
+            return self.host.call(self.spec.index if own else None, routine, data, timeout)
+
+    def loan(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+        if self.outlet is None or threading.current_thread() is not self.thread:
+            return np.empty(shape, dtype)
+        return self.outlet.loan(shape, dtype)
+
+    def wait(self, seconds: float) -> bool:
+        if threading.current_thread() is not self.thread:
+            return self._asked_to_end.wait(seconds)  # the bell is the loop's own
+        deadline = monotonic() + seconds
+        with self._not_busy():
+            while not self.inbox:
+                left = deadline - monotonic()
+                if left <= 0:
+                    break
+                self._bell.wait(left)
+        return any(command.name in _LEADING_TO_AN_END for command in tuple(self.inbox))
+
+    @property
+    def message(self) -> MessageInfo | None:
+        found = crew_message.get(self.about)
+        if found is None:
+            return None
+        origin, born, attempt = found
+        source, sequence = source_and_sequence(origin)
+        made = time() - (monotonic_ns() - born) / 1e9
+        return MessageInfo(self.pipe.routines[source].label, sequence, made, max(1, attempt))
+
+    @property
+    def store(self) -> Store | None:
+        return self.host.store
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        return self.host.parameters
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        return self.configuration
+
+    def parameter_set(self, name: str, value: Any) -> bool:
+        running = self.words[self.row + b.STATE] == RoutineState.RUNNING
+        if running and threading.current_thread() is not self.thread:
+            # Between two messages, as from anywhere else; but the routine may be waiting for this very thread.
+            done = threading.Event()
+            self.post(Command(0, commands.PARAMETERS, {"values": {name: plain_value(value)}, "done": done}))
+            done.wait(LONGEST_PAUSE)
+            return False
+        self.host.parameter_set(self.spec.index, name, plain_value(value))
+        return True
+
+    def show(self, name: str, value: Any) -> None:
+        self.shown.show(name, value)
+
+    def set_rate(self, rate: float) -> None:
+        self.const_period = round(SECOND / rate) if rate > 0 else 0
+
+    @contextlib.contextmanager
+    def _not_busy(self) -> Iterator[None]:
+        """While the user's code waits in a call of ours it does not hang."""
+        if threading.current_thread() is not self.thread:
+            yield
+            return
+        busy = self.row + b.BUSY_SINCE
+        before = self.words[busy]
+        self.words[busy] = 0
+        try:
+            yield
+        finally:
+            self.words[busy] = monotonic_ns() if before else 0
+
+    # --- what the routine's senders call (Waiter)
+
+    def check(self) -> None:
+        """Handle events while a send waits; :class:`Interrupted` if the routine is to end at once."""
+        if self.words[self.row + b.BUSY_SINCE]:  # inside main_logic, in loan(): no handler may run now
+            if any(command.name in _ENDING for command in tuple(self.inbox)):
+                raise Interrupted
+            return
+        self.attend()
+        if self.wanted in (End.STOPPED, End.KILLED):
+            raise Interrupted
+
+    def wait_for_room(self, waiting_for: str) -> None:
+        if not self._bell.wait(self.pipe.patience):
+            self.logger.debug("%s waits for %s", self.spec.name, waiting_for)
+
+    def wake(self) -> None:
+        self._bell.ring()
+
+    # --- life
+
+    def _live(self) -> None:
+        while True:
+            self._set_state(RoutineState(self.words[self.row + b.STATE]), "")
+            if not self._await_start():
+                break
+            try:
+                self._session()
+            except BaseException as error:  # the last resort: without it the thread would be gone and nobody told
+                reason, _ = self.failures.note("the loop", error)
+                self._set_state(RoutineState.FAILED, reason)
+                self._answer_all(self._ending)
+            if self.wanted in (End.KILLED, End.LEFT):
+                break
+        assert self.outlet is not None
+        self.outlet.abandon()
+        if self.consumer is not None:
+            self.consumer.abandon()
+        self.host.give_back(self.spec.index)
+        if self.wanted is End.LEFT:
+            return  # the streams go on, from another process
+        self.outlet.end()  # nothing will ever come from here
+        self.words[self.row + b.GONE] = 1
+        self._set_state(RoutineState.KILLED, "")
+        for receiver in self.receivers:
+            receiver.wake_sender()  # which may wait for room that nobody will make
+        self._answer_all(self._ending)
+        for command in tuple(self.inbox):
+            builtin = command.name in BUILT_IN_EVENTS
+            self.answer(command, None, None if builtin else ("it was killed before it got to that", ""))
+        self.inbox.clear()
+
+    def _await_start(self) -> bool:
+        """Idle: handle events until the routine is to start; False if it is to end for good."""
+        self.wanted = None
+        while True:
+            while self.inbox:
+                command = self.inbox.popleft()
+                if command.name == START_EVENT_NAME:
+                    self._starting = command
+                    return True
+                if command.name in (KILL_EVENT_NAME, commands.LEAVE):
+                    self._ending.append(command)
+                    self.wanted = End.KILLED if command.name == KILL_EVENT_NAME else End.LEFT
+                    return False
+                if command.name in (STOP_EVENT_NAME, commands.DRAIN):
+                    self.answer(command, None)
+                else:
+                    self._handle(command)
+            self.sleep()
+
+    def _session(self) -> None:
+        """From start to stop: setup, the loop, cleanup."""
+        words, row = self.words, self.row
+        self.due = False
+        words[row + b.FINISHED] = 0
+        if not self.inbox:
+            self._asked_to_end.clear()
+        self._set_state(RoutineState.STARTING, "")
+        failure = self.call_user("setup", self.routine.setup)
+        if self._starting is not None:
+            self.answer(self._starting, None, failure)
+            self._starting = None
+        if failure is not None:
+            self._set_state(RoutineState.FAILED, failure[0])
+            return
+        assert self.outlet is not None
+        self.outlet.reopen()
+        self._ticker.reset()
+        self._failed_calls = 0
+        self._set_state(RoutineState.RUNNING, "")
+        try:
+            self.outlet.resume()
+            worker = self.consumer or self.producer
+            assert worker is not None
+            end = worker.run()
+        except Interrupted:
+            end = self.interrupted()
+        except _ThreadSetupError as error:
+            self.call_user("cleanup", self.routine.cleanup)
+            self._set_state(RoutineState.FAILED, error.failure[0])
+            return
+        self.wanted = end
+        self._asked_to_end.set()  # threads of the routine's own that sleep in wait(), whatever the reason
+        self._set_state(RoutineState.STOPPING, "")
+        if end is End.FINISHED:
+            self.outlet.end()
+        failure = self.call_user("cleanup", self.routine.cleanup)
+        if end is End.FINISHED:
+            words[row + b.FINISHED] = 1
+        if failure is not None:
+            self._set_state(RoutineState.FAILED, failure[0])
+        elif end is not End.KILLED:
+            self._set_state(RoutineState.IDLE, "")
+        if end is not End.KILLED:
+            self._answer_all(self._ending)
+
+    def interrupted(self) -> End:
+        """The end that broke off a send."""
+        self.attend()
+        return self.wanted or End.STOPPED
+
+    # --- what producing and consuming need
+
+    finished = End.FINISHED
+
+    @property
+    def is_async(self) -> bool:
+        """Whether ``main_logic`` runs on the flow's event loop."""
+        function = logic(self.routine)
+        return iscoroutinefunction(function) or isasyncgenfunction(function)
+
+    @property
+    def is_to_end_at_once(self) -> bool:
+        """Whether the routine is killed, or will be as soon as it looks."""
+        return self.wanted is End.KILLED or self._is_told_to_die()
+
+    def _is_told_to_die(self) -> bool:
+        return any(command.name == KILL_EVENT_NAME for command in tuple(self.inbox))
+
+    def make_crew(self, outcomes: deque[Outcome]) -> Crew | None:
+        """Who is to run ``main_logic``; None: this thread."""
+        name, hands = self.spec.name, self.routine.concurrency
+        if iscoroutinefunction(logic(self.routine)):
+            return CoroutineCrew(name, self.host.event_loop(), self.logic(), outcomes, self._bell.ring)
+        if hands == 1:
+            return None
+        busy = self.row + b.BUSY_SINCE
+        self.words[busy] = monotonic_ns()
+        try:
+            return ThreadCrew(name, hands, self.logic(), self.routine.setup_thread, outcomes, self._bell.ring)
+        except BaseException as error:
+            raise _ThreadSetupError(self.failures.note("setup_thread", error)) from error
+        finally:
+            self.words[busy] = 0
+
+    def await_here(self, value: Any) -> Any:
+        """*value*, or what it comes to on the flow's event loop if it is a coroutine."""
+        if not iscoroutine(value):
+            return value
+        return self.host.event_loop().run(value, self.spec.name, self._is_told_to_die)
+
+    def logic(self) -> Callable[[Any], Any]:
+        """``main_logic``, behind the preview of the input where there is one."""
+        tap, own = self.taps.get("input"), self.routine.main_logic
+        if tap is None:
+            return own
+
+        def seen(data: Any) -> Any:
+            tap.see(data)
+            return own(data)
+
+        return seen
+
+    def send(self) -> Callable[..., None] | None:
+        """What takes results, behind the preview of the output where there is one; None if nothing does."""
+        assert self.outlet is not None
+        tap, send = self.taps.get("output"), self.outlet.send if self.outlet.senders else None
+        if tap is None:
+            return send
+
+        def seen(data: Any, *about: Any) -> None:
+            tap.see(data)
+            if send is not None:
+                send(data, *about)
+
+        return seen
+
+    def return_result(self, origin: int, data: Any) -> None:
+        """Hand back to the source of a message what a destination returned for it."""
+        source, _ = source_and_sequence(origin)
+        if self.pipe.routines[source].max_in_flight == 1:
+            with self._not_busy():
+                self.host.return_result(source, data)
+
+    def inputs_ended(self) -> bool:
+        """Whether nothing will come any more."""
+        if not self.receivers:
+            return False  # it is there to be called
+        ahead = [receiver for receiver in self.receivers if not receiver.spec.feedback] or self.receivers
+        if not all(receiver.ended() for receiver in ahead):
+            return False
+        # In this order: what is on its way was put into a ledger before its source has ended.
+        return not any(ledger.table.words[UNDONE] for ledger in self._circle) and not self.has_data()
+
+    def has_data(self) -> bool:
+        """Whether there is something to take."""
+        return any(receiver.has_data() for receiver in self.receivers)
+
+    def taker(self) -> Callable[[], Message | None]:
+        """What takes the next message."""
+        return self.receivers[0].take if len(self.receivers) == 1 else self._take_in_turn
+
+    def _take_in_turn(self) -> Message | None:
+        receivers = self.receivers
+        for _ in receivers:
+            self._turn = (self._turn + 1) % len(receivers)
+            message = receivers[self._turn].take()
+            if message is not None:
+                return message
+        return None
+
+    def sleep(
+        self, ready: Callable[[], bool] | None = None, timeout: float | None = None, until: float | None = None
+    ) -> None:
+        """Wait for events, and until there may be something to do (data, if *ready* does not say otherwise).
+
+        *until* is a moment on the pipe's clock, *timeout* a time in seconds.
+
+        The order matters: say that we sleep, then look once more, then sleep.
+        """
+        words, sleeping = self.words, self.row + b.SLEEPING
+        words[sleeping] = 1
+        self.fence()
+        if not self.inbox and not (self.has_data() if ready is None else ready()):
+            if until is None:
+                self._bell.wait(timeout)
+            else:
+                self.host.clock.sleep(self._bell, until)
+        words[sleeping] = 0
+
+    def rest(self) -> None:
+        """Wait for the bell, without a look at what else there may be to do."""
+        self._bell.wait(None)
+
+    def await_tick(self) -> bool:
+        """Wait until the rate allows the next call; False if an event that ends the session came first."""
+        ticker = self._ticker
+        ticker.set_period(max(self.const_period, self.words[self.row + b.PACE_NS]))
+        skipped = ticker.skipped
+        due = ticker.next(monotonic_ns())
+        if ticker.skipped != skipped and self.const_period and not self.receivers:
+            self.words[self.row + b.SKIPPED] += ticker.skipped - skipped
+        while (left := due - monotonic_ns()) > 0:
+            if self.inbox:
+                self.attend()
+                if self.wanted is not None:
+                    return False
+            self._bell.wait(left / SECOND)
+        return True
+
+    def wait_attending(self, seconds: float) -> None:
+        """Wait, no longer than until the routine is to end, and handle events meanwhile."""
+        due = monotonic() + seconds
+        while (left := due - monotonic()) > 0 and self.wanted is None:
+            if self.inbox:
+                self.attend()
+            self._bell.wait(left)
+
+    def pause_after_failure(self) -> None:
+        """A source that fails again and again is called less and less often, once a second at last."""
+        self._failed_calls += 1
+        if self._failed_calls > 3:
+            self.sleep(timeout=min(LONGEST_PAUSE, 0.01 * 2.0 ** min(10, self._failed_calls - 3)))
+
+    def forget_failures(self) -> None:
+        """It works again."""
+        self._failed_calls = 0
+
+    # --- events
+
+    def attend(self) -> None:
+        """Handle what is in the inbox, up to an event that ends the session."""
+        while self.inbox and self.wanted is None:
+            command = self.inbox.popleft()
+            if command.name in _ENDING:
+                self._ending.append(command)
+                self.wanted = End.KILLED if command.name == KILL_EVENT_NAME else End.STOPPED
+            elif command.name == commands.LEAVE:
+                self.wanted = End.LEFT
+            elif command.name == commands.DRAIN:
+                self.answer(command, None)
+                if not self.receivers:  # others are drained by the end of their inputs
+                    self.wanted = End.FINISHED
+            elif command.name == START_EVENT_NAME:
+                self.answer(command, None)
+            else:
+                self._handle(command)
+        if self.wanted is not None:
+            self.due = True
+
+    def _handle(self, command: Command) -> None:
+        request = self._requests.get(command.name)
+        if request is not None:
+            request(command)
+            return
+        own = self._commands.get(command.name)
+        if own is not None:
+            self._obey(command, own)
+            return
+        values: list[Any] = []
+        for method in self._handlers.get(command.name, ()):
+            handler = functools.partial(getattr(self.routine, method), **command.params)
+            failure = self.call_user(f"the handler of {command.name!r}", handler, values)
+            if failure is not None:
+                self.answer(command, None, failure)
+                return
+        self.answer(command, values[0] if len(values) == 1 else tuple(values) or None)
+
+    def _obey(self, command: Command, own: Callable[[dict[str, Any]], Any]) -> None:
+        try:
+            value = own(command.params)
+        except BaseException as error:
+            ours = isinstance(error, PipertError)
+            reason = str(error) if ours else f"{type(error).__name__}: {error}"
+            self.answer(command, None, (reason, "" if ours else traceback.format_exc()))
+        else:
+            self.answer(command, value)
+        self.due = True
+
+    def answer(self, command: Command, value: Any, error: Failure | None = None) -> None:
+        """Answer a command, if anybody waits for that."""
+        if command.number:
+            self.host.answer(command.number, self.spec.index, value, error)
+
+    def _answer_all(self, commands: list[Command] | deque[Command]) -> None:
+        for command in tuple(commands):
+            self.answer(command, None)
+        commands.clear()
+
+    def call_user(self, what: str, function: Callable[[], Any], values: list[Any] | None = None) -> Failure | None:
+        """Call the user's code, which may be ``async``; None if it went well, else reason and traceback.
+
+        Args:
+            values: what it returned is appended here.
+        """
+        busy = self.row + b.BUSY_SINCE
+        self.words[busy] = monotonic_ns()
+        try:
+            value = self.await_here(function())
+            if values is not None:
+                values.append(value)
+        except BaseException as error:
+            self.words[busy] = 0
+            return self.failures.note(what, error)
+        finally:
+            self.words[busy] = 0
+        return None
+
+    def _set_state(self, state: RoutineState, reason: str) -> None:
+        self.words[self.row + b.STATE] = state
+        self.host.state_changed(self.spec.index, state, bool(self.words[self.row + b.FINISHED]), reason)
+
+
+class _ThreadSetupError(Exception):
+    """``setup_thread`` has raised."""
+
+    def __init__(self, failure: Failure) -> None:
+        self.failure = failure

@@ -1,0 +1,1 @@
+"""The main process of a pipe: starts flows, keeps them alive, carries their messages."""

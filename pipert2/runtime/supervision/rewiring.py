@@ -1,0 +1,197 @@
+"""Wires that come and go while the pipe runs.
+
+Data that a routine made may travel on a wire far behind it, when those in between pass it on. Before the first of it
+does, the pool that the data lies in must watch the new wire, or it would use a slot again that somebody still reads.
+So a wire comes in two steps: all flows learn of it and say so, and only then does its source open it.
+
+Whether a wire is open is told by the word ``CLOSED`` of its edge, which a new process of the source goes by. While the
+source has no process, or has not yet handled what it was sent, ``Supervisor.shut`` tells which edges are to be closed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+
+from pipert2.errors import EventTimeoutError, PipeBuildError, PipeStateError, UnsendableDataError
+from pipert2.graph.spec import EdgeSpec, with_edges
+from pipert2.runtime import commands
+from pipert2.runtime.supervision.supervisor import Supervisor
+from pipert2.transport import board as b
+from pipert2.transport.board import RoutineState
+from pipert2.transport.codec import dumps_plain
+
+
+class Rewiring:
+    """Adds wires to one running pipe and takes them away, one request at a time."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def close(self) -> None:
+        """The pipe has ended; what is under way is waited for, its calls are answered by now."""
+        with self._lock:
+            self._closed = True
+
+    def _must_be_open(self) -> None:
+        if self._closed:
+            raise PipeStateError(f"pipe {self._supervisor.spec.name!r} has ended, create a new one")
+
+    def link(self, edges: Sequence[EdgeSpec], wait: float) -> None:
+        """Add edges; their numbers are given here. When this returns, their sources send on them.
+
+        Args:
+            edges: what to add.
+            wait: seconds that routines may take to end the message in hand.
+
+        Raises:
+            PipeStateError: there is no room on the board, or a routine did not answer; no edge was opened then.
+            PipeBuildError: a data transmitter does not work.
+            SharedMemoryFullError: there is no memory for their rings.
+        """
+        for edge in edges:
+            self._try_transmitter(edge)
+        with self._lock:
+            self._must_be_open()
+            numbers = self._make(edges)
+            self._let_all_learn(wait)
+            opened: list[int] = []
+            try:
+                for number in numbers:
+                    opened.append(number)
+                    self._open(number, wait)
+            except PipeStateError:
+                self._shut(opened)
+                raise
+            for number in numbers:
+                self._supervisor.go_on([self._supervisor.spec.edges[number].destination])
+
+    def unlink(self, source: int, destination: int, wait: float) -> None:
+        """Close the edges from one routine to another; returns when nothing more is sent on them, or *wait* is over."""
+        supervisor = self._supervisor
+        words, board = supervisor.board.words, supervisor.board
+        with self._lock:
+            self._must_be_open()
+            numbers = [
+                edge.index
+                for edge in supervisor.spec.outputs(source)
+                if edge.destination == destination and not words[board.edge(edge.index) + b.CLOSED]
+            ]
+            spec = supervisor.spec.routines[source]
+            supervisor.shut.update(numbers)
+            results = supervisor.bus.call(commands.SHUT, [spec], {"edges": numbers}, wait)
+            if results[spec.name].error is not None and supervisor.flows[spec.process].ended:
+                supervisor.memory.shut(numbers)
+
+    @staticmethod
+    def _try_transmitter(edge: EdgeSpec) -> None:
+        """What would keep each later process of the two flows from coming up is found here."""
+        try:
+            dumps_plain(edge.transmitter)
+            edge.transmitter.transmit()
+            edge.transmitter.receive()
+        except UnsendableDataError as error:
+            raise PipeBuildError(
+                [f"the data transmitter {edge.transmitter!r} of the new wire: {error.reason}"]
+            ) from error
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise PipeBuildError([f"the data transmitter {edge.transmitter!r} of the new wire: {reason}"]) from error
+
+    def _make(self, edges: Sequence[EdgeSpec]) -> list[int]:
+        """Make what the edges need, or find those that were taken away and come back; their numbers."""
+        supervisor = self._supervisor
+        gone = self._gone()
+        numbers: list[int | None] = []
+        fresh: list[EdgeSpec] = []
+        spec = supervisor.spec
+        for edge in edges:
+            described = with_edges(spec, [edge], gone)
+            twin = self._shut_twin(described.edges[-1], gone)
+            numbers.append(twin)
+            if twin is None:
+                fresh.append(edge)
+                spec = described
+        if len(fresh) > supervisor.memory.spare_edges:
+            raise PipeStateError(
+                f"pipe {spec.name!r} has got {b.SPARE_EDGES} further wires since it was built, there is no room for "
+                "more: build it anew with the wires it needs"
+            )
+        first = len(supervisor.spec.edges)
+        supervisor.memory.add_edges(spec)
+        supervisor.spec = spec  # a flow that is started from now on knows them
+        new = iter(range(first, len(spec.edges)))
+        return [number if number is not None else next(new) for number in numbers]
+
+    def _gone(self) -> set[int]:
+        words, board = self._supervisor.board.words, self._supervisor.board
+        edges = self._supervisor.spec.edges
+        return {edge.index for edge in edges if words[board.edge(edge.index) + b.CLOSED]} | self._supervisor.shut
+
+    def _shut_twin(self, edge: EdgeSpec, gone: set[int]) -> int | None:
+        for known in self._supervisor.spec.edges:
+            same = replace(known, index=edge.index) == edge and repr(known.transmitter) == repr(edge.transmitter)
+            if same and known.index in gone:
+                return known.index
+        return None
+
+    def _let_all_learn(self, wait: float) -> None:
+        supervisor = self._supervisor
+        routines = supervisor.spec.routines
+        lives = self._lives()
+        results = supervisor.bus.call(commands.LEARN, routines, {"spec": supervisor.spec}, wait)
+        for spec in routines:
+            error = results[spec.label].error if spec.label in results else None
+            if error is None or self._is_gone(spec.index):
+                continue
+            if isinstance(error, EventTimeoutError):
+                reason = f"did not end the message in hand within {wait:g} s"
+            elif lives[spec.process] != self._lives()[spec.process]:
+                continue  # its next process begins with the new description
+            else:
+                reason = error.reason
+            raise PipeStateError(f"no wire was added: {spec.name!r} {reason}")
+
+    def _open(self, number: int, wait: float) -> None:
+        supervisor = self._supervisor
+        words, row = supervisor.board.words, supervisor.board.edge(number)
+        source = supervisor.spec.routines[supervisor.spec.edges[number].source]
+        lives = self._lives()
+        supervisor.shut.discard(number)
+        # The sender's word, but an edge that is shut has none. If its flow dies now, the next process sees this.
+        words[row + b.CLOSED] = 0
+        error = supervisor.bus.call(commands.OPEN, [source], {"edge": number}, wait)[source.label].error
+        if error is None:
+            return
+        if isinstance(error, EventTimeoutError):
+            raise PipeStateError(
+                f"no wire was added: {source.name!r} did not end the message in hand within {wait:g} s"
+            )
+        if self._is_gone(source.index):
+            raise PipeStateError(f"no wire was added: {source.name!r} was killed")
+        if lives[source.process] == self._lives()[source.process]:
+            raise PipeStateError(f"no wire was added: {source.name!r}: {error.reason}")
+
+    def _shut(self, numbers: Sequence[int]) -> None:
+        """Take back what was opened; a source that has not answered yet finds this behind what it was sent before."""
+        supervisor = self._supervisor
+        supervisor.shut.update(numbers)
+        for number in numbers:
+            source = supervisor.spec.routines[supervisor.spec.edges[number].source]
+            flow = supervisor.flows[source.process]
+            if flow.ended or flow.handle is None:
+                supervisor.memory.shut([number])
+            if not flow.ended:
+                supervisor.bus.send(commands.SHUT, [source], {"edges": [number]})
+
+    def _is_gone(self, routine: int) -> bool:
+        supervisor = self._supervisor
+        ended = supervisor.flows[supervisor.spec.routines[routine].process].ended
+        return ended or supervisor.state(routine) is RoutineState.KILLED
+
+    def _lives(self) -> dict[str, tuple[int, bool]]:
+        """Which life each flow is in; different after a death."""
+        return {name: (flow.restarts, flow.ready) for name, flow in self._supervisor.flows.items()}

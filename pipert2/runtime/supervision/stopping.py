@@ -1,0 +1,63 @@
+"""Stopping a lossless pipe as a whole: its sources first, the others when nothing is on its way any more."""
+
+from __future__ import annotations
+
+import threading
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from pipert2.events.bus import EventResult
+from pipert2.graph.handlers import STOP_EVENT_NAME
+from pipert2.graph.routine import RoutineKind
+
+if TYPE_CHECKING:
+    from pipert2.runtime.supervision.supervisor import Supervisor
+
+_LOOK = 0.02  # seconds between two looks: nobody tells the main process what is acknowledged
+
+
+class Stopping:
+    """Stops one pipe.
+
+    Args:
+        limit: seconds that what is on its way may take; what is left then waits for the next start.
+    """
+
+    def __init__(self, supervisor: Supervisor, limit: float) -> None:
+        self._supervisor = supervisor
+        self._limit = limit
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+
+    def stop(self, wait: float | None) -> dict[str, EventResult] | None:
+        """Stop all routines; with *wait*, what each answered within so many seconds."""
+        if wait is not None:
+            return self._stop(wait)
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(
+                    target=self._stop, args=(self._limit,), name="pipert2-stopping", daemon=True
+                )
+                self._thread.start()
+        return None
+
+    def _stop(self, wait: float) -> dict[str, EventResult]:
+        supervisor = self._supervisor
+        deadline = monotonic() + wait
+        routines = supervisor.spec.routines
+        sources = [routine for routine in routines if routine.kind is RoutineKind.SOURCE]
+        results = supervisor.bus.call(STOP_EVENT_NAME, sources, {}, wait)
+        limit = min(deadline, monotonic() + self._limit)
+        while not supervisor.progress.nothing_on_its_way() and (left := limit - monotonic()) > 0:
+            if self._closed.wait(min(left, _LOOK)) or any(supervisor.is_wanted(source.index) for source in sources):
+                return results  # ended, or started again
+        others = [routine for routine in routines if routine.kind is not RoutineKind.SOURCE]
+        return results | supervisor.bus.call(STOP_EVENT_NAME, others, {}, max(0.0, deadline - monotonic()))
+
+    def close(self) -> None:
+        """Give up."""
+        self._closed.set()
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(self._limit)
