@@ -139,4 +139,4 @@ def _put_inline(pipe: Pipe) -> None:
     """Make it a pipe that runs in this process, whatever its script says."""
     from dataclasses import replace
 
-    pipe._settings = replace(pipe._settings, inline=True)
+    pipe.settings = replace(pipe.settings, inline=True)

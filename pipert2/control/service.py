@@ -40,6 +40,7 @@ from pipert2.control.structure import event_structures, structure_of
 from pipert2.control.verbs import Scope, verb, verbs_of
 from pipert2.errors import ControlError, UnknownDeadLetterError, UnknownRoutineError, UnknownWireError
 from pipert2.graph.handlers import KILL_EVENT_NAME, START_EVENT_NAME, STOP_EVENT_NAME
+from pipert2.graph.spec import MOST_REPLICAS
 from pipert2.graph.transmitter import BasicTransmitter, SharedMemoryTransmitter
 from pipert2.graph.wire import Wire
 from pipert2.observe.recent_logs import LogPage, LogRecord, RecentLogs
@@ -47,7 +48,6 @@ from pipert2.observe.snapshot import PipeState, PipeStatus
 from pipert2.pipe import Pipe
 from pipert2.runtime.routine.preview import PreviewFrame
 from pipert2.runtime.routine.shown import Sketches
-from pipert2.transport.work_table import MOST_MEMBERS
 
 API_VERSION = 1
 LONGEST_WAIT = 3600.0
@@ -125,7 +125,7 @@ class ControlService:
 
     @verb(Scope.CONTROL)
     def set_replicas(
-        self, flow: FlowName, replicas: Annotated[int, Field(ge=1, le=MOST_MEMBERS, description="How many.")]
+        self, flow: FlowName, replicas: Annotated[int, Field(ge=1, le=MOST_REPLICAS, description="How many.")]
     ) -> ReplicasReply:
         """Change how many processes of a flow compete for its input; those that go end the message in hand."""
         self.pipe.set_replicas(flow, replicas)

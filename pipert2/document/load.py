@@ -16,12 +16,12 @@ from pipert2.document.nodes import MAX_BYTES, read_yaml
 from pipert2.document.routines import Maker, stand_in
 from pipert2.document.structure import Structure, structured
 from pipert2.errors import nearest
+from pipert2.graph.dependencies import dependency_problems
 from pipert2.graph.routine import Routine
 from pipert2.graph.transmitter import DataTransmitter
 from pipert2.graph.validation import problems
 from pipert2.graph.wire import Wire
 from pipert2.pipe import Pipe
-from pipert2.runtime.supervision.gates import dependency_problems
 
 
 def read_document(text_or_path: str | os.PathLike[str]) -> PipeDocument:

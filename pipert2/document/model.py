@@ -18,9 +18,9 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from pipert2.graph.spec import MOST_REPLICAS
 from pipert2.graph.wire import QueueNetwork
 from pipert2.runtime.supervision.restart import Restart
-from pipert2.transport.work_table import MOST_MEMBERS
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Options = dict[str, Any]
@@ -154,7 +154,7 @@ class FlowDocument(Part):
     """Whether the routines are wired to one another in the order given."""
     data_transmitter: TransmitterDocument | None = None
     """For these wires."""
-    replicas: Annotated[int, Field(ge=1, le=MOST_MEMBERS)] | None = None
+    replicas: Annotated[int, Field(ge=1, le=MOST_REPLICAS)] | None = None
     """Processes of this flow that compete for its input; also 1, if there may be more while the pipe runs."""
     depends_on: Annotated[list[Name], BeforeValidator(_listed), _Names] = []
     """The name or names of flows that must be done before this one starts."""

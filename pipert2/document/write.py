@@ -49,14 +49,14 @@ class _Writer:
         self._problems: list[str] = []
 
     def document(self, pipe: Pipe) -> PipeDocument:
-        settings, network = pipe._settings, pipe._network
+        plan, settings, network = pipe.blueprint, pipe.settings, pipe.blueprint.network
         whole = f"pipe {pipe.name!r}"
-        wires = [(wire, self._transmitter(wire.data_transmitter, _wire_name(wire))) for wire in pipe._wires]
-        flows = {name: self._flow(pipe, members, wires) for name, members in pipe._flows.items()}
+        wires = [(wire, self._transmitter(wire.data_transmitter, _wire_name(wire))) for wire in plan.wires]
+        flows = {name: self._flow(pipe, members, wires) for name, members in plan.flows.items()}
         data = {
             "name": pipe.name,
-            "lossless": pipe._lossless,
-            "auto_pacing": pipe._auto_pacing,
+            "lossless": plan.lossless,
+            "auto_pacing": pipe.auto_pacing,
             "restart": {
                 "times": settings.restart.times,
                 "window": settings.restart.window,
@@ -66,7 +66,7 @@ class _Writer:
             "kill_timeout": settings.kill_timeout,
             "drain_timeout": settings.drain_timeout,
             "store": self._path(pipe.store.path if pipe.store is not None else None),
-            "config": self._path(pipe._config),
+            "config": self._path(pipe.config_folder),
             "requires": list(pipe.requires),
             "parameters": self._shared(pipe),
             "network": {
@@ -75,7 +75,7 @@ class _Writer:
                 "get_block": network.get_block,
                 "timeout": network.timeout,
             },
-            "data_transmitter": self._transmitter(pipe._data_transmitter, whole),
+            "data_transmitter": self._transmitter(plan.data_transmitter, whole),
             "flows": flows,
             "wires": [self._wire(wire, transmitter) for wire, transmitter in wires],
         }

@@ -11,6 +11,8 @@ from pipert2.graph.routine import Routine, RoutineKind
 from pipert2.graph.transmitter import BasicTransmitter, DataTransmitter
 from pipert2.graph.wire import FEEDBACK_CAPACITY, LOSSLESS_CAPACITY, REAL_TIME_CAPACITY, QueueNetwork, Wire
 
+MOST_REPLICAS = 64
+"""Processes of one flow."""
 LEDGER_CAPACITY = 1024
 """Messages that a source may have unacknowledged where account is kept, and nothing else was said."""
 

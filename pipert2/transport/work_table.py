@@ -15,17 +15,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from pipert2.graph.spec import MOST_REPLICAS
+
 # words of the table
 HEAD, TAIL, FREE_HEAD, FREE_TAIL, NEXT, UNDONE, BYTES, CLAIMED_NOW = range(8)
 PUT, TAKEN, DONE, DROPPED, AGAIN, DEAD = range(8, 14)
 HEADER_WORDS = 16
-MOST_MEMBERS = 64
-"""Replicas at either end of a queue."""
 SENDER_WAITS = HEADER_WORDS
 """From here on a word for each replica of the source: 1 while it waits for room."""
-SENDER_ENDED = SENDER_WAITS + MOST_MEMBERS
+SENDER_ENDED = SENDER_WAITS + MOST_REPLICAS
 """From here on a word for each replica of the source: 1 when its stream has ended."""
-_CELLS = SENDER_ENDED + MOST_MEMBERS
+_CELLS = SENDER_ENDED + MOST_REPLICAS
 
 # words of a cell
 STATE, NUMBER, CLAIMER, ATTEMPT, DESCENDANTS, PARENT, PARENT_NUMBER, SIZE = range(8)

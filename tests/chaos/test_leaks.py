@@ -36,7 +36,7 @@ def short_pipe() -> Pipe:
     pipe = Pipe(data_transmitter=SharedMemoryTransmitter())
     pipe.create_flow("in", False, source(frames.function, name="frames"))
     pipe.create_flow("out", False, destination(sink.function, name="sink"))
-    (first,), (second,) = pipe._flows.values()
+    (first,), (second,) = pipe.blueprint.flows.values()
     pipe.link(Wire(first, (second,)))
     return pipe
 

@@ -122,7 +122,7 @@ for _ in range(3):
     pipe = Pipe(lossless=True)
     pipe.create_flow("in", False, source(numbers.function, name="numbers"))
     pipe.create_flow("out", False, seen)
-    pipe.link(Wire(pipe._flows["in"][0], (seen,)))
+    pipe.link(Wire(pipe.blueprint.flows["in"][0], (seen,)))
     assert pipe.run().ok
     assert seen.items() == list(range(500))
     del seen

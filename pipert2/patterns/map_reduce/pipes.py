@@ -87,7 +87,7 @@ def map_reduce(
         PlanError: the plan cannot be carried out by these workers.
         PipertError: worker or reducer are not what they should be.
     """
-    if not pipe._lossless:
+    if not pipe.blueprint.lossless:
         raise PipertError("map_reduce needs a pipe on which nothing is lost: Pipe(lossless=True)")
     kinds = {"": workers} if isinstance(workers, int) else dict(workers)
     lanes = [

@@ -77,35 +77,3 @@ class Gates:
             for other in self._depends_on.get(flow, ())
             if progress(other) is Progress.SPOILT
         )
-
-
-def dependency_problems(flows: Collection[str], depends_on: Mapping[str, Sequence[str]]) -> list[str]:
-    """What is wrong with dependencies: names that there are not, and circles."""
-    found = []
-    for flow, others in depends_on.items():
-        for other in others:
-            if other not in flows:
-                known = ", ".join(repr(name) for name in flows)
-                found.append(f"flow {flow!r} depends on {other!r}, which is no flow of this pipe: it has {known}")
-    seen: set[frozenset[str]] = set()
-    for start in depends_on:
-        trail = _circle(start, depends_on)
-        if trail and frozenset(trail) not in seen:
-            seen.add(frozenset(trail))
-            found.append(f"flows wait for one another in a circle ({' -> '.join(trail)}): take one of depends_on away")
-    return found
-
-
-def _circle(start: str, depends_on: Mapping[str, Sequence[str]]) -> list[str]:
-    """The way from a flow back to itself, if there is one."""
-    todo = [[start]]
-    visited = set()
-    while todo:
-        trail = todo.pop()
-        for other in depends_on.get(trail[-1], ()):
-            if other == start:
-                return [*trail, start]
-            if other not in visited:
-                visited.add(other)
-                todo.append([*trail, other])
-    return []

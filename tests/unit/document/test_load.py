@@ -42,7 +42,7 @@ def _path() -> Iterator[None]:
 
 
 def routines_of(pipe: Any) -> dict[str, Any]:
-    return {routine.name: routine for members in pipe._flows.values() for routine in members}
+    return {routine.name: routine for members in pipe.blueprint.flows.values() for routine in members}
 
 
 # --- what it makes
@@ -77,13 +77,13 @@ def test_pipe_options_wires_and_transmitters_arrive(load: Load) -> None:
           - {source: a, destinations: [b, c], lossless: false, capacity: 2, data_transmitter: basic}
         """)
     assert pipe.name == "cams"
-    assert (pipe._lossless, pipe._auto_pacing) == (True, True)
-    assert (pipe._settings.restart.times, pipe._settings.restart.window, pipe._settings.restart.backoff) == (1, 9, 0.1)
-    assert (pipe._settings.hang_timeout, pipe._settings.kill_timeout) == (5, 0)
-    assert (pipe._network.max_queue_sizes, pipe._network.timeout) == (3, 2)
-    assert isinstance(pipe._data_transmitter, SharedMemoryTransmitter)
-    assert pipe._data_transmitter.data_size_threshold == 7
-    (wire,) = pipe._wires
+    assert (pipe.blueprint.lossless, pipe.auto_pacing) == (True, True)
+    assert (pipe.settings.restart.times, pipe.settings.restart.window, pipe.settings.restart.backoff) == (1, 9, 0.1)
+    assert (pipe.settings.hang_timeout, pipe.settings.kill_timeout) == (5, 0)
+    assert (pipe.blueprint.network.max_queue_sizes, pipe.blueprint.network.timeout) == (3, 2)
+    assert isinstance(pipe.blueprint.data_transmitter, SharedMemoryTransmitter)
+    assert pipe.blueprint.data_transmitter.data_size_threshold == 7
+    (wire,) = pipe.blueprint.wires
     assert [end.name for end in wire.destinations] == ["b", "c"]
     assert (wire.lossless, wire.capacity, repr(wire.data_transmitter)) == (False, 2, "BasicTransmitter()")
 
@@ -509,7 +509,7 @@ def test_what_a_pipe_waits_for_and_keeps_arrives(tmp_path: Path, load: Load) -> 
     assert pipe.store is not None
     assert Path(pipe.store.path) == tmp_path / "run.db"
     pipe.store.close()
-    assert pipe._config == tmp_path / "."
+    assert pipe.config_folder == tmp_path / "."
     assert (pipe.requires, pipe.shared_parameters) == (("workload",), {"workload": 0.01, "places": ["north"]})
     assert (pipe.replicas, pipe.depends_on) == ({"then": 2}, {"then": ("first",)})
     a, b, c = (pipe.routine(name) for name in "abc")
