@@ -136,7 +136,7 @@ class Monitor:
     def _routine(self, pipe: PipeSpec, index: int, before: _Sample, now: _Sample, dead_letters: int) -> RoutineStatus:
         """A routine, all its replicas taken together: counts are summed, and the most remarkable state is shown."""
         spec = pipe.routines[index]
-        members = [member for member in pipe.members(index) if self._supervisor.is_present(member)]
+        members = [member for member in pipe.members(index) if self._supervisor.replicas.is_present(member)]
         words, rows = self._board.words, [self._board.routine(member) for member in members]
         inputs = {edge.index for member in members for edge in pipe.inputs(member) if edge.index < len(now.received)}
         received = sum(now.received[edge] for edge in inputs)

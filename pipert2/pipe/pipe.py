@@ -435,7 +435,7 @@ class Pipe(MessageVerbs, RoutineVerbs):
             raise UnknownFlowError(flow_name, tuple(self.blueprint.flows), f"pipe {self.name!r}")
         if isinstance(replicas, bool) or not isinstance(replicas, int) or replicas < 1:
             raise ValueError(f"set_replicas({flow_name!r}, ...) takes a number, 1 or more, not {replicas!r}")
-        self._running("set_replicas").set_replicas(flow_name, replicas)
+        self._running("set_replicas").replicas.set(flow_name, replicas)
 
     def restart_flow(self, flow_name: str) -> int:
         """End a flow's process and start a new one, with its routines in the state they were asked to be in.
@@ -452,7 +452,7 @@ class Pipe(MessageVerbs, RoutineVerbs):
         """
         if flow_name not in self.blueprint.flows:
             raise UnknownFlowError(flow_name, tuple(self.blueprint.flows), f"pipe {self.name!r}")
-        return self._running("restart_flow").restart_flow(flow_name)
+        return self._running("restart_flow").lives.replace(flow_name)
 
     def _end(self, supervisor: Supervisor, signals: list[int], by_force_after: int) -> None:
         """End the flows, keep the last status, and leave nothing behind."""

@@ -147,7 +147,7 @@ class RoutineVerbs(PipeBase):
         supervisor = self._running("set_log_level")
         logger.setLevel(level)
         self._levels_set.add(logger)
-        supervisor.tell(commands.LOG_LEVEL, self._index(supervisor, routine_name), "", {"level": logger.level})
+        supervisor.standing.tell(commands.LOG_LEVEL, self._index(supervisor, routine_name), "", {"level": logger.level})
 
     def _logger_of(self, routine_name: str) -> logging.Logger:
         return self.logger.getChild(f"{self.routine(routine_name).flow_name}.{routine_name}")
@@ -175,13 +175,13 @@ class RoutineVerbs(PipeBase):
         self.routine(routine_name)
         supervisor = self._running("preview")
         params = {"side": side, "on": on, "rate": float(rate), "size": int(size)}
-        supervisor.tell(commands.PREVIEW, self._index(supervisor, routine_name), side, params)
+        supervisor.standing.tell(commands.PREVIEW, self._index(supervisor, routine_name), side, params)
 
     def preview_frame(self, routine_name: str, side: Side = "output") -> PreviewFrame | None:
         """The newest picture of a routine's frames; None if there is none, or its preview is not on."""
         self.routine(routine_name)
         supervisor = self._supervisor
-        return supervisor.previews.get((routine_name, side)) if supervisor is not None else None
+        return supervisor.standing.previews.get((routine_name, side)) if supervisor is not None else None
 
     def results(self, routine_name: str, after: int = 0, *, wait: float = 2.0) -> Sketches:
         """What a routine shows with :meth:`pipert2.Routine.show`, all of its replicas, as sketches for people.

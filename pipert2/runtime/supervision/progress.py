@@ -30,11 +30,11 @@ class PipeProgress:
         for flow in supervisor.flows.values():
             if flow.given_up:
                 return f"flow {flow.name!r} died too often ({flow.last_exit}) and was not restarted"
-        live = [routine.index for routine in supervisor.spec.routines if not supervisor.is_killed(routine.index)]
+        live = [routine.index for routine in supervisor.spec.routines if routine.index not in supervisor.killed]
         if not live or supervisor.ended:
             return "killed"
         for index in live:
-            if supervisor.state(index) is RoutineState.FAILED and supervisor.is_wanted(index):
+            if supervisor.state(index) is RoutineState.FAILED and index in supervisor.wanted:
                 name = supervisor.spec.routines[index].name
                 return f"routine {name!r} failed: {supervisor.board.read_error(index)}"
         return "finished" if self.drained else self._never_started()
@@ -65,7 +65,7 @@ class PipeProgress:
         return all(
             self.has_finished(routine.index)
             for routine in self._supervisor.spec.routines
-            if routine.flow == flow and not self._supervisor.is_killed(routine.index)
+            if routine.flow == flow and routine.index not in self._supervisor.killed
         )
 
     def of_flow(self, flow: str) -> Progress:
@@ -109,7 +109,7 @@ class PipeProgress:
         }
         wired = {member for end in ends for member in supervisor.spec.members(end)}
         wired.difference_update(*(flow.routines for flow in supervisor.flows.values() if flow.given_up))
-        return {index for index in wired if not supervisor.is_killed(index)}
+        return {index for index in wired if index not in supervisor.killed}
 
     def _never_started(self) -> str | None:
         """Why flows that wait for others will never start, once nothing else is left to be done."""

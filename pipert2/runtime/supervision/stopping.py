@@ -50,7 +50,7 @@ class Stopping:
         results = supervisor.bus.call(STOP_EVENT_NAME, sources, {}, wait)
         limit = min(deadline, monotonic() + self._limit)
         while not supervisor.progress.nothing_on_its_way() and (left := limit - monotonic()) > 0:
-            if self._closed.wait(min(left, _LOOK)) or any(supervisor.is_wanted(source.index) for source in sources):
+            if self._closed.wait(min(left, _LOOK)) or any(source.index in supervisor.wanted for source in sources):
                 return results  # ended, or started again
         others = [routine for routine in routines if routine.kind is not RoutineKind.SOURCE]
         return results | supervisor.bus.call(STOP_EVENT_NAME, others, {}, max(0.0, deadline - monotonic()))
