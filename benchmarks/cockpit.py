@@ -29,7 +29,7 @@ from typing import Any
 import psutil
 
 from benchmarks.cockpit_viewers import Chromium, Follower, Stalled
-from pipert2.cockpit.database import NUMBER_BITS, record_id
+from pipert2.cockpit.store.database import NUMBER_BITS, record_id
 
 PIPES = ("first", "second", "third", "fourth")
 PATIENCE = 60.0

@@ -16,8 +16,8 @@ from typing import Any
 import psutil
 
 from pipert2 import DestinationRoutine, MiddleRoutine, Pipe, SourceRoutine, Wire
-from pipert2.cockpit.link import CockpitLink
-from pipert2.cockpit.link_records import Batch
+from pipert2.cockpit.link.link import CockpitLink
+from pipert2.cockpit.link.records import Batch
 
 TICKS = 50
 """Messages a second, and how often records are logged."""

@@ -70,9 +70,9 @@ from pipert2.runtime.triggers.triggers import AtLeast, AtStart, Calendar, Cron, 
 from pipert2.store import Store, StoreReader
 
 if _typing.TYPE_CHECKING:
-    from pipert2.control.api_wrapper import APIWrapper
-    from pipert2.control.client import PipeClient
-    from pipert2.control.rpc import RPCPipeWrapper
+    from pipert2.control.client.client import PipeClient
+    from pipert2.control.http.api_wrapper import APIWrapper
+    from pipert2.control.rpc.wrapper import RPCPipeWrapper
     from pipert2.document import DocumentError, load_pipe
     from pipert2.patterns.capture.reading import CaptureMessage
     from pipert2.patterns.capture.recorder import Recorder
@@ -83,13 +83,13 @@ if _typing.TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _LATER = {
-    "APIWrapper": "pipert2.control.api_wrapper",
+    "APIWrapper": "pipert2.control.http.api_wrapper",
     "CaptureMessage": "pipert2.patterns.capture.reading",
     "DocumentError": "pipert2.document",
     "HttpGet": "pipert2.patterns.http_get.http_get",
     "Page": "pipert2.patterns.http_get.page",
-    "PipeClient": "pipert2.control.client",
-    "RPCPipeWrapper": "pipert2.control.rpc",
+    "PipeClient": "pipert2.control.client.client",
+    "RPCPipeWrapper": "pipert2.control.rpc.wrapper",
     "Recorder": "pipert2.patterns.capture.recorder",
     "Replay": "pipert2.patterns.capture.replay",
     "load_pipe": "pipert2.document",

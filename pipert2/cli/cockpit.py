@@ -13,7 +13,7 @@ from pipert2.cli.level import complete_level, parse_level
 from pipert2.cli.options import Json
 
 if TYPE_CHECKING:
-    from pipert2.cockpit.accounts import Accounts
+    from pipert2.cockpit.store.accounts import Accounts
 
 _SETTINGS = "The environment or .env may say the same, as PIPERT2_COCKPIT_HOST and so on; a flag wins."
 
@@ -114,7 +114,7 @@ def serve(
         return
     from pipert2.cli.hosting import logging_to_stderr
     from pipert2.cli.printing import say
-    from pipert2.cockpit.server import CockpitServer
+    from pipert2.cockpit.server.server import CockpitServer
     from pipert2.cockpit.settings import settings_from
 
     given: dict[str, Any] = {
@@ -145,7 +145,7 @@ def add_user(
 ) -> None:
     """Make an account; asks for its password."""
     from pipert2.cli.printing import say
-    from pipert2.cockpit import accounts
+    from pipert2.cockpit.store import accounts
 
     try:
         wanted = accounts.Role(role)
@@ -197,9 +197,9 @@ def set_password(
 
 
 def _accounts(context: typer.Context, database: Path | None) -> Accounts:
-    from pipert2.cockpit.accounts import Accounts
-    from pipert2.cockpit.database import Database
     from pipert2.cockpit.settings import settings_from
+    from pipert2.cockpit.store.accounts import Accounts
+    from pipert2.cockpit.store.database import Database
 
     opened = Database(settings_from({"database": database or context.obj}).database)
     context.call_on_close(opened.close)

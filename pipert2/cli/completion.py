@@ -16,7 +16,7 @@ _PATIENCE = 1.0
 def complete_pipe(incomplete: str) -> list[tuple[str, str]]:
     """The names of the pipes that run on this machine."""
     try:
-        from pipert2.control.discovery import running_pipes
+        from pipert2.control.client.discovery import running_pipes
 
         return [(found.pipe, found.url) for found in running_pipes() if found.pipe.startswith(incomplete)]
     except Exception:

@@ -12,8 +12,8 @@ from pipert2.cli.exit_codes import UNREACHABLE, CommandError
 from pipert2.errors import nearest
 
 if TYPE_CHECKING:
-    from pipert2.control.client import PipeClient
-    from pipert2.control.discovery import Announcement
+    from pipert2.control.client.client import PipeClient
+    from pipert2.control.client.discovery import Announcement
 
 URL_VARIABLE = "PIPERT2_URL"
 TOKEN_VARIABLE = "PIPERT2_TOKEN"
@@ -61,7 +61,7 @@ def find_address(url: str | None, pipe: str | None, token: str | None) -> Addres
         url = around.get(URL_VARIABLE) or None
     if url is not None:
         return Address(_checked(url), token)
-    from pipert2.control.discovery import running_pipes
+    from pipert2.control.client.discovery import running_pipes
 
     found = choose(running_pipes(), pipe)
     return Address(found.url, token, found.pipe)
@@ -103,7 +103,7 @@ def choose(found: Sequence[Announcement], name: str | None) -> Announcement:
 @contextmanager
 def connected(url: str | None, pipe: str | None, token: str | None, timeout: float = 10.0) -> Iterator[PipeClient]:
     """A client of the pipe that is meant."""
-    from pipert2.control.client import PipeClient
+    from pipert2.control.client.client import PipeClient
 
     address = find_address(url, pipe, token)
     with PipeClient(address.url, address.token, timeout=timeout) as client:

@@ -13,7 +13,7 @@ from pipert2.cli.exit_codes import FAILED, CommandError
 from pipert2.cli.options import Json, PipeName, RoutineOption, Token, Url
 
 if TYPE_CHECKING:
-    from pipert2.control.client import PipeClient
+    from pipert2.control.client.client import PipeClient
     from pipert2.control.records import DeadLetterReply, DeadLettersReply, DropReply, RequeueReply
 
 

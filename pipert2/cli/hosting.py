@@ -17,8 +17,8 @@ from pipert2.cli.exit_codes import FAILED, INTERRUPTED, OK, TERMINATED, CommandE
 from pipert2.cli.printing import say
 
 if TYPE_CHECKING:
+    from pipert2.control.http.tokens import Tokens
     from pipert2.control.service import ControlService
-    from pipert2.control.tokens import Tokens
     from pipert2.observe.snapshot import RunSummary
     from pipert2.pipe import Pipe
 
@@ -86,7 +86,7 @@ def reachable(pipe: Pipe, faces: Faces) -> Iterator[None]:
 
 
 def _serve_http(stack: contextlib.ExitStack, service: ControlService, api: tuple[str, int], token: str | None) -> None:
-    from pipert2.control.server import ControlServer
+    from pipert2.control.http.server import ControlServer
 
     host, port = api
     server = ControlServer(service, host=host, port=port, tokens=_tokens(host, token))
@@ -96,7 +96,7 @@ def _serve_http(stack: contextlib.ExitStack, service: ControlService, api: tuple
 
 
 def _tokens(host: str, token: str | None) -> Tokens:
-    from pipert2.control.tokens import Tokens, generate_token
+    from pipert2.control.http.tokens import Tokens, generate_token
     from pipert2.control.verbs import Scope
 
     tokens = Tokens([(token, Scope.CONTROL)]) if token is not None else Tokens.from_environment()
@@ -116,7 +116,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _serve_rpc(stack: contextlib.ExitStack, service: ControlService, endpoint: str) -> None:
-    from pipert2.control.rpc import RPCPipeWrapper
+    from pipert2.control.rpc.wrapper import RPCPipeWrapper
 
     wrapper = RPCPipeWrapper(service.pipe, service=service)
     stack.callback(wrapper.close)

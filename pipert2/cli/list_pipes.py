@@ -18,7 +18,7 @@ def list_pipes(as_json: Json = False) -> None:
     """List the pipes of yours that run on this machine and can be driven."""
     from pipert2.cli.printing import output, print_json, printable, say
     from pipert2.cli.tables import duration, plain_table
-    from pipert2.control.discovery import running_pipes
+    from pipert2.control.client.discovery import running_pipes
 
     found = running_pipes()
     if as_json:

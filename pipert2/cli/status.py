@@ -10,7 +10,7 @@ from pipert2.cli.connect import connected
 from pipert2.cli.options import Json, PipeName, Token, Url
 
 if TYPE_CHECKING:
-    from pipert2.control.client import PipeClient
+    from pipert2.control.client.client import PipeClient
 
 
 def register(app: typer.Typer) -> None:

@@ -11,8 +11,8 @@ from types import TracebackType
 
 from pipert2.cli.connect import Address
 from pipert2.cli.top_model import Action, View, with_status, without_answer
-from pipert2.control.client import PipeClient
-from pipert2.control.discovery import running_pipes
+from pipert2.control.client.client import PipeClient
+from pipert2.control.client.discovery import running_pipes
 from pipert2.errors import ControlError
 
 logger = logging.getLogger(__name__)

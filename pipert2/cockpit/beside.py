@@ -35,9 +35,9 @@ def cockpit_beside(
         ControlError: the cockpit cannot be served, or a certificate cannot be read.
     """
     # The web server takes half a second to import: a script that can show a cockpit does not pay for it until it does.
-    from pipert2.cockpit.link import CockpitLink
-    from pipert2.cockpit.link_tls import trusting, trusting_only
-    from pipert2.cockpit.server import CockpitServer
+    from pipert2.cockpit.link.link import CockpitLink
+    from pipert2.cockpit.link.tls import trusting, trusting_only
+    from pipert2.cockpit.server.server import CockpitServer
     from pipert2.cockpit.settings import settings_from
 
     wanted = settings if settings is not None else settings_from({})

@@ -35,9 +35,9 @@ def get_socket_logger(logger_name: str, level: int | str) -> logging.Logger:
     Raises:
         ControlError: the address is none, or ``.env`` or the certificate cannot be read.
     """
-    from pipert2.cockpit.link_tls import CA_NAME
+    from pipert2.cockpit.link.socket_handler import URL_NAME, SocketHandler
+    from pipert2.cockpit.link.tls import CA_NAME
     from pipert2.cockpit.settings import TOKEN_NAME, environment_and_file
-    from pipert2.cockpit.socket_handler import URL_NAME, SocketHandler
 
     logger = logging.getLogger(logger_name)
     logger.setLevel(level)

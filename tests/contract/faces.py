@@ -32,7 +32,7 @@ for line in sys.stdin:
 
 _COMMANDS = """
 import importlib, json, os, sys, tempfile
-import pipert2.cli.main, pipert2.control.client, pipert2.control.rpc_command, rich.console
+import pipert2.cli.main, pipert2.control.client.client, pipert2.control.rpc.command, rich.console
 
 for line in sys.stdin:
     module, arguments = json.loads(line)
@@ -171,7 +171,7 @@ class RpcCommandFace:
 
     def call(self, verb: str, **arguments: Any) -> Any:
         said = ("-j", "-pj", self._there.rpc, "call", json.dumps(verb), json.dumps(arguments))
-        code, out, error = self._there.commands.run("pipert2.control.rpc_command", *said)
+        code, out, error = self._there.commands.run("pipert2.control.rpc.command", *said)
         if code:
             raise ControlError("failed", error.strip())
         return json.loads(out)

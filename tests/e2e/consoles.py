@@ -37,7 +37,7 @@ _LOOKS = re.compile(r"(pipert2|curl .*/|pipert2-rpc \S+) ?(status|logs?|top|list
 _SHIMS = {
     "python": "",
     "pipert2": "-m pipert2",
-    "pipert2-rpc": "-W ignore -c 'import sys; from pipert2.control.rpc_command import main; sys.exit(main())'",
+    "pipert2-rpc": "-W ignore -c 'import sys; from pipert2.control.rpc.command import main; sys.exit(main())'",
 }
 _HELPS = """
 import io, sys, contextlib, json

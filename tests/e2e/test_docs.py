@@ -32,11 +32,11 @@ from pipert2 import (
 )
 from pipert2.cli.connect import choose
 from pipert2.cli.exit_codes import exit_code_of
-from pipert2.control.http_errors import HTTP_STATUS
-from pipert2.control.routes import API, ROUTES, Kind
-from pipert2.control.server import ControlServer
+from pipert2.control.http.errors import HTTP_STATUS
+from pipert2.control.http.routes import API, ROUTES, Kind
+from pipert2.control.http.server import ControlServer
+from pipert2.control.http.tokens import Tokens
 from pipert2.control.service import VERBS, ControlService
-from pipert2.control.tokens import Tokens
 from pipert2.control.verbs import Scope
 from pipert2.testing import wait_until
 from tests.e2e.blocks import ROOT, Script, check, matches, parameters, scripts_of

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from pipert2.control.server import ControlServer
+from pipert2.control.http.server import ControlServer
 from pipert2.control.service import ControlService
 from pipert2.document import load_pipe
 from tests.e2e.blocks import ROOT

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from pipert2 import Pipe, Routine, source
-from pipert2.control.server import ControlServer
+from pipert2.control.http.server import ControlServer
+from pipert2.control.http.tokens import Tokens
 from pipert2.control.service import ControlService
-from pipert2.control.tokens import Tokens
 from pipert2.testing import CollectingDestination
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from pipert2 import Pipe
-from pipert2.control.api_wrapper import APIWrapper
-from pipert2.control.tokens import Tokens
+from pipert2.control.http.api_wrapper import APIWrapper
+from pipert2.control.http.tokens import Tokens
 from pipert2.control.verbs import Scope
 from pipert2.errors import ControlError
 from pipert2.testing import CollectingDestination, ListSource, wait_until
@@ -28,7 +28,7 @@ TOKEN = "control-token-of-the-tests"
 SCRIPT = """
 import os, time
 from pipert2 import DestinationRoutine, Pipe, SourceRoutine
-from pipert2.control.api_wrapper import APIWrapper
+from pipert2.control.http.api_wrapper import APIWrapper
 
 class Generate(SourceRoutine):
     def main_logic(self):

@@ -17,12 +17,12 @@ from typing import Any
 import pytest
 
 from pipert2 import Pipe, PipeClient, Wire
-from pipert2.control import client as client_module
-from pipert2.control.client_connection import normalised
+from pipert2.control.client import client as client_module
+from pipert2.control.client.connection import normalised
+from pipert2.control.http.server import ControlServer
+from pipert2.control.http.tokens import Tokens
 from pipert2.control.records import WireReply
-from pipert2.control.server import ControlServer
 from pipert2.control.service import VERBS, ControlService
-from pipert2.control.tokens import Tokens
 from pipert2.control.verbs import Scope
 from pipert2.errors import ControlError
 from pipert2.observe.snapshot import PipeState

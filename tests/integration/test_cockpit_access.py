@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from pipert2.cockpit.accounts import Accounts, Role
-from pipert2.cockpit.database import Database
-from pipert2.cockpit.server import CockpitServer
+from pipert2.cockpit.server.server import CockpitServer
 from pipert2.cockpit.settings import CockpitSettings
+from pipert2.cockpit.store.accounts import Accounts, Role
+from pipert2.cockpit.store.database import Database
 from pipert2.errors import ControlError
 from pipert2.testing import wait_until
 from tests.integration.cockpit_browser import Browser, FakePipe, ask, client, log_in, record
@@ -229,8 +229,8 @@ def test_a_link_on_another_site_opens_the_page_but_nothing_else(server: CockpitS
 
 
 def test_browsers_and_pipes_cannot_come_by_polling(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipert2.cockpit.sockets.PING_INTERVAL", 0.3)
-    monkeypatch.setattr("pipert2.cockpit.sockets.PING_TIMEOUT", 0.3)
+    monkeypatch.setattr("pipert2.cockpit.server.sockets.PING_INTERVAL", 0.3)
+    monkeypatch.setattr("pipert2.cockpit.server.sockets.PING_TIMEOUT", 0.3)
     with CockpitServer(CockpitSettings(port=0, database=database)) as server:
         _come_by_polling(server)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipert2 import Pipe
 from pipert2.cockpit.beside import cockpit_beside
-from pipert2.cockpit.server import CockpitServer
+from pipert2.cockpit.server.server import CockpitServer
 from pipert2.cockpit.settings import CockpitSettings
 from pipert2.testing import CollectingDestination, ListSource, wait_until
 from tests.integration.cockpit_browser import Browser, FakePipe, ask

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from pipert2 import DestinationRoutine, MiddleRoutine, Parameter, Pipe, SourceRoutine, Wire, events
-from pipert2.cockpit.link import CockpitLink
-from pipert2.cockpit.server import CockpitServer
+from pipert2.cockpit.link.link import CockpitLink
+from pipert2.cockpit.server.server import CockpitServer
 from pipert2.cockpit.settings import CockpitSettings
 from pipert2.testing import wait_until
 from pipert2.utils.logging_module_modifiers import get_socket_logger

@@ -20,9 +20,9 @@ from typing import Any
 import pytest
 
 from pipert2 import DestinationRoutine, Pipe, SourceRoutine
-from pipert2.cockpit import link as link_module
-from pipert2.cockpit.link import CockpitLink
-from pipert2.cockpit.server import CockpitServer
+from pipert2.cockpit.link import link as link_module
+from pipert2.cockpit.link.link import CockpitLink
+from pipert2.cockpit.server.server import CockpitServer
 from pipert2.cockpit.settings import CockpitSettings
 from pipert2.testing import wait_until
 from tests.integration.cockpit_browser import Browser, FakePipe, ask, record
@@ -175,7 +175,7 @@ def test_what_a_pipe_cannot_keep_during_an_outage_is_counted(
 def test_a_cockpit_that_stalls_holds_nobody_up(
     cockpit: _Cockpit, chatty: Callable[[str], Pipe], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipert2.cockpit.link_conversation._ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr("pipert2.cockpit.link.conversation._ANSWER_SECONDS", 0.5)
     pipe = chatty("patient")
     cockpit.start()
     with CockpitLink(pipe, cockpit.url) as link:
@@ -284,8 +284,8 @@ def test_a_refused_pipe_goes_on_and_says_so_once(
 
 
 def test_a_browser_that_does_not_read_is_cut_and_costs_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipert2.cockpit.sockets.PING_INTERVAL", 1.0)
-    monkeypatch.setattr("pipert2.cockpit.sockets.PING_TIMEOUT", 1.0)
+    monkeypatch.setattr("pipert2.cockpit.server.sockets.PING_INTERVAL", 1.0)
+    monkeypatch.setattr("pipert2.cockpit.server.sockets.PING_TIMEOUT", 1.0)
     with (
         CockpitServer(CockpitSettings(port=0, keep_days=1e5, database=tmp_path / "cockpit.db")) as server,
         FakePipe(server.url) as pipe,

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pipert2.cockpit.server import CockpitServer
+from pipert2.cockpit.server.server import CockpitServer
 from pipert2.cockpit.settings import CockpitSettings
 from pipert2.testing import wait_until
 from tests.integration.cockpit_browser import Browser, FakePipe, ask, client, end, record
@@ -191,7 +191,7 @@ def test_a_browser_that_stalls_holds_up_nobody_and_learns_what_it_missed(server:
 
 
 def test_a_connection_that_never_says_who_it_is_is_cut(server: CockpitServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipert2.cockpit.sockets._STRANGER_SECONDS", 0.2)
+    monkeypatch.setattr("pipert2.cockpit.server.sockets._STRANGER_SECONDS", 0.2)
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
         connection.sendall(
             b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\n"

@@ -17,9 +17,9 @@ import pytest
 
 from pipert2 import ControlError, Pipe
 from pipert2.cockpit.beside import cockpit_beside
-from pipert2.cockpit.link import CockpitLink
-from pipert2.cockpit.link_tls import trusting
-from pipert2.cockpit.server import CockpitServer
+from pipert2.cockpit.link.link import CockpitLink
+from pipert2.cockpit.link.tls import trusting
+from pipert2.cockpit.server.server import CockpitServer
 from pipert2.cockpit.settings import CockpitSettings
 from pipert2.testing import CollectingDestination, ListSource, wait_until
 from pipert2.utils.logging_module_modifiers import get_socket_logger

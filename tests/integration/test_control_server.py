@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from pipert2.control.discovery import running_pipes
-from pipert2.control.server import ControlServer
+from pipert2.control.client.discovery import running_pipes
+from pipert2.control.http.server import ControlServer
 from pipert2.errors import ControlError
 from pipert2.testing import CollectingDestination, wait_until
 from tests.integration.served import numbers, served
@@ -217,7 +217,7 @@ def test_close_answers_what_is_in_progress(serve: Serve) -> None:
 def test_close_does_not_wait_for_open_streams_idle_connections_and_stalled_viewers(
     serve: Serve, listen: Callable[..., Stream], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipert2.control.server._CLOSE_SECONDS", QUICK)
+    monkeypatch.setattr("pipert2.control.http.server._CLOSE_SECONDS", QUICK)
     server = serve()
     for number in range(3_000):
         server.service.pipe.logger.warning("flood %d %s", number, "x" * 500)
@@ -394,7 +394,7 @@ def test_streams_are_for_get_only(serve: Serve) -> None:
 def test_viewers_are_counted_and_leave_room_when_they_go(
     serve: Serve, listen: Callable[..., Stream], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipert2.control.streams.MOST_VIEWERS", 3)
+    monkeypatch.setattr("pipert2.control.http.streams.MOST_VIEWERS", 3)
     server = serve()
     streams = [listen(server, "/api/v1/status/stream") for _ in range(3)]
     for stream in streams:
@@ -416,7 +416,7 @@ def test_viewers_are_counted_and_leave_room_when_they_go(
 def test_quiet_streams_show_that_they_live(
     serve: Serve, listen: Callable[..., Stream], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipert2.control.streams.PING_SECONDS", 0.1)
+    monkeypatch.setattr("pipert2.control.http.streams.PING_SECONDS", 0.1)
     server = serve()
 
     for path in ("/api/v1/logs/stream", "/api/v1/status/stream?interval=3600"):
@@ -485,7 +485,7 @@ def test_more_requests_than_can_be_worked_on_are_told_to_come_again(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = serve()
-    monkeypatch.setattr("pipert2.control.wsgi.MOST_AT_WORK", 0)
+    monkeypatch.setattr("pipert2.control.http.wsgi.MOST_AT_WORK", 0)
 
     status, said = ask(server, path="/api/v1/structure")
     assert (status, said["error"]["code"]) == (503, "no_room")

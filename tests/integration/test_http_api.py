@@ -12,9 +12,9 @@ import pytest
 from werkzeug.test import TestResponse
 
 from pipert2 import Pipe, events
-from pipert2.control import http
-from pipert2.control.http import create_app
-from pipert2.control.routes import ROUTES, Kind
+from pipert2.control.http import face as http
+from pipert2.control.http.face import create_app
+from pipert2.control.http.routes import ROUTES, Kind
 from pipert2.control.service import ControlService
 from pipert2.runtime.routine.preview import PreviewFrame
 from pipert2.testing import ListSource, wait_until

@@ -11,10 +11,10 @@ import flask.testing
 import pytest
 
 from pipert2 import MiddleRoutine, Pipe, PipeClient
-from pipert2.control.http import MOST_WAITING, create_app
-from pipert2.control.server import ControlServer
+from pipert2.control.http.face import MOST_WAITING, create_app
+from pipert2.control.http.server import ControlServer
+from pipert2.control.http.tokens import Tokens
 from pipert2.control.service import ControlService
-from pipert2.control.tokens import Tokens
 from pipert2.testing import wait_until
 
 CALL = "/api/v1/routines/oracle/call"
@@ -174,7 +174,7 @@ def test_too_many_calls_at_once_are_refused(
     ready: Pipe, oracle: Oracle, client: flask.testing.FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert MOST_WAITING >= 8
-    monkeypatch.setattr("pipert2.control.http.MOST_WAITING", 1)
+    monkeypatch.setattr("pipert2.control.http.face.MOST_WAITING", 1)
     with ControlService(ready) as service, ThreadPoolExecutor(1) as caller:
         app = create_app(service)
         slow = caller.submit(lambda: app.test_client().post(CALL, json={"data": "slow"}).status_code)

@@ -9,7 +9,7 @@ import flask.testing
 import pytest
 
 from pipert2 import DestinationRoutine, Pipe, SourceRoutine, Wire
-from pipert2.control.http import create_app
+from pipert2.control.http.face import create_app
 from pipert2.control.service import ControlService
 from pipert2.testing import wait_until
 

@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
-from pipert2.control.connection import Connection
-from pipert2.control.listener import MOST_CONNECTIONS, Listener
-from pipert2.control.server import ControlServer
-from pipert2.control.tokens import Tokens
+from pipert2.control.http.connection import Connection
+from pipert2.control.http.listener import MOST_CONNECTIONS, Listener
+from pipert2.control.http.server import ControlServer
+from pipert2.control.http.tokens import Tokens
 from pipert2.control.verbs import Scope
 from pipert2.errors import ControlError
 from pipert2.testing import wait_until
@@ -257,7 +257,7 @@ def test_an_endless_head_is_cut(serve: Serve, begin: bytes) -> None:
 
 
 def test_a_body_that_comes_too_slowly_is_given_up(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipert2.control.server.BODY_SECONDS", 0.3)
+    monkeypatch.setattr("pipert2.control.http.server.BODY_SECONDS", 0.3)
     server = serve()
     head = b"POST /api/v1/start HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n"
 
@@ -426,7 +426,7 @@ def test_old_tls_is_not_spoken(serve: Serve, certificate: tuple[Path, Path]) -> 
 def test_handshakes_that_do_not_happen_keep_nobody_out(
     serve: Serve, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipert2.control.http_server.HANDSHAKE_SECONDS", 0.5)
+    monkeypatch.setattr("pipert2.control.http.uvicorn_server.HANDSHAKE_SECONDS", 0.5)
     monkeypatch.setattr(Listener, "most", 20)
     server = serve(certificate=certificate[0], key=certificate[1])
     context = ssl.create_default_context(cafile=str(certificate[0]))

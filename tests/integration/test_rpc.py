@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 
 from pipert2 import EndOfStream, Pipe, SourceRoutine, Wire, events
-from pipert2.control.rpc import CurveKeys, RPCPipeWrapper
+from pipert2.control.rpc.wrapper import CurveKeys, RPCPipeWrapper
 from pipert2.errors import ControlError
 from pipert2.testing import CollectingDestination, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMAND = [sys.executable, "-m", "pipert2.control.rpc_command"]
+COMMAND = [sys.executable, "-m", "pipert2.control.rpc.command"]
 ANYWHERE = "tcp://127.0.0.1:*"
 METHODS = [
     *("start", "pause", "kill", "execute", "status", "structure", "events", "log", "call", "call_routine"),
@@ -272,7 +272,7 @@ answer = [c._zerorpc_list(), c._zerorpc_ping(), c._zerorpc_name(), c._zerorpc_he
 def test_kill_is_answered_even_if_the_program_closes_the_server_at_once(scripts: Any) -> None:
     script = """
 from pipert2 import Pipe
-from pipert2.control.rpc import RPCPipeWrapper
+from pipert2.control.rpc.wrapper import RPCPipeWrapper
 from pipert2.testing import CollectingDestination, ListSource
 
 if __name__ == "__main__":
@@ -428,7 +428,7 @@ def test_ctrl_c_ends_a_server_that_blocks(scripts: Any) -> None:
     script = """
 import threading
 from pipert2 import Pipe
-from pipert2.control.rpc import RPCPipeWrapper
+from pipert2.control.rpc.wrapper import RPCPipeWrapper
 from pipert2.testing import CollectingDestination, ListSource, wait_until
 
 if __name__ == "__main__":
@@ -454,8 +454,8 @@ def test_importing_imports_no_gevent_and_serving_patches_nothing(scripts: Any) -
 import socket, sys, threading, time
 before = [socket.socket, threading.Thread, time.sleep, threading.Lock]
 from pipert2 import Pipe
-from pipert2.control.rpc import RPCPipeWrapper
-from pipert2.control import rpc_command
+from pipert2.control.rpc.wrapper import RPCPipeWrapper
+from pipert2.control.rpc import command as rpc_command
 assert not {"gevent", "zerorpc", "zmq"} & set(sys.modules), "imported"
 with RPCPipeWrapper(Pipe()) as wrapper:
     wrapper.start_rpc_server("tcp://127.0.0.1:*")
@@ -472,8 +472,8 @@ def test_without_zerorpc_the_command_to_install_it_is_named(scripts: Any) -> Non
 import sys
 sys.modules["zerorpc"] = None
 from pipert2 import Pipe
-from pipert2.control.rpc import RPCPipeWrapper
-from pipert2.control import rpc_command
+from pipert2.control.rpc.wrapper import RPCPipeWrapper
+from pipert2.control.rpc import command as rpc_command
 try:
     RPCPipeWrapper(Pipe()).start_rpc_server()
 except ImportError as error:

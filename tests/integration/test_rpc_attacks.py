@@ -18,8 +18,8 @@ import pytest
 import zmq
 
 from pipert2 import Pipe
-from pipert2.control.rpc import RPCPipeWrapper
-from pipert2.control.rpc_server import LARGEST_MESSAGE, MOST_CALLS_OF_ONE
+from pipert2.control.rpc.server import LARGEST_MESSAGE, MOST_CALLS_OF_ONE
+from pipert2.control.rpc.wrapper import RPCPipeWrapper
 from pipert2.observe.recent_logs import MOST_RECORDS
 from pipert2.testing import CollectingDestination, ListSource, wait_until
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from pipert2 import Pipe
-from pipert2.control.routes import ROUTES
-from pipert2.control.server import ControlServer
+from pipert2.control.http.routes import ROUTES
+from pipert2.control.http.server import ControlServer
+from pipert2.control.http.tokens import Tokens
 from pipert2.control.service import ControlService
-from pipert2.control.tokens import Tokens
 from tests.integration.bench import Camera, bench
 
 _SETTINGS = """

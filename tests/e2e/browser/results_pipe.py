@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from pipert2 import Pipe
-from pipert2.cockpit.link import CockpitLink
+from pipert2.cockpit.link.link import CockpitLink
 from pipert2.patterns.events.batch import StreamFrame
 from pipert2.patterns.map_reduce.pipes import map_reduce
 from pipert2.patterns.map_reduce.recorded_events import ScanSource

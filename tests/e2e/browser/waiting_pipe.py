@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 
 from pipert2 import DestinationRoutine, MiddleRoutine, Pipe, SourceRoutine, Wire
-from pipert2.cockpit.link import CockpitLink
+from pipert2.cockpit.link.link import CockpitLink
 
 
 class Apples(SourceRoutine):

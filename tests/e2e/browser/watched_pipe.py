@@ -15,8 +15,8 @@ import time
 import numpy as np
 
 from pipert2 import DestinationRoutine, MiddleRoutine, Parameter, Pipe, SourceRoutine, Wire, events
-from pipert2.cockpit.link import CockpitLink
-from pipert2.cockpit.link_tls import trusting
+from pipert2.cockpit.link.link import CockpitLink
+from pipert2.cockpit.link.tls import trusting
 
 HEIGHT, WIDTH = 180, 320
 MARKUP = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"

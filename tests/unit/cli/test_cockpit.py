@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from pipert2.cli.main import main
-from pipert2.cockpit.accounts import Accounts, Role
-from pipert2.cockpit.database import Database
+from pipert2.cockpit.store.accounts import Accounts, Role
+from pipert2.cockpit.store.database import Database
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 
 from pipert2.cli.connect import Address, choose, find_address
 from pipert2.cli.exit_codes import UNREACHABLE, USAGE, CommandError
-from pipert2.control.discovery import Announcement
+from pipert2.control.client.discovery import Announcement
 
 ONE = Announcement(11, "camera", "http://127.0.0.1:1", 0.0)
 OTHER = Announcement(12, "tracker", "http://127.0.0.1:2", 0.0)
@@ -23,7 +23,7 @@ def somewhere(monkeypatch, tmp_path):
 
 
 def run_here(monkeypatch, *pipes):
-    monkeypatch.setattr("pipert2.control.discovery.running_pipes", lambda: list(pipes))
+    monkeypatch.setattr("pipert2.control.client.discovery.running_pipes", lambda: list(pipes))
 
 
 def test_the_only_pipe_is_the_one():

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipert2.cockpit.database import Database
+from pipert2.cockpit.store.database import Database
 
 
 @pytest.fixture

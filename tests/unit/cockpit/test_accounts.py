@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from pipert2.cockpit import accounts as accounts_module
-from pipert2.cockpit.accounts import ANYBODY, Accounts, Person, Role
-from pipert2.cockpit.database import Database
-from pipert2.cockpit.login_limit import LoginLimit
+from pipert2.cockpit.server.login_limit import LoginLimit
+from pipert2.cockpit.store import accounts as accounts_module
+from pipert2.cockpit.store.accounts import ANYBODY, Accounts, Person, Role
+from pipert2.cockpit.store.database import Database
 from pipert2.errors import ControlError
 from pipert2.testing import VirtualClock
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import flask
 import pytest
 
-from pipert2.cockpit.bundle import CSP, REASON, Bundle
+from pipert2.cockpit.server.bundle import CSP, REASON, Bundle
 
 
 @pytest.fixture

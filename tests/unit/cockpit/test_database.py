@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipert2.cockpit.database import VERSION, Database
+from pipert2.cockpit.store.database import VERSION, Database
 from pipert2.errors import ControlError
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from pipert2 import Pipe
-from pipert2.cockpit.link_commands import LinkCommands
+from pipert2.cockpit.link.commands import LinkCommands
 from pipert2.control.service import ControlService
 from pipert2.testing import CollectingDestination, ListSource, wait_until
 
@@ -53,7 +53,7 @@ def test_a_misspelt_verb_is_told_the_nearest_one(commands: LinkCommands) -> None
 
 
 def test_too_many_commands_at_once_are_refused(service: ControlService, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipert2.cockpit.link_commands._MOST_AT_ONCE", 1)
+    monkeypatch.setattr("pipert2.cockpit.link.commands._MOST_AT_ONCE", 1)
     commands = LinkCommands(service, lambda: None)
     go_on = threading.Event()
     monkeypatch.setattr(commands, "_do", lambda data: go_on.wait(10))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pipert2.cockpit.link_records import MOST_BYTES, MOST_RECORDS, RecordFeed
+from pipert2.cockpit.link.records import MOST_BYTES, MOST_RECORDS, RecordFeed
 from pipert2.observe.recent_logs import MOST_RECORDS as KEPT
 from pipert2.observe.recent_logs import RecentLogs
 

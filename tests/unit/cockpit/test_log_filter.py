@@ -6,9 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipert2.cockpit.database import Database
-from pipert2.cockpit.log_filter import LogFilter
-from pipert2.cockpit.record_store import RecordStore
+from pipert2.cockpit.store.database import Database
+from pipert2.cockpit.store.log_filter import LogFilter
+from pipert2.cockpit.store.record_store import RecordStore
 from tests.unit.cockpit.conftest import record
 
 _words = st.sampled_from(["disk", "DiskFull", "full", "50%", "a_b", "no-go", "x", "é", "-", ""])

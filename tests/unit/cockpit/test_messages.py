@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipert2.cockpit import messages
-from pipert2.cockpit.link_records import MOST_RECORDS
-from pipert2.cockpit.log_filter import LogFilter
+from pipert2.cockpit.link.records import MOST_RECORDS
+from pipert2.cockpit.server import messages
+from pipert2.cockpit.store.log_filter import LogFilter
 from pipert2.errors import ControlError
 from tests.unit.cockpit.conftest import record
 

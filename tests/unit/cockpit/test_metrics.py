@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from pipert2.cockpit.database import Database
-from pipert2.cockpit.metrics_row import SERIES, Counters, MetricsRow
-from pipert2.cockpit.metrics_store import MetricsStore
-from pipert2.cockpit.pipe_store import PipeRun, PipeStore
+from pipert2.cockpit.store.database import Database
+from pipert2.cockpit.store.metrics_row import SERIES, Counters, MetricsRow
+from pipert2.cockpit.store.metrics_store import MetricsStore
+from pipert2.cockpit.store.pipe_store import PipeRun, PipeStore
 
 NOW = 1_000_000.0
 _FLOW = ("flow", "in")

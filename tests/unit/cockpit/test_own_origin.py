@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipert2.cockpit.sockets import is_own_origin
+from pipert2.cockpit.server.sockets import is_own_origin
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from pipert2.cockpit.database import Database
-from pipert2.cockpit.log_filter import LogFilter
-from pipert2.cockpit.record_store import RecordStore
+from pipert2.cockpit.store.database import Database
+from pipert2.cockpit.store.log_filter import LogFilter
+from pipert2.cockpit.store.record_store import RecordStore
 from pipert2.errors import ControlError
 from tests.unit.cockpit.conftest import record
 

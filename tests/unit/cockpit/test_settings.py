@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipert2.cockpit.link_client import cockpit_url
+from pipert2.cockpit.link.client import cockpit_url
 from pipert2.cockpit.settings import CockpitSettings, settings_from
 from pipert2.errors import ControlError
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from pipert2 import Pipe
-from pipert2.cockpit.link import CockpitLink
-from pipert2.cockpit.socket_handler import SocketHandler
+from pipert2.cockpit.link.link import CockpitLink
+from pipert2.cockpit.link.socket_handler import SocketHandler
 from pipert2.errors import ControlError
 from pipert2.testing import CollectingDestination, ListSource
 from pipert2.utils.logging_module_modifiers import get_socket_logger

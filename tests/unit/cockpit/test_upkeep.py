@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from pipert2.cockpit.database import Database
-from pipert2.cockpit.metrics_store import MetricsStore
-from pipert2.cockpit.pipe_store import PipeRun, PipeStore
-from pipert2.cockpit.record_store import RecordStore
-from pipert2.cockpit.upkeep import Upkeep
+from pipert2.cockpit.store.database import Database
+from pipert2.cockpit.store.metrics_store import MetricsStore
+from pipert2.cockpit.store.pipe_store import PipeRun, PipeStore
+from pipert2.cockpit.store.record_store import RecordStore
+from pipert2.cockpit.store.upkeep import Upkeep
 from tests.unit.cockpit.conftest import record
 
 DAY = 86_400.0

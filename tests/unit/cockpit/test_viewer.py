@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from pipert2.cockpit.accounts import ANYBODY
-from pipert2.cockpit.live_pipe import RING, LivePipe
-from pipert2.cockpit.log_filter import LogFilter
-from pipert2.cockpit.pipe_store import KnownPipe, PipeRun
-from pipert2.cockpit.viewer import MOST_AT_ONCE, Viewer
+from pipert2.cockpit.server.live_pipe import RING, LivePipe
+from pipert2.cockpit.server.viewer import MOST_AT_ONCE, Viewer
+from pipert2.cockpit.store.accounts import ANYBODY
+from pipert2.cockpit.store.log_filter import LogFilter
+from pipert2.cockpit.store.pipe_store import KnownPipe, PipeRun
 from tests.unit.cockpit.conftest import record
 
 

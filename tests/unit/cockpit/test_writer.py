@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from pipert2.cockpit.database import Database
-from pipert2.cockpit.writer import Writer
+from pipert2.cockpit.store.database import Database
+from pipert2.cockpit.store.writer import Writer
 from pipert2.errors import ControlError
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pipert2.control.discovery import Announcement, announce, announcement_folders, running_pipes
+from pipert2.control.client.discovery import Announcement, announce, announcement_folders, running_pipes
 from pipert2.errors import ControlError
 
 FOLDER_MODE = 0o700

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from pipert2.control.fresh import Fresh
+from pipert2.control.http.fresh import Fresh
 from pipert2.testing import VirtualClock
 
 

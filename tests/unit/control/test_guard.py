@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from pipert2.control.answers import Answer, Message, send_answer
-from pipert2.control.guard import ABORT, Guard, escaped
-from pipert2.control.http_rules import HttpRules
-from pipert2.control.tokens import Tokens
+from pipert2.control.http.answers import Answer, Message, send_answer
+from pipert2.control.http.guard import ABORT, Guard, escaped
+from pipert2.control.http.rules import HttpRules
+from pipert2.control.http.tokens import Tokens
 from pipert2.control.verbs import Scope
 from pipert2.errors import ControlError
 

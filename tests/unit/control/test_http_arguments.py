@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from pipert2.control.http_arguments import DEEPEST, NotJson, arguments_of, body_of, query_of
-from pipert2.control.routes import Route, match
+from pipert2.control.http.arguments import DEEPEST, NotJson, arguments_of, body_of, query_of
+from pipert2.control.http.routes import Route, match
 from pipert2.errors import ControlError
 
 

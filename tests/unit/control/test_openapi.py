@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from pipert2.control.http_errors import HTTP_STATUS
-from pipert2.control.openapi import openapi_document
-from pipert2.control.routes import ROUTES, Kind, Route
+from pipert2.control.http.errors import HTTP_STATUS
+from pipert2.control.http.openapi import openapi_document
+from pipert2.control.http.routes import ROUTES, Kind, Route
 from pipert2.control.service import VERBS
 
 

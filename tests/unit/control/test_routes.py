@@ -10,8 +10,8 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.test import EnvironBuilder
 
 from pipert2 import Pipe
-from pipert2.control.http import create_app
-from pipert2.control.routes import (
+from pipert2.control.http.face import create_app
+from pipert2.control.http.routes import (
     API,
     ROUTES,
     Kind,
@@ -23,8 +23,8 @@ from pipert2.control.routes import (
     place_name,
     scope_of_request,
 )
+from pipert2.control.http.streams import LOGS_PATH, STATUS_PATH
 from pipert2.control.service import VERBS, ControlService
-from pipert2.control.streams import LOGS_PATH, STATUS_PATH
 from pipert2.control.verbs import Scope
 
 _WORDS = ["cam", "a b", ".", "..", "input", "input.jpg", "events", "start", "%2F", "ä", "\n", ""]

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from pipert2.control.rpc import CurveKeys, usable_endpoint
-from pipert2.control.rpc_command import main, make_parser, one_line
-from pipert2.control.rpc_methods import sendable
-from pipert2.control.rpc_server import may_connect
+from pipert2.control.rpc.admission import may_connect
+from pipert2.control.rpc.command import main, make_parser, one_line
+from pipert2.control.rpc.methods import sendable
+from pipert2.control.rpc.wrapper import CurveKeys, usable_endpoint
 from pipert2.errors import ControlError
 
 KEY = "0" * 40

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipert2.control import server_sent_events
-from pipert2.control.server_sent_events import ServerSentEvent, read_events
+from pipert2.control.client import server_sent_events
+from pipert2.control.client.server_sent_events import ServerSentEvent, read_events
 
 _STREAM = (
     b'retry: 1000\n\n: \n\nid: 7\nevent: log\ndata: {"a": "\xe2\x80\xa8"}\n\n'

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pipert2.control import tokens as module
-from pipert2.control.tokens import Tokens, generate_token, tokens_of_environment
+from pipert2.control.http import tokens as module
+from pipert2.control.http.tokens import Tokens, generate_token, tokens_of_environment
 from pipert2.control.verbs import Scope
 from pipert2.errors import ControlError
 

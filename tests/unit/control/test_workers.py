@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipert2.control.workers import MOST_IDLE, Workers
+from pipert2.control.http.workers import MOST_IDLE, Workers
 from pipert2.testing import wait_until
 
 

@@ -1,0 +1,1 @@
+"""The cockpit's server: pipes on one side, browsers on the other."""
