@@ -256,6 +256,23 @@ def test_an_endless_head_is_cut(serve: Serve, begin: bytes) -> None:
     assert ask(server)[0] == 200
 
 
+def test_headers_behind_a_body_are_refused(serve: Serve) -> None:
+    server = serve()
+    head = b"POST /start HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+    answer = raw(server, head + b"2\r\n{}\r\n0\r\nHost: evil.example\r\n\r\n")
+
+    assert answer == b"" or b" 400 " in answer.split(b"\r\n", 1)[0]
+    assert state(server) == "new"
+
+
+def test_an_offer_to_speak_another_protocol_is_passed_over(serve: Serve) -> None:
+    server = serve()
+    offer = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close, Upgrade\r\nUpgrade: h2c\r\n\r\n"
+
+    assert b" 200 " in raw(server, offer).split(b"\r\n", 1)[0]
+
+
 def test_a_body_that_comes_too_slowly_is_given_up(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipert2.control.http.server.BODY_SECONDS", 0.3)
     server = serve()

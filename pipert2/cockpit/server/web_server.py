@@ -7,7 +7,6 @@ import ssl
 from collections.abc import Callable
 from typing import Any
 
-import h11
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from pipert2.cockpit.server.messages import LARGEST_MESSAGE
@@ -24,10 +23,10 @@ class CockpitConnection(Connection):
 
     _upgraded = False
 
-    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+    def handle_websocket_upgrade(self) -> None:
         self._upgraded = True
         self._drop_deadline()
-        super().handle_websocket_upgrade(event)
+        super().handle_websocket_upgrade()
 
     def _set_deadline(self) -> None:
         if not self._upgraded:

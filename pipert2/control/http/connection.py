@@ -1,4 +1,4 @@
-"""One HTTP connection, with a bound on time that uvicorn leaves open."""
+"""One HTTP connection, with the bounds on time and size that uvicorn leaves open."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ import logging
 from itertools import count
 from typing import Any
 
-import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from pipert2.control.http.answers import error_answer, with_security
 from pipert2.control.http.guard import ABORT
 from pipert2.errors import ControlError
 
 HEAD_SECONDS = 10.0
+LARGEST_HEAD = 64 * 1024
 
 _MOST_JOINED = 64 * 1024
 _numbers = count()
 _silent = logging.Logger("pipert2.control.uvicorn", logging.CRITICAL + 1)
 
 
-class Connection(H11Protocol):
-    """Speaks HTTP with one client; gives up a client that takes too long to say what it wants.
+class Connection(HttpToolsProtocol):
+    """Speaks HTTP with one client; gives up a client that takes too long, or too many bytes, to say what it wants.
 
     uvicorn's own timer runs between requests and is stopped by any byte, so that one byte now and then holds a
-    connection for ever.
+    connection for ever; and its parser keeps whatever comes before a request's head is whole.
 
     Attributes:
         head_seconds: a request's head must have arrived within these.
@@ -41,6 +41,8 @@ class Connection(H11Protocol):
         self.access_log = False
         self.number = next(_numbers)
         self._deadline: asyncio.TimerHandle | None = None
+        self._head_is_whole = False
+        self._without_head = 0  # bytes that came since a head was whole
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(_Joined(transport, self.loop))  # type: ignore[arg-type]
@@ -48,15 +50,31 @@ class Connection(H11Protocol):
         self._set_deadline()
 
     def data_received(self, data: bytes) -> None:
-        try:
-            super().data_received(data)
-        except h11.ProtocolError:  # nonsense behind a request that is being answered
-            self.transport.abort()
-            return
+        self._without_head += len(data)
+        super().data_received(data)
+        if self._head_is_whole:
+            self._without_head = 0
+        elif self._without_head > LARGEST_HEAD:
+            self.send_400_response("")
         if not self.idle:
             self._drop_deadline()
         elif self._deadline is None and self.timeout_keep_alive_task is None:
             self._set_deadline()
+
+    def on_message_begin(self) -> None:
+        self._head_is_whole = False
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._head_is_whole:
+            raise ValueError("a header behind the body, which nothing here reads")
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._head_is_whole = True
+        if not self.url.startswith(b"/"):
+            raise ValueError("a target that names another host than the header does, or none")
+        super().on_headers_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._drop_deadline()
@@ -68,20 +86,15 @@ class Connection(H11Protocol):
         return self.cycle is None or self.cycle.response_complete
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is not HTTP, or has too long a head."""
+        """Answer what is not HTTP, or not what is spoken here, or has too long a head."""
+        if not self.idle:  # an answer is under way already
+            self.transport.abort()
+            return
         answer = error_answer(400, ControlError("bad_argument", "this is not HTTP, or the request's head is too long"))
         headers = with_security(answer.headers, [(b"connection", b"close")])
-        try:
-            for event in (
-                h11.Response(status_code=400, headers=headers, reason=b"Bad Request"),
-                h11.Data(data=answer.body),
-                h11.EndOfMessage(),
-            ):
-                self.transport.write(self.conn.send(event) or b"")
-        except h11.ProtocolError:  # an answer is under way already
-            self.transport.abort()
-        else:
-            self.transport.close()
+        lines = [STATUS_LINE[400], *(b"%s: %s\r\n" % header for header in headers), b"\r\n", answer.body]
+        self.transport.write(b"".join(lines))
+        self.transport.close()
 
     def _set_deadline(self) -> None:
         self._deadline = self.loop.call_later(self.head_seconds, self._too_late)

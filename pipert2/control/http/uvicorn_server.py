@@ -23,7 +23,6 @@ logger = logging.getLogger(__name__)
 KEEP_ALIVE_SECONDS = 20
 GRACE_SECONDS = 1.5
 HANDSHAKE_SECONDS = 5.0
-LARGEST_HEAD = 64 * 1024
 NICER = 5
 _STEP = 0.02
 
@@ -52,7 +51,6 @@ class HttpServer(uvicorn.Server):
             proxy_headers=False,
             server_header=False,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            h11_max_incomplete_event_size=LARGEST_HEAD,
         )
         super().__init__(config)
         self._listener = listener
