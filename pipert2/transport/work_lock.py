@@ -20,7 +20,9 @@ MUTEX_BYTES = 64
 """Room for a mutex, which takes 40 to 48 bytes where there are robust ones."""
 
 _PROCESS_SHARED = _ROBUST = 1
-_TRIES = 6  # a holder is done within a few microseconds; going to sleep costs more than a few looks
+_TRIES = 60
+"""Looks at a lock before going to sleep: 8 us or so, as long as it is held at most. Sleeping costs more than that,
+on both sides, and whoever is woken finds it taken again."""
 
 
 class QueueLock(Protocol):
