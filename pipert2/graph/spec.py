@@ -27,6 +27,7 @@ class RoutineSpec:
         replica: which of the flow's replicas it is in, from 0.
         replicated: whether its flow may have several replicas.
         retries: how often a message that fails is tried again.
+        concurrency: how many messages it works on at once.
         max_in_flight: how many messages a source may have unacknowledged; None: as many as fit.
     """
 
@@ -39,6 +40,7 @@ class RoutineSpec:
     replica: int = 0
     replicated: bool = False
     retries: int = 0
+    concurrency: int = 1
     max_in_flight: int | None = None
 
     def __post_init__(self) -> None:
@@ -292,6 +294,7 @@ def make_spec(
             tuple(sorted(set(event_handlers(type(routine))) - set(BUILT_IN_EVENTS))),
             replicated=flow in several,
             retries=routine.retries,
+            concurrency=routine.concurrency,
             max_in_flight=routine.max_in_flight,
         )
         for number, (flow, routine) in enumerate(order)

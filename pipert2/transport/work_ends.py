@@ -66,12 +66,18 @@ class Delivery:
         """Whether nobody else can have the message, so that it is to be tried again where it failed."""
         return self.queue.spec.ledger
 
+    @property
+    def is_suspect(self) -> bool:
+        """Whether the message was in hand when a process died."""
+        return self.queue.table.is_suspect(self.claim.cell)
+
 
 class Kept:
     """The delivery of a message that lies in no queue yet: it has come from a source of the same process."""
 
     parent = None
     is_kept = in_place = True
+    is_suspect = False
 
     def add(self) -> None:
         """Nobody waits for its end."""

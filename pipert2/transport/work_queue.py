@@ -112,6 +112,19 @@ class WorkQueue:
         return [place for i in range(count) if (place := PLACE.unpack_from(self.view, at + PLACE.size * i))[0] != HERE]
 
 
+class Recovered(NamedTuple):
+    """What was in the hands of a process that has died.
+
+    Attributes:
+        spent: queue and cell of each message that has had all its attempts: it is still claimed, and somebody has to
+            keep it elsewhere and :meth:`WorkQueues.bury` it.
+        attempts: the most attempts that one of the others, which were given back, has had; 0 if there are none.
+    """
+
+    spent: list[tuple[WorkQueue, int]]
+    attempts: int
+
+
 class WorkQueues:
     """All queues that this process has to do with, and what is done to several of them at once.
 
@@ -334,30 +347,39 @@ class WorkQueues:
         assert claim is not None
         return claim
 
-    def recover(self, routines: Sequence[int], segments: Iterable[Segment] = ()) -> list[tuple[WorkQueue, int]]:
+    def recover(self, routines: Sequence[int], segments: Iterable[Segment] = ()) -> Recovered:
         """Give back what dead replicas had claimed, and the slots that they gave to messages they never put.
 
         Args:
             segments: those that the dead replicas' data lay in.
 
-        Returns:
-            Queue and cell of each message that has had all its attempts: it is still claimed, and somebody has to keep
-            it elsewhere and :meth:`bury` it.
+        A message that was in hand has had one attempt more. It is spent when it has had all that it may have and was
+        the only one in its routine's hands; of several nobody knows which it was, so each of them is worked on alone.
         """
         queues = self.all()
         spent: list[tuple[WorkQueue, int]] = []
+        attempts = 0
         with self._all_locked(queues):
-            for queue in queues:
-                for index in routines:
+            for index in routines:
+                in_hand: list[tuple[WorkQueue, int]] = []
+                for queue in queues:
                     queue.table.look_away(index)
-                    most = max(1, self._described().routines[index].retries) + 1
                     for cell in queue.table.claimed_by(index):
                         if queue.spec.ledger:
                             queue.table.returned(cell)  # what was sent goes its way, whoever has sent it
-                        elif queue.table.words[queue.table.row(cell) + w.ATTEMPT] >= most:
-                            spent.append((queue, cell))
                         else:
-                            queue.table.give_back(cell)
+                            in_hand.append((queue, cell))
+                routine = self._described().routines[index]
+                clear = len(in_hand) == 1 or routine.concurrency == 1
+                for queue, cell in in_hand:
+                    attempt = queue.table.words[queue.table.row(cell) + w.ATTEMPT]
+                    if clear and attempt > max(1, routine.retries):
+                        spent.append((queue, cell))
+                    else:
+                        queue.table.give_back(cell)
+                        queue.table.suspect(cell)
+                        attempts = max(attempts, attempt)
+            for queue in queues:
                 queue.table.rebuild()
             tables = {queue.number: queue.table for queue in queues}
             while over := recount(tables):
@@ -369,7 +391,7 @@ class WorkQueues:
                 self._free_unput(queue, segments)
                 self.wake_all(queue)
                 self.made_room(queue)
-        return spent
+        return Recovered(spent, attempts)
 
     def _free_unput(self, queue: WorkQueue, segments: Iterable[Segment]) -> None:
         used = {place[:2] for cell in queue.table.under_way() for place in queue.places(cell)}

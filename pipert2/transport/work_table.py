@@ -28,8 +28,8 @@ SENDER_ENDED = SENDER_WAITS + MOST_REPLICAS
 _CELLS = SENDER_ENDED + MOST_REPLICAS
 
 # words of a cell
-STATE, NUMBER, CLAIMER, ATTEMPT, DESCENDANTS, PARENT, PARENT_NUMBER, SIZE = range(8)
-CELL_WORDS = 8
+STATE, NUMBER, CLAIMER, ATTEMPT, DESCENDANTS, PARENT, PARENT_NUMBER, SIZE, SUSPECT = range(9)
+CELL_WORDS = 9
 
 FREE, READY, CLAIMED, RETURNED = range(4)
 
@@ -240,6 +240,16 @@ class WorkTable:
             cell for cell, row in self._each() if words[row + STATE] == CLAIMED and words[row + CLAIMER] == claimer + 1
         ]
         return sorted(found, key=lambda cell: int(words[self.row(cell) + NUMBER]))
+
+    def suspect(self, cell: int) -> None:
+        """Note that the cell's message was in hand when a process died, which may be its doing."""
+        row = self.row(cell)
+        self.words[row + SUSPECT] = self.words[row + NUMBER]  # the cell's next message has another number
+
+    def is_suspect(self, cell: int) -> bool:
+        """Whether the cell's message was in hand when a process died."""
+        row = self.row(cell)
+        return bool(self.words[row + SUSPECT] == self.words[row + NUMBER])
 
     def look_away(self, claimer: int) -> None:
         """*claimer* has died, and looks at nothing any more."""

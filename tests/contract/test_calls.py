@@ -131,6 +131,52 @@ def test_a_call_waits_for_the_service_to_be_started(inline: bool) -> None:
         assert reply.result(30)[0] == "A"
 
 
+@pytest.mark.expects_errors
+def test_a_call_of_a_service_that_cannot_answer_any_more_fails_at_once(inline: bool) -> None:
+    """C-8: nobody waits for the end of a time-out where no answer can come; after a start it comes again."""
+
+    class Fragile(Upper):
+        healthy = False
+
+        def setup(self) -> None:
+            if not self.healthy:
+                raise OSError("no dictionary")
+
+        @events("MEND")
+        def mend(self) -> None:
+            self.healthy = True
+
+    with service(inline, Fragile("upper")) as pipe, ThreadPoolExecutor(1) as caller:
+        pipe.build()
+        early = caller.submit(pipe.call, "upper", "a", timeout=1000)
+        wait_until(lambda: pipe._supervisor and pipe._supervisor.calls._waiting)
+        pipe.notify_event("start", wait=10)
+        with pytest.raises(CallError, match=r"does not run.*no dictionary.*start it again"):
+            early.result(30)
+        with pytest.raises(CallError, match=r"does not run.*no dictionary.*start it again"):
+            pipe.call("upper", "a", timeout=1000)
+        pipe.notify_event("MEND", wait=10)
+        pipe.notify_event("start", wait=10)
+        assert pipe.call("upper", "a", timeout=30)[0] == "A"
+        pipe.notify_event("kill", wait=10)
+        with pytest.raises(CallError, match="it was killed"):
+            pipe.call("upper", "a", timeout=1000)
+
+
+@pytest.mark.expects_errors
+def test_calls_of_a_service_whose_flow_is_given_up_fail_at_once() -> None:
+    with service(False, Upper("upper"), restart=0) as pipe, ThreadPoolExecutor(3) as callers:
+        pipe.notify_event("start", wait=10)
+        replies = [callers.submit(pipe.call, "upper", "die", timeout=1000) for _ in range(3)]
+        for reply in replies:
+            with pytest.raises(CallError, match="died too often"):
+                reply.result(60)
+        with pytest.raises(CallError, match=r"died too often.*SIGKILL.*restart the flow"):
+            pipe.call("upper", "a", timeout=1000)
+        pipe.restart_flow("services")
+        assert pipe.call("upper", "a", timeout=30)[0] == "A"
+
+
 def test_a_call_that_nobody_waits_for_any_more_is_not_worked_on(inline: bool) -> None:
     class Counts(DestinationRoutine):
         service = True
@@ -222,7 +268,7 @@ def test_a_service_may_get_messages_as_well(inline: bool) -> None:
         while not pipe.status().routine("doubles").finished and len(replies) < 100:
             try:
                 replies.append(pipe.call("doubles", 1000 + len(replies), timeout=5))
-            except CallTimeoutError:
+            except CallError:
                 assert pipe.status().routine("doubles").finished
         assert pipe.join(timeout=60)
     assert sorted(results.items()) == [(2 * number, number + 1) for number in range(300)]

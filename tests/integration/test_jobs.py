@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import threading
 import time
@@ -76,16 +77,24 @@ def test_a_replica_that_is_killed_in_the_middle_of_a_task_is_replaced_and_the_ta
 
 
 @pytest.mark.expects_errors
-def test_a_task_that_kills_its_process_each_time_is_given_up_and_the_others_are_done() -> None:
+@pytest.mark.parametrize(("most", "hands"), [(1, 1), (2, 1), (5, 1), (2, 10)])
+def test_a_task_that_kills_its_process_each_time_is_given_up_and_the_others_are_done(
+    most: int, hands: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """C-5: a poison task has retries + 1 attempts, restarts come later and later; its neighbours in hand are done."""
+
     class Work(MiddleRoutine):
-        retries = 2
+        retries = most
+        concurrency = hands
 
         def main_logic(self, number: int) -> int:
             if number == 7:
+                time.sleep(0.02 * (hands > 1))  # so that there are others in hand
                 os.kill(os.getpid(), signal.SIGKILL)
+            time.sleep(0.01 * (hands > 1))
             return number
 
-    pipe = Pipe(lossless=True)
+    pipe = Pipe("poisoned", lossless=True)
     tasks, work, results = ListSource(list(range(40)), "tasks"), Work("work"), CollectingDestination("results")
     pipe.create_flow("tasks", True, tasks)
     pipe.create_flow("workers", True, work, replicas=2)
@@ -94,8 +103,13 @@ def test_a_task_that_kills_its_process_each_time_is_given_up_and_the_others_are_
     summary = pipe.run(timeout=60)
     assert set(results.items()) == set(range(40)) - {7}
     (letter,) = pipe.dead_letters()
-    assert (letter.data, letter.attempts) == (7, 3)
+    assert (letter.data, letter.attempts) == (7, most + 1)
     assert not summary.ok
+    assert sum(flow.restarts for flow in summary.flows) in (most, most + 1)  # the other replica may end the run before
+    said = [found for record in caplog.records if (found := re.search(r"restarted in (\S+) s", record.getMessage()))]
+    pauses = [float(found[1]) for found in said][:most]  # what kills two processes in turn comes later each time
+    assert pauses == sorted(pauses)
+    assert pauses[-1] >= 0.1 * 2 ** (most - 1)
 
 
 class Endless(SourceRoutine):

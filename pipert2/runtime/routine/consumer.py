@@ -52,6 +52,7 @@ class Consumer:
         self._unsent: tuple[Iterator[Any], Message] | None = None
         self._outcomes: deque[Outcome] = deque()
         self._crew: Crew | None = None
+        self._held: Message | None = None  # one that waits until the crew has nothing else to do
         self._later: list[tuple[float, int, Message]] = []  # a heap of those that a crew is to try again, and when
         self._numbers = itertools.count()
         store = loop.host.store
@@ -81,6 +82,9 @@ class Consumer:
             while self._outcomes and self._unsent is None and self._settle(self._outcomes):
                 pass
             self._crew = None
+            if self._held is not None:
+                self._hand_back(self._held)
+                self._held = None
             self._try_again(float("inf"))
 
     def abandon(self) -> None:
@@ -193,9 +197,12 @@ class Consumer:
         hands = loop.routine.concurrency
         busy = loop.row + b.BUSY_SINCE
         take = loop.taker()
+        alone = False
 
         def can_go_on() -> bool:
-            return bool(outcomes) or (crew.busy < hands and (bool(again) or loop.has_data()))
+            if outcomes or not crew.busy:
+                return bool(outcomes or again or self._held is not None or loop.has_data())
+            return not alone and self._held is None and crew.busy < hands and (bool(again) or loop.has_data())
 
         while True:
             if inbox or loop.due:
@@ -212,7 +219,12 @@ class Consumer:
                         return loop.interrupted()
             if self._later:
                 self._try_again(monotonic())
-            if crew.busy < hands:
+            if not crew.busy:
+                alone = False
+                if self._held is not None:
+                    crew.submit(self._held)
+                    self._held, alone = None, True
+            if crew.busy < hands and not alone and self._held is None:
                 if loop.const_period and (again or loop.has_data()) and not loop.await_tick():
                     continue
                 try:
@@ -222,6 +234,11 @@ class Consumer:
                     continue
                 if message is not None:
                     if self._keys is not None and self._is_done_already(self._keys, message):
+                        continue
+                    delivery = message.delivery
+                    if hands > 1 and message.attempt > 1 and delivery is not None and delivery.is_suspect:
+                        self._held = message  # if it kills its process again, then no other one with it
+                        del message
                         continue
                     crew.submit(message)
                     del message

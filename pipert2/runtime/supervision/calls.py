@@ -76,13 +76,26 @@ class Calls:
         self.look()
 
     def look(self) -> None:
-        """Give calls that wait to whoever has time for them now."""
+        """Give calls that wait to whoever has time for them now; those that nobody will ever have time for fail."""
         if not self._waiting:
             return
+        for call, reason in self._hopeless():
+            call.done(CallOutcome(None, CallError(self._supervisor.spec.routines[call.routine].name, reason)))
         # The lock is for the lists of this object alone, and is not held while the supervisor does anything: the
         # supervisor reports deaths here with a lock of its own held.
         while (given := self._next()) is not None:
             self._send(*given)
+
+    def _hopeless(self) -> list[tuple[_Call, str]]:
+        """Calls that wait for a routine that does not come by itself any more, and why."""
+        supervisor, found = self._supervisor, []
+        with self._lock:
+            for routine, waiting in tuple(self._waiting.items()):
+                reasons = [supervisor.why_not(index) for index in supervisor.spec.members(routine)]
+                if reasons[0] is not None and None not in reasons:
+                    found += [(call, reasons[0]) for call in waiting]
+                    del self._waiting[routine]
+        return found
 
     def _next(self) -> tuple[_Call, int] | None:
         """A call that waits, and the replica that is to get it; None if no call can be given out."""

@@ -182,17 +182,17 @@ class FlowLives:
             flow.handle = None
             was_ready, flow.ready = flow.ready, False
             flow.terminate_at = flow.kill_at = None
-            spent = supervisor.memory.recover(flow.routines)
+            recovered = supervisor.memory.recover(flow.routines)
             edges = supervisor.spec.edges
             supervisor.memory.shut([number for number in supervisor.shut if edges[number].source in flow.routines])
-            self._bury(flow, spent)
+            self._bury(flow, recovered.spent)
             again, flow.again = flow.again and not flow.exiting, False
             if again:
                 self._on_left(flow)
             elif flow.exiting or not (was_ready or flow.restarts):
                 self._on_ended(flow)
             else:
-                self._on_death(flow)
+                self._on_death(flow, recovered.attempts)
         supervisor.notify()
 
     def _on_ended(self, flow: FlowRecord) -> None:
@@ -202,6 +202,7 @@ class FlowLives:
             supervisor.states[index] = RoutineState.KILLED
         supervisor.memory.end_streams(flow.routines, RoutineState.KILLED)
         supervisor.bus.fail(flow.routines, f"its flow {flow.name!r} ended ({flow.last_exit})")
+        supervisor.calls.look()
 
     def _bury(self, flow: FlowRecord, spent: Sequence[tuple[WorkQueue, int]]) -> None:
         """Messages that have killed their process too often become dead letters, and the flow is not to blame."""
@@ -222,7 +223,7 @@ class FlowLives:
         supervisor.bus.fail(flow.routines, f"its flow {flow.name!r} was restarted")
         flow.restart_at = monotonic()
 
-    def _on_death(self, flow: FlowRecord) -> None:
+    def _on_death(self, flow: FlowRecord, attempts: int = 0) -> None:
         supervisor = self._supervisor
         now = monotonic()
         flow.deaths.append(now)
@@ -231,7 +232,7 @@ class FlowLives:
         if flow.boot_failure is not None:
             cause += f", {flow.boot_failure.reason}"
             flow.boot_failure = None
-        delay = supervisor.settings.restart.delay(flow.deaths, now)
+        delay = supervisor.settings.restart.delay(flow.deaths, now, attempts)
         for index in flow.routines:
             running = index in supervisor.wanted
             supervisor.board.write_error(index, cause)
@@ -247,3 +248,4 @@ class FlowLives:
             flow.restart_at = now + delay
             supervisor.logger.error("flow %r died (%s); it is restarted in %.1f s", flow.name, flow.last_exit, delay)
         supervisor.bus.fail(flow.routines, cause)
+        supervisor.calls.look()

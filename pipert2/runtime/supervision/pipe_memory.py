@@ -14,7 +14,7 @@ from pipert2.transport.memory import Bell, Block, PrivateArena, SharedArena
 from pipert2.transport.recovery import release_receiver, retract_sender
 from pipert2.transport.ring import ring_key, ring_size
 from pipert2.transport.segment import WAITING, Segment, create_segment
-from pipert2.transport.work_queue import WorkQueue, WorkQueues, make_queue, queue_key, queue_size
+from pipert2.transport.work_queue import Recovered, WorkQueues, make_queue, queue_key, queue_size
 from pipert2.transport.work_table import SENDER_ENDED
 
 BOARD_KEY = "board"
@@ -160,7 +160,7 @@ class PipeMemory:
         """Ring the bell of one routine."""
         self._bells[routine].ring()
 
-    def recover(self, routines: Sequence[int]) -> list[tuple[WorkQueue, int]]:
+    def recover(self, routines: Sequence[int]) -> Recovered:
         """Do for a dead process with these routines what it cannot do any more: give back what it held.
 
         Returns:
@@ -186,9 +186,9 @@ class PipeMemory:
         for segment in segments:
             if segment.owner in routines:
                 segment.words[WAITING] = 0
-        spent = self.queues.recover(routines, [segment for segment in segments if segment.owner in routines])
+        found = self.queues.recover(routines, [segment for segment in segments if segment.owner in routines])
         self.ring_all()
-        return spent
+        return found
 
     def begin_streams(self, routines: Sequence[int]) -> None:
         """Take back that the streams of these idle routines have ended, before they start again."""

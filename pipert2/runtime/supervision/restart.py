@@ -28,8 +28,12 @@ class Restart:
         if not self.backoff >= 0:
             raise ValueError(f"Restart(backoff=...) is a time in seconds, 0 or more, not {self.backoff!r}")
 
-    def delay(self, deaths: Sequence[float], now: float) -> float | None:
+    def delay(self, deaths: Sequence[float], now: float, attempts: int = 0) -> float | None:
         """Seconds until the restart after the deaths at these times (the newest included); None: leave it dead.
+
+        Args:
+            attempts: how often the message that was in hand, and comes again, has been tried. From the second time on
+                a death is put down to the message, which will be a dead letter when its attempts are used up.
 
         >>> Restart(times=2, window=10).delay([1.0, 2.0], now=2.0)
         0.2
@@ -37,6 +41,8 @@ class Restart:
         True
         """
         recent = sum(1 for death in deaths if now - death <= self.window)
-        if recent > self.times:
+        if attempts > 1 and self.times:
+            recent = max(attempts, min(recent, self.times))
+        elif recent > self.times:
             return None
         return float(min(5.0, self.backoff * 2.0 ** max(0, min(60, recent - 1))))

@@ -179,6 +179,19 @@ class Supervisor:
         """The state of a routine as its flow last told it."""
         return self.states[routine]
 
+    def why_not(self, routine: int) -> str | None:
+        """Why a routine does not run and will not by itself; None if it does, or was never started."""
+        flow, state = self.flows[self.spec.routines[routine].process], self.states[routine]
+        if flow.given_up:
+            return f"its flow {flow.name!r} died too often ({flow.last_exit}): restart the flow"
+        if routine in self.killed or flow.ended:
+            return "it was killed"
+        if state is RoutineState.FAILED:
+            return f"it does not run ({self.board.read_error(routine)}): start it again"
+        if state is RoutineState.IDLE and self.board.words[self.board.routine(routine) + b.FINISHED]:
+            return "its stream has ended: start it again"
+        return None
+
     def concurrency(self, routine: int) -> int:
         """How many messages a routine works on at once."""
         return self.routines[routine].concurrency
@@ -469,7 +482,7 @@ class Supervisor:
                     flow.kill_at = None
             if change.finished and change.state is RoutineState.IDLE:
                 self.go_on([change.routine])
-        if change.state is RoutineState.RUNNING:
+        if change.state is not RoutineState.STARTING:
             self.calls.look()
         if change.finished:
             self.look_at_gates()

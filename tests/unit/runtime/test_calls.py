@@ -56,6 +56,9 @@ class Crowd:
     def state(self, index: int) -> RoutineState:
         return self.states[index]
 
+    def why_not(self, index: int) -> str | None:
+        return "it was killed" if self.states[index] is RoutineState.KILLED else None
+
     def concurrency(self, _: int) -> int:
         return self.hands
 
@@ -191,6 +194,19 @@ def test_a_death_may_be_told_while_somebody_calls() -> None:
     assert not caller.is_alive()
     assert not outcomes
     assert len(crowd.sent) >= 2
+
+
+def test_calls_fail_as_soon_as_no_replica_can_come_any_more() -> None:
+    crowd = Crowd(2)
+    calls, outcomes, call = made(crowd)
+    crowd.states[0] = RoutineState.KILLED
+    crowd.states[1] = RoutineState.IDLE
+    call("a", timeout=1000.0)
+    assert not outcomes
+    crowd.states[1] = RoutineState.KILLED
+    calls.look()
+    call("b", timeout=1000.0)
+    assert [str(error) for error in outcomes] == ["the call of routine 'work' failed: it was killed"] * 2
 
 
 def test_who_waits_for_a_call_is_told_why_there_is_no_answer() -> None:

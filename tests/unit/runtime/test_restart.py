@@ -26,6 +26,15 @@ def test_no_restart_waits_longer_than_five_seconds() -> None:
     assert Restart(times=100, window=60.0, backoff=0.1).delay([1.0] * 50, now=1.0) == 5.0
 
 
+def test_deaths_over_the_same_message_do_not_use_up_the_restarts_of_its_flow_but_come_later_each_time() -> None:
+    restart = Restart(times=2, window=60.0, backoff=0.1)
+    assert [restart.delay([1.0] * attempts, 1.0, attempts) for attempts in range(1, 8)] == [
+        *(0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0)
+    ]
+    assert restart.delay([1.0] * 3, 1.0, attempts=1) is None
+    assert Restart(times=0).delay([1.0], 1.0, attempts=2) is None
+
+
 def test_without_backoff_a_restart_comes_at_once() -> None:
     assert Restart(times=3, backoff=0.0).delay([1.0, 2.0], now=2.0) == 0.0
 
