@@ -78,11 +78,17 @@ _ROUTINE_COLUMNS = ("routine", "flow", "state", "in", "out", "rate/s", "work ms"
 
 
 def routine_table(routines: Sequence[RoutineStatus], wires: Sequence[WireStatus], chosen: int | None = None) -> Table:
-    """A row for each routine; times as p50/p99. *chosen* is marked. Dead letters and duplicates have columns if
-    there are any."""
+    """A row for each routine; times as p50/p99. *chosen* is marked. Dead letters, duplicates and several messages
+    in hand have columns if there are any."""
     dead = any(routine.dead_letters for routine in routines)
     twice = any(routine.duplicates for routine in routines)
-    columns = (*_ROUTINE_COLUMNS, *(["dead"] if dead else []), *(["done before"] if twice else []))
+    many = any(routine.in_hand > 1 for routine in routines)
+    columns = (
+        *_ROUTINE_COLUMNS,
+        *(["dead"] if dead else []),
+        *(["done before"] if twice else []),
+        *(["in hand"] if many else []),
+    )
     table = plain_table(*columns, right=columns[3:])
     for number, routine in enumerate(routines):
         table.add_row(
@@ -98,6 +104,7 @@ def routine_table(routines: Sequence[RoutineStatus], wires: Sequence[WireStatus]
             count(routine.errors, "red"),
             *([count(routine.dead_letters, "red")] if dead else []),
             *([count(routine.duplicates)] if twice else []),
+            *([count(routine.in_hand)] if many else []),
             style="reverse" if number == chosen else "",
         )
     return table
@@ -149,6 +156,7 @@ def headline(status: PipeStatus) -> Text:
     memory = f"  shared memory {readable_size(status.shared_memory_bytes)}"
     letters = "dead letter" if status.dead_letters == 1 else "dead letters"
     dead = f"  {status.dead_letters} {letters}" if status.dead_letters else ""
+    dead += f", {status.dead_letters_dropped} older ones were dropped" if status.dead_letters_dropped else ""
     name = (printable(status.name), "bold")
     return Text.assemble(name, "  ", state_text(status.state.value), memory, (dead, "red"))
 

@@ -130,8 +130,8 @@ class Monitor:
             )
             flows = tuple(self._flow(flow) for flow in self._supervisor.flows.values() if not flow.dormant)
         size = self._supervisor.memory.size
-        dead = sum(letters.values())
-        return PipeStatus(spec.name, state, reason, time.time(), size, routines, wires, flows, dead)
+        dead, dropped = sum(letters.values()), self._supervisor.dead_letters.dropped
+        return PipeStatus(spec.name, state, reason, time.time(), size, routines, wires, flows, dead, dropped)
 
     def _routine(self, pipe: PipeSpec, index: int, before: _Sample, now: _Sample, dead_letters: int) -> RoutineStatus:
         """A routine, all its replicas taken together: counts are summed, and the most remarkable state is shown."""
@@ -146,6 +146,7 @@ class Monitor:
         else:
             fresh = sent - sum(before.sent[member] for member in members)
         busy = [since for row in rows if (since := words[row + b.BUSY_SINCE])]
+        fed = [row for row in rows if inputs and words[row + b.STATE] == RoutineState.RUNNING]
         states = {RoutineState(words[row + b.STATE]) for row in rows}
         errors = [error for member in members if (error := self._board.read_error(member)) is not None]
         return RoutineStatus(
@@ -166,6 +167,7 @@ class Monitor:
             duplicates=sum(words[row + b.DUPLICATES] for row in rows),
             interrupted=sum(words[row + b.INTERRUPTED] for row in rows),
             busy_for=max(0.0, (time.monotonic_ns() - min(busy)) / 1e9) if busy else 0.0,
+            in_hand=sum(max(words[row + b.IN_HAND], 1 if words[row + b.BUSY_SINCE] else 0) for row in fed),
             parameters=self._supervisor.live_parameters(index).status(),
             dead_letters=dead_letters,
             trigger=self._trigger(spec.name, rows),

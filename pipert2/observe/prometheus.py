@@ -92,6 +92,8 @@ def _pipe(status: PipeStatus) -> Iterator[Metric]:
     family = _Family("pipert2_", ("pipe",))
     at = (status.name,)
     family.gauge("shared_memory_bytes", "Shared memory that the pipe holds.", at, status.shared_memory_bytes)
+    text = "Dead letters that were dropped because there were too many to keep in memory."
+    family.counter("dead_letters_dropped", text, at, status.dead_letters_dropped)
     yield from family
     yield from _states("pipert2_pipe_state", ("pipe",), [(at, status.state.value)], [one.value for one in PipeState])
 
@@ -136,6 +138,7 @@ def _routines(pipe: str, routines: tuple[RoutineStatus, ...]) -> Iterator[Metric
         family.counter("duplicates", text, at, one.duplicates)
         family.counter("interrupted", "Messages in hand when the routine's process died.", at, one.interrupted)
         family.counter("retried", "Attempts at messages that had failed before.", at, one.retried)
+        family.gauge("in_hand", "Messages that the routine works on now.", at, one.in_hand)
         family.gauge("messages_per_second", "Messages a second of late: sent by sources, else received.", at, one.rate)
         family.gauge("busy_seconds", "For how long the routine's code works on the message in hand.", at, one.busy_for)
         family.gauge("finished", "1 if the routine's stream has ended.", at, one.finished)

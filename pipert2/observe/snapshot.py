@@ -68,6 +68,7 @@ class RoutineStatus:
         retried: attempts at messages that had failed before.
         duplicates: messages that were done before, by their ``idempotency_key``.
         interrupted: messages in hand when the routine's process died.
+        in_hand: messages that it works on now, all its replicas.
         busy_for: seconds that the user's code has been running on the message in hand; 0 when it does not run.
         parameters: its declared parameters.
         dead_letters: messages that it has given up and that are kept; see :meth:`Pipe.dead_letters`.
@@ -94,6 +95,7 @@ class RoutineStatus:
     dead_letters: int = 0
     retried: int = 0
     trigger: TriggerStatus | None = None
+    in_hand: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +171,7 @@ class PipeStatus:
         shared_memory_bytes: what it holds.
         routines, wires, flows: its parts.
         dead_letters: messages that were given up and are kept, also those of routines that only an earlier run had.
+        dead_letters_dropped: more of them that are gone, because there were too many to keep in memory.
     """
 
     name: str
@@ -180,6 +183,7 @@ class PipeStatus:
     wires: tuple[WireStatus, ...]
     flows: tuple[FlowStatus, ...]
     dead_letters: int = 0
+    dead_letters_dropped: int = 0
 
     def routine(self, name: str) -> RoutineStatus:
         """The routine of this name.
@@ -251,6 +255,7 @@ class RunSummary:
         errors: exceptions in routines; they are in the log, and do not make a run not ok.
         routines, wires, flows: as they were at the end; see :class:`PipeStatus`.
         dead_letters: messages that this run gave up; see :meth:`Pipe.dead_letters`.
+        dead_letters_dropped: those of them that were not kept, because there were too many to keep in memory.
     """
 
     ok: bool
@@ -261,11 +266,13 @@ class RunSummary:
     wires: tuple[WireStatus, ...]
     flows: tuple[FlowStatus, ...]
     dead_letters: int = 0
+    dead_letters_dropped: int = 0
 
     def __str__(self) -> str:
         lines = [f"{'ok' if self.ok else 'FAILED'} ({self.reason}) after {self.elapsed:.1f} s, {self.errors} errors"]
         lines += [f"  {r.name}: {_deeds(r)}" for r in self.routines]
         lines += [f"  {w.source} -> {w.destination}: dropped {w.dropped}" for w in self.wires if w.dropped]
         if self.dead_letters:
-            lines.append(f"  {self.dead_letters} messages were given up, see Pipe.dead_letters()")
+            lost = f", but for the oldest {self.dead_letters_dropped}" if self.dead_letters_dropped else ""
+            lines.append(f"  {self.dead_letters} messages were given up, see Pipe.dead_letters(){lost}")
         return "\n".join(lines)

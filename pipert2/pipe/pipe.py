@@ -374,6 +374,7 @@ class Pipe(MessageVerbs, RoutineVerbs):
         return RunSummary(
             ok=failed is None and reason in ("finished", "timeout") and not given_up,
             dead_letters=given_up,
+            dead_letters_dropped=final.dead_letters_dropped,
             reason=failed or reason,
             elapsed=monotonic() - began,
             errors=sum(routine.errors for routine in final.routines),

@@ -46,6 +46,7 @@ INTERRUPTED = 11  # messages in hand when the process died (written by the super
 RETRIED = 13  # attempts at messages that had failed before
 DUPLICATES = 14  # messages that were done before, by their keys
 GONE = 12  # 1: it will never take anything again, so that nobody needs to wait for it
+IN_HAND = 15  # messages that a crew works on
 STARTED_AT = 16  # when it was started first (written by the supervisor); ns since the epoch, as the next two
 LAST_FIRE = 17  # when its trigger fired last, 0: never
 NEXT_FIRE = 18  # when it will next, 0: not known

@@ -522,3 +522,20 @@ def test_a_preview_sees_what_a_crew_gets(inline: bool) -> None:
         pipe.notify_event("start", wait=10)
         pipe.preview("screen", "input", rate=50)
         wait_until(lambda: pipe.preview_frame("screen", "input"))
+
+
+def test_the_status_tells_how_many_messages_are_in_hand(inline: bool) -> None:
+    class Waits(MiddleRoutine):
+        concurrency = 3
+
+        def main_logic(self, number: int) -> int:
+            self.wait(30.0)
+            return number
+
+    pipe, _ = line(inline, list(range(10)), Waits("work"))
+    with pipe:
+        pipe.notify_event("start", wait=10)
+        wait_until(lambda: pipe.status().routine("work").in_hand == 3)
+        assert pipe.status().routine("tasks").in_hand == 0
+        pipe.notify_event("stop", wait=10)
+        assert pipe.status().routine("work").in_hand == 0

@@ -24,6 +24,7 @@ from pipert2 import (
     UnknownRoutineError,
     Wire,
 )
+from pipert2.runtime.supervision.dead_letter_shelves import MemoryShelf
 from pipert2.store import Store
 from pipert2.testing import CollectingDestination, ListSource, wait_until
 
@@ -311,3 +312,19 @@ def test_a_store_of_an_older_version_gets_what_is_missing(tmp_path: Path) -> Non
         (letter,) = store.dead_letters.list()
         assert (letter.data, letter.pipe, letter.origin) == (3, "", 0)
         assert letter.time <= time.time()
+
+
+def test_without_a_store_the_newest_dead_letters_are_kept_and_those_that_went_are_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from pipert2.runtime.supervision import dead_letters
+
+    monkeypatch.setattr(dead_letters, "MemoryShelf", lambda first: MemoryShelf(first, most=3))
+    pipe, work = Pipe(lossless=True, inline=True), Picky("work")
+    pipe.create_flow("all", True, ListSource([-1, -2, -3, -4, -5, 6]), work)
+    summary = pipe.run(timeout=30)
+    assert [letter.data for letter in pipe.dead_letters()] == [-3, -4, -5]
+    assert (pipe.status().dead_letters, pipe.status().dead_letters_dropped) == (3, 2)
+    assert (summary.ok, summary.dead_letters, summary.dead_letters_dropped) == (False, 5, 2)
+    assert "5 messages were given up, see Pipe.dead_letters(), but for the oldest 2" in str(summary)
+    assert "2 dead letters of pipe" in caplog.text

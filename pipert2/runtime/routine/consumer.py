@@ -78,7 +78,7 @@ class Consumer:
                 elif crew.busy:
                     loop.rest()
             crew.close()
-            loop.words[loop.row + b.BUSY_SINCE] = 0
+            loop.words[loop.row + b.BUSY_SINCE] = loop.words[loop.row + b.IN_HAND] = 0
             while self._outcomes and self._unsent is None and self._settle(self._outcomes):
                 pass
             self._crew = None
@@ -195,7 +195,7 @@ class Consumer:
         loop = self._loop
         inbox, outcomes, again = loop.inbox, self._outcomes, self._again
         hands = loop.routine.concurrency
-        busy = loop.row + b.BUSY_SINCE
+        busy, in_hand = loop.row + b.BUSY_SINCE, loop.row + b.IN_HAND
         take = loop.taker()
         alone = False
 
@@ -242,11 +242,11 @@ class Consumer:
                         continue
                     crew.submit(message)
                     del message
-                    loop.words[busy] = crew.since
+                    loop.words[busy], loop.words[in_hand] = crew.since, crew.busy
                     continue
                 if not (crew.busy or outcomes or self._later) and loop.inputs_ended():
                     return loop.finished
-            loop.words[busy] = crew.since
+            loop.words[busy], loop.words[in_hand] = crew.since, crew.busy
             loop.sleep(can_go_on, max(0.0, self._later[0][0] - monotonic()) if self._later else None)
 
     def _try_again(self, now: float) -> None:

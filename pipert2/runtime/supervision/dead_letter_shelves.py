@@ -21,6 +21,10 @@ STORE_PATIENCE = 2.0
 """Seconds to wait for others that write to the store: whoever gives a message up waits as long."""
 MOST = 1 << 40
 """More letters, and a greater number of one, than there will ever be in a store."""
+MOST_IN_MEMORY = 10_000
+"""Letters of a pipe without a store that are kept."""
+MOST_BYTES_IN_MEMORY = 256 << 20
+"""Bytes of these letters: their data and what was said of them."""
 _LARGEST_PLAIN = 65536
 
 
@@ -85,14 +89,22 @@ class Shelf(Protocol):
 
 
 class MemoryShelf:
-    """Letters in memory.
+    """Letters in memory. When there are too many, or too large ones, the oldest go.
 
     Args:
         first: the number of the first one.
+        most, most_bytes: letters, and bytes of them, that are kept; the newest one always is.
+
+    Attributes:
+        dropped: how many went.
     """
 
-    def __init__(self, first: int = 1) -> None:
-        self._letters: dict[int, Letter] = {}
+    def __init__(self, first: int = 1, most: int = MOST_IN_MEMORY, most_bytes: int = MOST_BYTES_IN_MEMORY) -> None:
+        self._letters: dict[int, Letter] = {}  # the oldest first, but for those that were put back
+        self._most = most
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self.dropped = 0
         self._counts: Counter[str] = Counter()
         self._numbers = itertools.count(first)
         self._lock = threading.Lock()
@@ -113,15 +125,24 @@ class MemoryShelf:
 
     def take(self, number: int) -> Letter | None:
         with self._lock:
-            letter = self._letters.pop(number, None)
-            if letter is not None:
-                self._counts[letter.routine] -= 1
+            return self._pop(number) if number in self._letters else None
+
+    def _pop(self, number: int) -> Letter:
+        letter = self._letters.pop(number)
+        self._counts[letter.routine] -= 1
+        self._bytes -= _size(letter)
         return letter
 
     def put_back(self, number: int, letter: Letter) -> None:
         with self._lock:
             self._letters[number] = letter
             self._counts[letter.routine] += 1
+            self._bytes += _size(letter)
+            while len(self._letters) > max(1, self._most) or (
+                self._bytes > self._most_bytes and len(self._letters) > 1
+            ):
+                self._pop(next(iter(self._letters)))
+                self.dropped += 1
 
     def remove(self, number: int, letter: Letter) -> None:
         pass  # it was let go when it was taken
@@ -132,6 +153,11 @@ class MemoryShelf:
 
     def close(self) -> None:
         pass
+
+
+def _size(letter: Letter) -> int:
+    data = 0 if letter.data is None else len(letter.data.data)
+    return data + len(letter.reason) + len(letter.traceback)
 
 
 class StoreShelf:

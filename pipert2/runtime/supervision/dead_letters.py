@@ -19,7 +19,15 @@ from pipert2.errors import (
 )
 from pipert2.runtime import commands
 from pipert2.runtime.messages import DeadLetter, Packed
-from pipert2.runtime.supervision.dead_letter_shelves import MOST, Letter, MemoryShelf, Shelf, StoreShelf
+from pipert2.runtime.supervision.dead_letter_shelves import (
+    MOST,
+    MOST_BYTES_IN_MEMORY,
+    MOST_IN_MEMORY,
+    Letter,
+    MemoryShelf,
+    Shelf,
+    StoreShelf,
+)
 from pipert2.transport.board import RoutineState
 from pipert2.transport.codec import dumps_plain, loads, unflatten
 from pipert2.transport.envelope import FLAT, HEAD, HERE, INDIRECT, PLACE, blob_of, places_of, source_and_sequence
@@ -124,6 +132,7 @@ class DeadLetters:
             time.time(),
         )
         self._count(letter, 1)
+        before = self._memory.dropped
         try:
             self._shelves[0].put(letter)
         except StoreError as error:
@@ -131,6 +140,13 @@ class DeadLetters:
             self._not_stored += 1
             if self._not_stored.bit_count() == 1:  # the 1st, 2nd, 4th, ...: a full disk is not told each time
                 logger.warning("%d dead letters lie in memory only: %s", self._not_stored, error)
+        dropped = self._memory.dropped
+        if dropped.bit_length() > before.bit_length():  # the 1st, 2nd, 4th, ...
+            logger.warning(
+                "%d dead letters of pipe %r were dropped, the oldest ones: the newest %d, or %d MiB, are kept in "
+                "memory; with a store, Pipe(store=...), all are",
+                dropped, self._supervisor.spec.name, MOST_IN_MEMORY, MOST_BYTES_IN_MEMORY >> 20,
+            )  # fmt: skip
 
     def _count(self, letter: Letter, change: int) -> None:
         if not letter.earlier:
@@ -158,6 +174,11 @@ class DeadLetters:
     def given_up(self) -> int:
         """How many there are that this run gave up; also when the pipe has ended."""
         return self._given_up
+
+    @property
+    def dropped(self) -> int:
+        """How many were not kept, because there were too many to keep in memory."""
+        return self._memory.dropped
 
     def counts(self) -> dict[str, int]:
         """How many there are, by routine; also of routines that only an earlier run had. Cheap."""

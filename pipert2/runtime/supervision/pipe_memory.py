@@ -172,8 +172,8 @@ class PipeMemory:
         for index in routines:
             row = board.routine(index)
             if words[row + b.BUSY_SINCE] and self._spec.routines[index].base in fed:
-                words[row + b.INTERRUPTED] += 1
-            words[row + b.BUSY_SINCE] = words[row + b.SLEEPING] = 0
+                words[row + b.INTERRUPTED] += max(1, words[row + b.IN_HAND])
+            words[row + b.BUSY_SINCE] = words[row + b.SLEEPING] = words[row + b.IN_HAND] = 0
         for edge in self._spec.edges:
             if edge.shared:
                 continue

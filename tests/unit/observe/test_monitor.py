@@ -55,7 +55,7 @@ class Shop:
             waits_for=lambda flow: (),
             is_present=lambda index: True,
             live_parameters=lambda index: LiveParameters(Routine.__new__(Routine)),
-            dead_letters=SimpleNamespace(counts=lambda: {"show": 2, "of an earlier run": 1}),
+            dead_letters=SimpleNamespace(counts=lambda: {"show": 2, "of an earlier run": 1}, dropped=5),
             configurations=SimpleNamespace(trigger=lambda name: None),
         )
         self.monitor = Monitor(supervisor)
@@ -214,3 +214,16 @@ def test_dead_letters_are_counted_by_routine_and_in_all() -> None:
     status = Shop().look()
     assert {one.name: one.dead_letters for one in status.routines} == {"camera": 0, "show": 2}
     assert status.dead_letters == 3
+
+
+def test_a_routine_with_a_crew_shows_how_many_messages_are_in_hand() -> None:
+    shop = Shop()
+    row = shop.board.routine(1)
+    shop.board.words[row + b.STATE] = RoutineState.RUNNING
+    assert shop.monitor.snapshot(PipeState.RUNNING, None).routine("show").in_hand == 0
+    shop.board.words[row + b.BUSY_SINCE] = 1
+    assert shop.monitor.snapshot(PipeState.RUNNING, None).routine("show").in_hand == 1
+    shop.board.words[row + b.IN_HAND] = 4
+    status = shop.monitor.snapshot(PipeState.RUNNING, None)
+    assert status.routine("show").in_hand == 4
+    assert status.dead_letters_dropped == 5
