@@ -14,12 +14,13 @@ import numpy as np
 from pipert2.graph.spec import EdgeSpec
 from pipert2.transport import board as b
 from pipert2.transport.board import NEVER, Board
+from pipert2.transport.edge_words import ReceivingWords, SendingWords
 from pipert2.transport.envelope import Message
-from pipert2.transport.memory import Bell
+from pipert2.transport.memory import Bell, Fence
 from pipert2.transport.ring import Waiter
 
 
-class LocalEdge:
+class LocalEdge(SendingWords, ReceivingWords):
     """Both ends of an edge between two threads. The words are those of a ring; a deque holds the messages.
 
     One thread sends and one receives; each operation on the deque is atomic under the GIL.
@@ -29,6 +30,7 @@ class LocalEdge:
         "_bell",
         "_capacity",
         "_closed",
+        "_fence",
         "_lossless",
         "_messages",
         "_number",
@@ -51,6 +53,7 @@ class LocalEdge:
         self._bell = bell
         self._sender_bell = sender_bell
         self._waiter = waiter
+        self._fence = Fence()
         self._capacity = spec.capacity
         self._lossless = spec.lossless
         self._closed = False
@@ -107,47 +110,11 @@ class LocalEdge:
             words[row + b.BLOCKED_SINCE] = 0
             words[row + b.BLOCKED_NS] += monotonic_ns() - began
 
-    def end(self) -> None:
-        """Say that no message follows, for now."""
-        self._words[self._row + b.ENDED] = self._number + 1
-        self._bell.ring()
-
-    def reopen(self) -> None:
-        """Take :meth:`end` back: the source starts again."""
-        self._words[self._row + b.ENDED] = 0
-
     def open(self) -> None:
         """Take :meth:`close` back: the edge is linked again."""
         self._closed = False
 
-    def close(self) -> None:
-        """Say that no message will follow: the edge was unlinked."""
-        self._closed = True
-        self._words[self._row + b.CLOSED] = 1
-        self.end()
-
-    def discard(self) -> None:
-        """Count a message that could not be sent."""
-        self._words[self._row + b.DISCARDED] += 1
-
-    def leave_out(self) -> None:
-        """Count a message that the wire's condition keeps from it."""
-        self._words[self._row + b.FILTERED] += 1
-
     # --- the receiving end
-
-    def has_data(self) -> bool:
-        """Whether there is something to take."""
-        return bool(self._words[self._row] > self._taken)
-
-    def ended(self) -> bool:
-        """Whether everything was taken and nothing follows."""
-        ended = self._words[self._row + b.ENDED]
-        return bool(ended and self._taken >= ended - 1 and self._words[self._row] == ended - 1)
-
-    def wake_sender(self) -> None:
-        """Let a sender that waits for room look again: this receiver is killed."""
-        self._sender_bell.ring()
 
     @property
     def views(self) -> int:

@@ -12,6 +12,7 @@ from pipert2.graph.spec import EdgeSpec
 from pipert2.transport import board as b
 from pipert2.transport.board import NEVER, Board
 from pipert2.transport.codec import loads, unflatten
+from pipert2.transport.edge_words import ReceivingWords, SendingWords
 from pipert2.transport.envelope import CELL, FLAT, HEAD, HERE, INDIRECT, PLACE, Message, Place, blob_of
 from pipert2.transport.lease import Leases, Use
 from pipert2.transport.memory import WEAKLY_ORDERED, Bell, Block, Fence
@@ -53,7 +54,7 @@ def ring_size(edge: EdgeSpec) -> int:
     return ring_cells(edge) * CELL
 
 
-class RingSender:
+class RingSender(SendingWords):
     """The sending end. ``put`` publishes a finished cell; it waits for room if the edge is lossless."""
 
     __slots__ = (
@@ -162,32 +163,8 @@ class RingSender:
             words[row + b.BLOCKED_SINCE] = 0
             words[row + b.BLOCKED_NS] += monotonic_ns() - began
 
-    def end(self) -> None:
-        """Say that no message follows, for now."""
-        self._words[self._row + b.ENDED] = self._number + 1
-        self._fence()
-        self._bell.ring()
 
-    def reopen(self) -> None:
-        """Take :meth:`end` back: the source starts again."""
-        self._words[self._row + b.ENDED] = 0
-
-    def close(self) -> None:
-        """Say that no message will ever follow: the edge was unlinked."""
-        self._closed = True
-        self._words[self._row + b.CLOSED] = 1
-        self.end()
-
-    def discard(self) -> None:
-        """Count a message that could not be sent."""
-        self._words[self._row + b.DISCARDED] += 1
-
-    def leave_out(self) -> None:
-        """Count a message that the wire's condition keeps from it."""
-        self._words[self._row + b.FILTERED] += 1
-
-
-class RingReceiver:
+class RingReceiver(ReceivingWords):
     """The receiving end. ``take`` gives the next message, or None if there is none.
 
     Args:
@@ -235,19 +212,6 @@ class RingReceiver:
         self._lossless = spec.lossless
         self._threshold = spec.transmitter.view_threshold
         self._taken: int = self._words[self._row + b.R]
-
-    def has_data(self) -> bool:
-        """Whether there is something to take."""
-        return bool(self._words[self._row] > self._taken)
-
-    def ended(self) -> bool:
-        """Whether everything was taken and nothing follows."""
-        ended = self._words[self._row + b.ENDED]
-        return bool(ended and self._taken >= ended - 1 and self._words[self._row] == ended - 1)
-
-    def wake_sender(self) -> None:
-        """Let a sender that waits for room look again: this receiver is killed."""
-        self._sender_bell.ring()
 
     @property
     def views(self) -> int:
