@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import io
 import logging
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from pipert2.graph.data import FrameData
+from pipert2.runtime.routine.side_thread import SideThread
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ class Tap:
 
 
 class Encoder:
-    """Makes JPEG pictures in a thread of its own, the newest of each tap; it ends when nothing has come for long.
+    """Makes JPEG pictures in a thread of its own, the newest of each tap.
 
     Args:
         send: gets each finished picture.
@@ -88,47 +88,21 @@ class Encoder:
 
     def __init__(self, send: Callable[[PreviewFrame], None]) -> None:
         self._send = send
-        self._waiting: dict[tuple[str, str], tuple[PreviewFrame, _Picture]] = {}
-        self._changed = threading.Condition()
-        self._thread: threading.Thread | None = None
-        self._closed = False
+        self._thread: SideThread[tuple[PreviewFrame, _Picture]] = SideThread("pipert2-preview", self._encode)
+        self.close = self._thread.close
 
     def put(self, key: tuple[str, str], blank: PreviewFrame, picture: _Picture) -> None:
         """Encode *picture* as soon as may be, in place of an older one of the same tap that still waits."""
-        with self._changed:
-            if self._closed:
-                return
-            self._waiting[key] = (blank, picture)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="pipert2-preview", daemon=True)
-                self._thread.start()
-            self._changed.notify()
+        self._thread.put(key, (blank, picture))
 
-    def _run(self) -> None:
-        while True:
-            with self._changed:
-                if not self._waiting and not self._closed:
-                    self._changed.wait(2.0)
-                if not self._waiting or self._closed:
-                    self._thread = None
-                    return
-                key = next(iter(self._waiting))
-                blank, picture = self._waiting.pop(key)
-            try:
-                encoded = jpeg(picture)
-            except Exception:  # a shape that JPEG does not have
-                logger.debug("a preview of %s cannot be encoded", blank.routine, exc_info=True)
-                continue
+    def _encode(self, job: tuple[PreviewFrame, _Picture]) -> None:
+        blank, picture = job
+        try:
+            encoded = jpeg(picture)
+        except Exception:  # a shape that JPEG does not have
+            logger.debug("a preview of %s cannot be encoded", blank.routine, exc_info=True)
+        else:
             self._send(dataclasses.replace(blank, jpeg=encoded))
-
-    def close(self) -> None:
-        """End the thread. Closes twice without complaint."""
-        with self._changed:
-            self._closed = True
-            thread = self._thread
-            self._changed.notify()
-        if thread is not None:
-            thread.join(2.0)
 
 
 def frame_of(data: Any) -> _Picture | None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from pipert2.runtime.routine.side_thread import SideThread
 from pipert2.runtime.routine.sketch import Held, ShownKind, ShownValue, as_float, hold, kind_of, sketch, whole_text
 
 logger = logging.getLogger(__name__)
@@ -23,7 +24,6 @@ POINTS_KEPT = 600
 MOST_BYTES = 1_000_000
 """In one answer, about; what is left over comes with the next one."""
 _THINNED_US = 100_000
-_IDLE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ def merged(answers: Sequence[Sketches | None], after: int) -> Sketches:
 
 
 class Sketcher:
-    """Makes sketches in a thread of its own, which ends when nobody has asked for long.
+    """Makes sketches in a thread of its own.
 
     Args:
         answer: gets the number of a request, the index of the routine, and the sketches.
@@ -134,41 +134,16 @@ class Sketcher:
 
     def __init__(self, answer: Callable[[int, int, Sketches], None]) -> None:
         self._answer = answer
-        self._asked: deque[tuple[int, int, Shown, int]] = deque()
-        self._changed = threading.Condition()
-        self._thread: threading.Thread | None = None
-        self._closed = False
+        self._thread: SideThread[tuple[int, int, Shown, int]] = SideThread("pipert2-sketches", self._sketch)
+        self.close = self._thread.close
 
     def ask(self, number: int, routine: int, shown: Shown, after: int) -> None:
         """Answer as soon as may be. Never blocks."""
-        with self._changed:
-            if self._closed:
-                return
-            self._asked.append((number, routine, shown, after))
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="pipert2-sketches", daemon=True)
-                self._thread.start()
-            self._changed.notify()
+        self._thread.put((number, routine), (number, routine, shown, after))
 
-    def _run(self) -> None:
-        while True:
-            with self._changed:
-                if not self._asked and not self._closed:
-                    self._changed.wait(_IDLE_SECONDS)
-                if not self._asked or self._closed:
-                    self._thread = None
-                    return
-                number, routine, shown, after = self._asked.popleft()
-            self._answer(number, routine, shown.since(after))
-
-    def close(self) -> None:
-        """End the thread. Closes twice without complaint."""
-        with self._changed:
-            self._closed = True
-            thread = self._thread
-            self._changed.notify()
-        if thread is not None:
-            thread.join(2.0)
+    def _sketch(self, job: tuple[int, int, Shown, int]) -> None:
+        number, routine, shown, after = job
+        self._answer(number, routine, shown.since(after))
 
 
 def _checked(name: object, value: Any) -> ShownKind:

@@ -66,7 +66,7 @@ class Gallery(list[PreviewFrame]):
 
     def await_quiet(self) -> None:
         """Wait until the encoder has begun with all that it got."""
-        wait_until(lambda: not self.encoder._waiting, what="an encoder without work")
+        wait_until(lambda: not self.encoder._thread.waiting, what="an encoder without work")
 
 
 @pytest.fixture
