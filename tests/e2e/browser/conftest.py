@@ -329,3 +329,26 @@ def new_page(browser: Browser, request: pytest.FixtureRequest, shoot: Shoot) -> 
 def page(new_page: NewPage) -> Page:
     """A page of 1280 by 800."""
     return new_page()
+
+
+@pytest.fixture
+def pipe_beside(own_cockpit, tmp_path: Path) -> Iterator[Callable[[str], Running]]:
+    """Runs a script of this folder, and returns when its pipe is in a cockpit of its own."""
+    own_cockpit.start()
+    started: list[Running] = []
+
+    def run(script: str) -> Running:
+        path = str(Path(__file__).with_name(script))
+        running = start(path, own_cockpit.url, log=tmp_path / f"{script}.log", stdin=True)
+        started.append(running)
+
+        def is_up() -> bool:
+            assert running.process.poll() is None, running.log.read_text()
+            return any(one["connected"] for one in httpx.get(f"{own_cockpit.url}/api/pipes").json()["pipes"])
+
+        wait_until(is_up, 40.0, "the pipe in the cockpit")
+        return running
+
+    yield run
+    for running in started:
+        running.close()

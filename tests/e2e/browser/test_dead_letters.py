@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable
 
-import httpx
 import pytest
 from playwright.sync_api import expect
 
-from pipert2.testing import wait_until
-from tests.e2e.browser.conftest import Running, start
+from tests.e2e.browser.conftest import Running
 
 
 @pytest.fixture
-def bakery(own_cockpit, tmp_path: Path) -> Iterator[Running]:
+def bakery(pipe_beside: Callable[[str], Running]) -> Running:
     """The pipe ``bakery``, whose kitchen gives up each of three orders, in a cockpit of its own."""
-    own_cockpit.start()
-    script = str(Path(__file__).with_name("giving_up_pipe.py"))
-    running = start(script, own_cockpit.url, log=tmp_path / "bakery.log", stdin=True)
-
-    def is_up() -> bool:
-        assert running.process.poll() is None, running.log.read_text()
-        return any(one["connected"] for one in httpx.get(f"{own_cockpit.url}/api/pipes").json()["pipes"])
-
-    wait_until(is_up, 40.0, "the pipe in the cockpit")
-    yield running
-    running.close()
+    return pipe_beside("giving_up_pipe.py")
 
 
 def test_they_are_a_problem_until_somebody_has_seen_to_them(page, own_cockpit, bakery, shoot) -> None:

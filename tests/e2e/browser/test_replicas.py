@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable
 
-import httpx
 import pytest
 from playwright.sync_api import expect
 
-from pipert2.testing import wait_until
-from tests.e2e.browser.conftest import Running, start
+from tests.e2e.browser.conftest import Running
 
 
 @pytest.fixture
-def market(own_cockpit, tmp_path: Path) -> Iterator[Running]:
+def market(pipe_beside: Callable[[str], Running]) -> Running:
     """The pipe ``market``, which waits for its price, in a cockpit of its own."""
-    own_cockpit.start()
-    script = str(Path(__file__).with_name("waiting_pipe.py"))
-    running = start(script, own_cockpit.url, log=tmp_path / "market.log", stdin=True)
-
-    def is_up() -> bool:
-        assert running.process.poll() is None, running.log.read_text()
-        return any(one["connected"] for one in httpx.get(f"{own_cockpit.url}/api/pipes").json()["pipes"])
-
-    wait_until(is_up, 40.0, "the pipe in the cockpit")
-    yield running
-    running.close()
+    return pipe_beside("waiting_pipe.py")
 
 
 def test_a_flow_that_waits_is_a_problem_and_its_replicas_are_counted_and_changed(
