@@ -252,6 +252,17 @@ class ConfigError(PipertError, ValueError):
         return f"{self.where}: {what}; {meant}accepted: {self.accepted}"
 
 
+class LinkError(PipertError):
+    """A link to other hosts cannot be opened; *where* are the endpoints that it was to use."""
+
+    def __init__(self, where: str, reason: str) -> None:
+        self.where = where
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the link over {self.where} cannot be opened: {self.reason}"
+
+
 class StoreError(PipertError):
     """The store cannot do what it was asked to; what it acknowledged before is kept."""
 

@@ -1,4 +1,4 @@
-"""Wires between pipes on different hosts, over Zenoh: an egress in one pipe, an ingress of the same key in the other."""
+"""Wires between pipes on different hosts, over Zenoh: an egress in one pipe, an ingress in the other."""
 
 from pipert2.engine.link.egress import Egress
 from pipert2.engine.link.ingress import Ingress

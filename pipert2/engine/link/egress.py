@@ -2,25 +2,53 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import secrets
+from collections import deque
+from collections.abc import Callable
+from time import monotonic_ns
 from typing import Any
 
-from pipert2.engine.link.settings import LinkSettings
+from pipert2.engine.link.counting import Counting
+from pipert2.engine.link.frames import BadFrameError, Clocks, Kind, kind_of, unpack_clocks, unpack_report
+from pipert2.engine.link.outbound import BATCH_MESSAGES, Outbound
+from pipert2.engine.link.payload import NOBODY, Packer
+from pipert2.engine.link.settings import LinkSettings, import_zenoh
+from pipert2.errors import ConfigError
 from pipert2.graph.routine import DestinationRoutine
+from pipert2.runtime.routine.crew import BringsCrew, Outcome
+from pipert2.transport.envelope import Message, source_and_sequence
+from pipert2.transport.ring import Interrupted
+from pipert2.transport.work_ends import Delivery
+
+_AT_ONCE = 64 * 1024
+"""Bytes that are not kept back for a batch."""
+LAST_WORD = 5_000_000_000
+"""Nanoseconds that a real-time egress whose input has ended waits for its ingress to say that it knows."""
 
 
-class Egress(DestinationRoutine):
+class Egress(BringsCrew, DestinationRoutine):
     """Carries what it gets to the ingress of the same key, in another pipe; in a flow of its own.
+
+    What it does is shown (:meth:`pipert2.Pipe.results`): messages ``link/sent``, ``link/resent``, ``link/lost`` and
+    ``link/under way``, ``link/round trip ms``, and ``link/state``.
 
     Args:
         name: unique within its pipe.
-        key: names the link; letters, digits, ``-``, ``_``, ``.`` and ``/``. One egress and one ingress have it (several
-            egresses where the ingress says so).
+        key: names the link; letters, digits, ``-``, ``_``, ``.``, and ``/`` between them. One egress and one ingress
+            have it (several egresses where the ingress says so).
         link: how the other side is reached.
         lossless: keep each message until all that came of it in the ingress's pipe is acknowledged there; else the
             newest wins while the link is slow or cut.
         credit: the most messages that may be under way and not done at the ingress's pipe; None: as many as the link
             bears. With replicas behind the ingress, their number times their concurrency.
+
+    Raises:
+        ConfigError: one of them cannot be.
     """
+
+    retries = 20  # deaths of its process that a message in its hand survives
 
     def __init__(
         self,
@@ -32,10 +60,170 @@ class Egress(DestinationRoutine):
         credit: int | None = None,
     ) -> None:
         super().__init__(name)
+        if credit is not None and (isinstance(credit, bool) or not isinstance(credit, int) or credit < 1):
+            raise ConfigError("an egress", "credit", credit, "a number of messages, 1 or more, or None")
+        if not isinstance(link, LinkSettings):
+            raise ConfigError("an egress", "link", link, "LinkSettings(...)")
+        link.keys(key)
         self.key = key
         self.link = link
-        self.lossless = lossless
+        self.lossless = bool(lossless)
         self.credit = credit
+        self._made = secrets.token_hex(8)
+        self._session: Any = None
+
+    def setup(self) -> None:
+        """Open the session."""
+        self._session = self.link.open_session()
+
+    def make_crew(self, outcomes: deque[Outcome], ring: Callable[[], None], run: str) -> LinkCrew:
+        """What sends, and waits for confirmations."""
+        mark = hashlib.blake2b(f"{run} {self._made} {self.name}".encode(), digest_size=8)
+        return LinkCrew(self, self._session, outcomes, ring, int.from_bytes(mark.digest(), "little"))
 
     def main_logic(self, data: Any) -> None:
-        raise NotImplementedError
+        """What is to be done with data does the crew."""
+
+    def cleanup(self) -> None:
+        """Close the session."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
+
+
+class LinkCrew:
+    """Stands in for those who work on an egress's messages, who are in another pipe."""
+
+    def __init__(
+        self, egress: Egress, session: Any, outcomes: deque[Outcome], ring: Callable[[], None], run: int
+    ) -> None:
+        zenoh = import_zenoh()
+        self.outcomes = outcomes
+        self.logic: Callable[[Any], Any] = egress.main_logic
+        self._ring = ring
+        self._run = run
+        self._lossless = egress.lossless
+        self._out: Outbound[Message] = Outbound(run, monotonic_ns(), lossless=egress.lossless, credit=egress.credit)
+        self._packer = Packer()
+        self._reports: deque[bytes] = deque()
+        self._counting = Counting(egress)
+        self._ended_at = 0
+        there, back = egress.link.keys(egress.key)
+        block, drop = zenoh.CongestionControl.BLOCK, zenoh.CongestionControl.DROP
+        self._there = session.declare_publisher(there, congestion_control=block, express=True)
+        self._clocks = session.declare_publisher(
+            there, congestion_control=drop, express=True, priority=zenoh.Priority.REAL_TIME
+        )
+        self._back = session.declare_subscriber(back, self._heard)
+
+    # --- what others call
+
+    def _heard(self, sample: Any) -> None:
+        """In a thread of Zenoh's."""
+        arrived = monotonic_ns()
+        frame = sample.payload.to_bytes()
+        with contextlib.suppress(BadFrameError, RuntimeError):
+            if kind_of(frame) is Kind.PING:
+                self._counting.hear(arrived)
+                asked = unpack_clocks(frame).asked
+                with contextlib.suppress(Exception):  # the session may be about to close
+                    self._clocks.put(Clocks(Kind.PONG, self._run, asked, arrived).pack())
+                return
+        self._reports.append(frame)
+        self._ring()
+
+    @property
+    def busy(self) -> int:
+        return self._out.held
+
+    @property
+    def has_time(self) -> bool:
+        if self._reports:
+            self._read()
+        return self._out.has_room
+
+    @property
+    def since(self) -> int:
+        return 0  # a message that is not confirmed for long does not mean that this routine hangs
+
+    def submit(self, message: Message) -> None:
+        now = monotonic_ns()
+        data, origin, born, _, _, delivery = message
+        identity = (delivery.queue.number + 1, delivery.claim.number) if isinstance(delivery, Delivery) else NOBODY
+        try:
+            self.logic(data)
+            parcel = self._packer.parcel(data, source_and_sequence(origin)[1], born, identity)
+        except Exception as error:
+            self.outcomes.append(Outcome(message, None, error, now, now))
+            return
+        self._out.add(message, parcel)
+        if self._out.unsent >= BATCH_MESSAGES or parcel.size >= _AT_ONCE:
+            self._flush()
+        if not self._lossless:
+            self.outcomes.append(Outcome(message, None, None, now, now))
+
+    def _flush(self) -> None:
+        while (batch := self._out.next_batch(monotonic_ns())) is not None:
+            self._there.put(self._packer.batch(*batch))
+
+    def _read(self) -> None:
+        while self._reports:
+            frame = self._reports.popleft()
+            try:
+                report = unpack_report(frame)
+            except BadFrameError as error:
+                self._counting.foreign(error)
+                continue
+            now = monotonic_ns()
+            if report.run == self._run:
+                self._counting.hear(now)
+            for message in self._out.take(report, now):
+                self.outcomes.append(Outcome(message, None, None, now, now))
+
+    def tend(self) -> float | None:
+        self._read()
+        self._flush()
+        now = monotonic_ns()
+        out = self._out
+        wait = out.seconds_to_probe(now)
+        if wait == 0:
+            self._there.put(out.probe(now).pack())
+            wait = out.seconds_to_probe(now)
+        counts = {
+            "sent": out.sent,
+            "resent": out.resent,
+            "lost": out.lost,
+            "under way": out.under_way,
+            "round trip ms": round(out.window.round_trip / 1e6, 3),
+        }
+        return self._counting.show(counts, wait)
+
+    def finish(self) -> bool:
+        now = monotonic_ns()
+        out = self._out
+        if not out.ends:
+            out.end()
+            self._ended_at = now
+            self._flush()
+        if out.ended:
+            self._there.put(out.close_head(now).pack())
+            return True
+        if not self._lossless and now - self._ended_at > LAST_WORD:
+            self._counting.warn("the end of its stream was not confirmed: the ingress may wait for more")
+            return True
+        return False
+
+    def release(self) -> None:
+        now = monotonic_ns()
+        left = self._out.release()
+        if self._lossless:
+            self.outcomes.extend(Outcome(message, None, Interrupted(), now, now) for message in left)
+
+    def cancel(self) -> None:
+        """Nothing is left to cancel."""
+
+    def close(self) -> None:
+        """Say no more, and listen no more."""
+        self._counting.show_now()
+        for end in (self._back, self._clocks, self._there):
+            end.undeclare()

@@ -102,6 +102,7 @@ class FlowHost:
         self.store = launch.store
         self.parameters: Mapping[str, Any] = dict(launch.parameters)
         self.clock = launch.clock
+        self.run = launch.prefix
         self._inline = not launch.prefix
         if self.store is not None and not self._inline:  # else the main process does it: it is the same store
             self.store.listen(self.records_written)

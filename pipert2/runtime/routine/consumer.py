@@ -70,6 +70,7 @@ class Consumer:
             return self._several_at_once(crew)
         finally:
             cancelled = False
+            crew.release()
             while crew.busy:
                 loop.words[loop.row + b.BUSY_SINCE] = crew.since
                 if loop.is_to_end_at_once and not cancelled:
@@ -194,7 +195,7 @@ class Consumer:
     def _several_at_once(self, crew: Crew) -> End:
         loop = self._loop
         inbox, outcomes, again = loop.inbox, self._outcomes, self._again
-        hands = loop.routine.concurrency
+        careful = loop.routine.concurrency > 1
         busy, in_hand = loop.row + b.BUSY_SINCE, loop.row + b.IN_HAND
         take = loop.taker()
         alone = False
@@ -202,7 +203,7 @@ class Consumer:
         def can_go_on() -> bool:
             if outcomes or not crew.busy:
                 return bool(outcomes or again or self._held is not None or loop.has_data())
-            return not alone and self._held is None and crew.busy < hands and (bool(again) or loop.has_data())
+            return not alone and self._held is None and crew.has_time and (bool(again) or loop.has_data())
 
         while True:
             if inbox or loop.due:
@@ -224,7 +225,7 @@ class Consumer:
                 if self._held is not None:
                     crew.submit(self._held)
                     self._held, alone = None, True
-            if crew.busy < hands and not alone and self._held is None:
+            if crew.has_time and not alone and self._held is None:
                 if loop.const_period and (again or loop.has_data()) and not loop.await_tick():
                     continue
                 try:
@@ -236,7 +237,7 @@ class Consumer:
                     if self._keys is not None and self._is_done_already(self._keys, message):
                         continue
                     delivery = message.delivery
-                    if hands > 1 and message.attempt > 1 and delivery is not None and delivery.is_suspect:
+                    if careful and message.attempt > 1 and delivery is not None and delivery.is_suspect:
                         self._held = message  # if it kills its process again, then no other one with it
                         del message
                         continue
@@ -244,10 +245,16 @@ class Consumer:
                     del message
                     loop.words[busy], loop.words[in_hand] = crew.since, crew.busy
                     continue
-                if not (crew.busy or outcomes or self._later) and loop.inputs_ended():
-                    return loop.finished
+            timeout = crew.tend()
+            if outcomes:
+                continue
+            if not (crew.busy or outcomes or self._later) and loop.inputs_ended() and crew.finish():
+                return loop.finished
             loop.words[busy], loop.words[in_hand] = crew.since, crew.busy
-            loop.sleep(can_go_on, max(0.0, self._later[0][0] - monotonic()) if self._later else None)
+            if self._later:
+                retry = max(0.0, self._later[0][0] - monotonic())
+                timeout = retry if timeout is None else min(timeout, retry)
+            loop.sleep(can_go_on, timeout)
 
     def _try_again(self, now: float) -> None:
         """Let those be tried again whose time has come."""

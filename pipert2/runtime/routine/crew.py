@@ -7,6 +7,7 @@ in :attr:`Crew.outcomes` until that thread sends it on. So everything but ``main
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -62,29 +63,81 @@ class Crew(Protocol):
         ...
 
     @property
+    def has_time(self) -> bool:
+        """Whether it would take another message."""
+        ...
+
+    @property
     def since(self) -> int:
         """Since when the oldest of them is (monotonic, ns); 0 if there is none."""
         ...
 
     def submit(self, message: Message) -> None: ...
 
+    def tend(self) -> float | None:
+        """Called before the routine's thread sleeps; in so many seconds it shall be called again at the latest."""
+        ...
+
+    def finish(self) -> bool:
+        """The inputs have ended, and nothing is left to do; False: not yet, look again after the next ring."""
+        ...
+
+    def release(self) -> None:
+        """The routine ends: break off what need not be waited for, with ``Interrupted`` as its outcome."""
+        ...
+
     def cancel(self) -> None: ...
 
     def close(self) -> None: ...
 
 
+class BringsCrew(ABC):
+    """A routine that works on several messages at once in a way of its own.
+
+    Its crew lives from start to stop, and all of it but the ring is used in the routine's own thread.
+    """
+
+    @abstractmethod
+    def make_crew(self, outcomes: deque[Outcome], ring: Callable[[], None], run: str) -> Crew:
+        """The crew.
+
+        Args:
+            outcomes: where to put what comes of messages, in the routine's thread or before ringing.
+            ring: wakes the routine's thread, from any thread.
+            run: the same for all processes of one run of the pipe, and for no other; empty in an inline pipe.
+        """
+
+
 class _Hands:
     """What both kinds of crew have in common: who is busy, and what came of it."""
 
-    def __init__(self, logic: Callable[[Any], Any], outcomes: deque[Outcome], ring: Callable[[], None]) -> None:
+    def __init__(
+        self, hands: int, logic: Callable[[Any], Any], outcomes: deque[Outcome], ring: Callable[[], None]
+    ) -> None:
         self.logic = logic
         self.outcomes = outcomes
+        self._hands = hands
         self._ring = ring
         self._begun: dict[int, int] = {}
 
     @property
     def busy(self) -> int:
         return len(self._begun)
+
+    @property
+    def has_time(self) -> bool:
+        return len(self._begun) < self._hands
+
+    def tend(self) -> float | None:
+        """Nothing has to be done at times."""
+        return None
+
+    def finish(self) -> bool:
+        """Nothing more is to be done."""
+        return True
+
+    def release(self) -> None:
+        """What was begun is finished."""
 
     @property
     def since(self) -> int:
@@ -120,7 +173,7 @@ class ThreadCrew(_Hands):
         outcomes: deque[Outcome],
         ring: Callable[[], None],
     ) -> None:
-        super().__init__(logic, outcomes, ring)
+        super().__init__(hands, logic, outcomes, ring)
         self._todo: SimpleQueue[Message | None] = SimpleQueue()
         ready: SimpleQueue[BaseException | None] = SimpleQueue()
         self._threads = [
@@ -177,12 +230,13 @@ class CoroutineCrew(_Hands):
     def __init__(
         self,
         name: str,
+        hands: int,
         loop: EventLoop,
         logic: Callable[[Any], Any],
         outcomes: deque[Outcome],
         ring: Callable[[], None],
     ) -> None:
-        super().__init__(logic, outcomes, ring)
+        super().__init__(hands, logic, outcomes, ring)
         self._name = name
         self._loop = loop
 

@@ -36,7 +36,7 @@ from pipert2.runtime.flow.event_loop import EventLoop
 from pipert2.runtime.messages import DeadLetter
 from pipert2.runtime.routine.commands import RoutineCommands
 from pipert2.runtime.routine.consumer import Consumer
-from pipert2.runtime.routine.crew import About, CoroutineCrew, Crew, Outcome, ThreadCrew, crew_message
+from pipert2.runtime.routine.crew import About, BringsCrew, CoroutineCrew, Crew, Outcome, ThreadCrew, crew_message
 from pipert2.runtime.routine.failures import LONGEST_PAUSE, Failure, Failures
 from pipert2.runtime.routine.histogram import Sampler
 from pipert2.runtime.routine.pacing import SECOND, Ticker
@@ -78,6 +78,7 @@ class Host(Protocol):
     store: Store | None
     parameters: Mapping[str, Any]
     clock: Clock
+    run: str
 
     def configured(self, routine: int, values: Mapping[str, Any]) -> None: ...
 
@@ -450,8 +451,12 @@ class RoutineLoop:
     def make_crew(self, outcomes: deque[Outcome]) -> Crew | None:
         """Who is to run ``main_logic``; None: this thread."""
         name, hands = self.spec.name, self.routine.concurrency
+        if isinstance(self.routine, BringsCrew):
+            crew = self.routine.make_crew(outcomes, self._bell.ring, self.host.run)
+            crew.logic = self.logic()
+            return crew
         if iscoroutinefunction(logic(self.routine)):
-            return CoroutineCrew(name, self.host.event_loop(), self.logic(), outcomes, self._bell.ring)
+            return CoroutineCrew(name, hands, self.host.event_loop(), self.logic(), outcomes, self._bell.ring)
         if hands == 1:
             return None
         busy = self.row + b.BUSY_SINCE

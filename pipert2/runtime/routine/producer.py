@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pipert2.graph.routine import EndOfStream, RoutineKind
 from pipert2.graph.validation import has_logic, logic
 from pipert2.runtime.routine.consumer import dead_letter
+from pipert2.runtime.routine.fed_producer import BringsFeed, FedProducer
 from pipert2.runtime.routine.triggered_producer import TriggeredProducer
 from pipert2.transport import board as b
 from pipert2.transport import work_table as w
@@ -44,6 +45,7 @@ class Producer:
         self._ledger = ledger
         self._most = ledger.spec.capacity if ledger is not None else 0
         self._unsent: Delivery | Kept | None = None
+        self._fed: FedProducer | None = None
         self.result: Any = None  # what the destination returned for the last message, where that is handed back
 
     def run(self) -> End:
@@ -54,6 +56,10 @@ class Producer:
             unsent.done()
         if not has_logic(loop.routine) or loop.routine.kind in (RoutineKind.MIDDLE, RoutineKind.DESTINATION):
             return self._only_handle_events()
+        if isinstance(loop.routine, BringsFeed):
+            self._fed = self._fed or FedProducer(loop, loop.routine, self._ledger)
+            fed, self._unsent = self._fed.run()
+            return fed
         # A free-running source may get an interval while it runs.
         end = self._produce() if loop.trigger is None else None
         return end if end is not None else TriggeredProducer(loop, self).run()

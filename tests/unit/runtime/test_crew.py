@@ -42,7 +42,7 @@ class Bench:
         return ThreadCrew("work", hands, logic, setup or (lambda: None), self.outcomes, self.ring)
 
     def coroutines(self, loop: EventLoop, logic: Callable[[Any], Any]) -> Any:
-        return CoroutineCrew("work", loop, logic, self.outcomes, self.ring)
+        return CoroutineCrew("work", 1000, loop, logic, self.outcomes, self.ring)
 
 
 def test_threads_are_named_and_gone_when_the_crew_is_closed() -> None:

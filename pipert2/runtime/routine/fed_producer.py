@@ -1,0 +1,233 @@
+"""What a source that is fed from outside does from start to stop: pass on what came, and say what is done with.
+
+Such a source brings a *feed*, which its own threads fill. It learns of each message when all that came of it is
+acknowledged, where its pipe keeps account of that (``max_in_flight``).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from time import monotonic_ns
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from pipert2.errors import UnreadableDataError
+from pipert2.runtime.messages import DeadLetter
+from pipert2.runtime.routine.consumer import dead_letter
+from pipert2.runtime.routine.failures import Failure
+from pipert2.transport import board as b
+from pipert2.transport import work_table as w
+from pipert2.transport.envelope import Message, origin_of
+from pipert2.transport.ring import Interrupted
+from pipert2.transport.work_ends import KEPT, Delivery, Kept
+from pipert2.transport.work_queue import WorkQueue
+
+if TYPE_CHECKING:
+    from pipert2.runtime.routine.loop import End, RoutineLoop
+
+_LOOK_EVERY = 16
+"""Messages between two looks at what is over: a look costs as much as sending a message."""
+
+
+class Fed(NamedTuple):
+    """What a feed has got.
+
+    Attributes:
+        data: the data.
+        tag: names it in :meth:`Feed.over`.
+        sequence: the how manieth of its source's it is; 0: the next one of this source.
+        born: when it was made; monotonic clock of this host, ns.
+    """
+
+    data: Any
+    tag: Any
+    sequence: int
+    born: int
+
+
+class Feed(Protocol):
+    """What a source is fed from; all of it is called in the routine's own thread."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is something to take."""
+        ...
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing will ever come, and nothing is left to say."""
+        ...
+
+    def take(self) -> Fed | None:
+        """What has waited longest.
+
+        Raises:
+            UnreadableFeed: it cannot be read.
+        """
+        ...
+
+    def over(self, tag: Any) -> None:
+        """A message is done: sent on, or, where account is kept, all that came of it is acknowledged."""
+        ...
+
+    def tend(self) -> float | None:
+        """Called before the routine's thread sleeps; in so many seconds it shall be called again at the latest."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class UnreadableFeed(UnreadableDataError):
+    """Something that a feed has got cannot be turned into data; *tag* names it, *sequence* is its own."""
+
+    def __init__(self, source: str, reason: str, tag: Any, sequence: int) -> None:
+        super().__init__(source, reason)
+        self.tag = tag
+        self.sequence = sequence
+
+
+class BringsFeed(ABC):
+    """A source that is fed from outside. Its feed lives from start to stop."""
+
+    @abstractmethod
+    def open_feed(self, ring: Callable[[], None]) -> Feed:
+        """The feed; *ring* wakes the routine's thread, from any thread."""
+
+
+class FedProducer:
+    """The producing side of a source that brings a feed.
+
+    Args:
+        loop: the routine's.
+        source: the routine.
+        ledger: where account is kept of what is not acknowledged, if it is.
+    """
+
+    def __init__(self, loop: RoutineLoop, source: BringsFeed, ledger: WorkQueue | None) -> None:
+        self._loop = loop
+        self._source = source
+        self._unsent: Delivery | Kept | None = None
+        self._ledger = ledger
+        self._most = ledger.spec.capacity if ledger is not None else 0
+        self._open: dict[int, tuple[int, Any]] = {}  # by cell of the ledger: the message's number there, and its tag
+        self._seen_done = -1
+
+    def run(self) -> tuple[End, Delivery | Kept | None]:
+        """Pass on what comes until the routine is told to end, or its stream has ended.
+
+        Returns:
+            How it ended, and the delivery of the message whose sending was broken off by that.
+        """
+        self._unsent = None
+        self._feed = self._source.open_feed(self._loop.wake)
+        try:
+            return self._run(self._feed), self._unsent
+        finally:
+            self._feed.close()
+
+    def _run(self, feed: Feed) -> End:
+        loop = self._loop
+        since_look = 0
+        while True:
+            if loop.inbox or loop.due:
+                loop.due = False
+                loop.attend()
+                if loop.wanted is not None:
+                    return loop.wanted
+            if loop.const_period and feed.ready and not loop.await_tick():
+                continue
+            if self._has_credit() and feed.ready:
+                since_look += 1
+                if since_look < _LOOK_EVERY:
+                    if not self._pass_on():
+                        return loop.interrupted()
+                    continue
+            since_look = 0
+            self._look()
+            timeout = feed.tend()
+            if feed.ended and not self._open:
+                return loop.finished
+            self._sleep(timeout)
+
+    def _has_credit(self) -> bool:
+        return self._ledger is None or self._ledger.table.words[w.UNDONE] < self._most
+
+    def _sleep(self, timeout: float | None) -> None:
+        loop, ledger = self._loop, self._ledger
+        if ledger is None:
+            loop.sleep(lambda: self._feed.ready, timeout)
+            return
+        words, waits = ledger.table.words, w.SENDER_WAITS + loop.spec.replica
+        if self._open:
+            words[waits] = 1  # whoever brings one of them to its end rings
+            loop.fence()
+        loop.sleep(lambda: self._is_something_over() or (self._has_credit() and self._feed.ready), timeout)
+        words[waits] = 0
+
+    def _is_something_over(self) -> bool:
+        return self._ledger is not None and bool(self._open) and self._ledger.table.words[w.DONE] != self._seen_done
+
+    def _look(self) -> None:
+        """Tell the feed what is over."""
+        if self._ledger is None or not self._is_something_over():
+            return
+        table = self._ledger.table
+        words = table.words
+        self._seen_done = words[w.DONE]
+        over = []
+        for cell, (number, _) in self._open.items():
+            row = table.row(cell)
+            if words[row + w.NUMBER] != number or words[row + w.STATE] == w.FREE:
+                over.append(cell)
+        for cell in over:
+            self._feed.over(self._open.pop(cell)[1])
+
+    def _pass_on(self) -> bool:
+        """Send what has waited longest; False if that was interrupted."""
+        loop, feed, index = self._loop, self._feed, self._loop.spec.index
+        sent = loop.row + b.SENT
+        try:
+            fed = feed.take()
+        except UnreadableFeed as error:
+            failure = loop.failures.note("receiving", error)
+            if loop.pipe.acknowledged:
+                loop.host.keep_dead_letter(DeadLetter(index, None, *failure, 1, origin_of(index, error.sequence)))
+            feed.over(error.tag)
+            return True
+        if fed is None:
+            return True
+        loop.words[sent] += 1
+        origin = origin_of(index, fed.sequence or loop.words[sent])
+        delivery: Delivery | Kept | None = KEPT if loop.pipe.acknowledged else None
+        if self._ledger is not None:
+            account = delivery = loop.host.open_account(self._ledger, index)
+            left = self._open.pop(account.claim.cell, None)
+            if left is not None:
+                feed.over(left[1])  # its cell is another message's now
+            self._open[account.claim.cell] = account.claim.number, fed.tag
+        send = loop.send() or (loop.outlet.send if loop.outlet is not None else None)
+        assert send is not None
+        try:
+            send(fed.data, origin, fed.born, 0, delivery)
+        except Interrupted:
+            self._unsent = delivery  # the outlet goes on with it when the routine is started again
+            if self._ledger is None:
+                feed.over(fed.tag)
+            return False
+        except Exception as error:
+            self._keep(fed, origin, loop.failures.note("sending", error))
+            loop.pause_after_failure()
+        else:
+            loop.forget_failures()
+        if delivery is not None:
+            delivery.done()
+        if self._ledger is None:
+            feed.over(fed.tag)
+        return True
+
+    def _keep(self, fed: Fed, origin: int, failure: Failure) -> None:
+        loop = self._loop
+        if loop.pipe.acknowledged:
+            now = monotonic_ns()
+            letter = dead_letter(loop.spec.index, Message(fed.data, origin, now, now), failure, 1)
+            loop.host.keep_dead_letter(letter)
