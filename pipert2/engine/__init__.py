@@ -1,1 +1,1 @@
-"""WHERE flows run: on this machine, which needs nothing of this folder, or on a cluster."""
+"""Where flows run: on a cluster, beside this machine."""
