@@ -16,7 +16,7 @@ from pipert2.patterns.events.batch import ABORT, CALL, Batch, Lane, Made, ScanEn
 from pipert2.patterns.events.feed import Feed
 from pipert2.patterns.events.plan import Plan, PlanError
 from pipert2.patterns.map_reduce.parameters import ParameterSet
-from pipert2.patterns.streams.protocols import PROTOCOLS
+from pipert2.patterns.streams.protocols import protocol_of
 from pipert2.patterns.streams.stream_data import EventData, Place, StreamData
 
 _CALL_TIMEOUT = 60.0
@@ -169,7 +169,8 @@ class Align(MiddleRoutine):
             self.refused += 1
             return
         try:
-            place, number = PROTOCOLS[data.typ](data) if data.typ in PROTOCOLS else (Place.FRAME, None)
+            protocol = protocol_of(data.typ)
+            place, number = protocol.glance(data) if protocol is not None else (Place.FRAME, None)
             where = self._where(data, number) if place is Place.FRAME else None
         except Exception as error:
             self.logger.warning("stream %s: %s", stream, error)
@@ -287,11 +288,11 @@ def _check(plan: Plan, streams: Sequence[str], lanes: Sequence[Lane], limit: int
 def _are_ends(event: EventData) -> bool:
     """Whether all that it has are end messages, which have no more than one part."""
     for data in event.streams.values():
-        glance = PROTOCOLS.get(data.typ)
-        if glance is None or len(data.frames) > 1:
+        protocol = protocol_of(data.typ)
+        if protocol is None or len(data.frames) > 1:
             return False
         try:
-            if glance(data)[0] is not Place.END:
+            if protocol.glance(data)[0] is not Place.END:
                 return False
         except PipertError:
             return False

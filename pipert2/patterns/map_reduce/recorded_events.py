@@ -14,7 +14,7 @@ from pipert2.graph.routine import EndOfStream, SourceRoutine
 from pipert2.patterns.capture.cbors import CborsReader
 from pipert2.patterns.events.batch import CLOSED, ScanEnd, StreamFrame
 from pipert2.patterns.events.merge import MergeCounts, merged
-from pipert2.patterns.streams.protocols import PROTOCOLS
+from pipert2.patterns.streams.protocols import protocol_of
 from pipert2.patterns.streams.stream_data import EventData, Place
 
 _LARGEST_BATCH = 64
@@ -61,9 +61,9 @@ class ScanSource(SourceRoutine):
             self._begun["ended"] += 1
         elif isinstance(one, EventData):
             self._begun["recorded"] += one.event_number == 0
-        elif isinstance(one, StreamFrame) and one.data.typ in PROTOCOLS:
+        elif isinstance(one, StreamFrame) and (protocol := protocol_of(one.data.typ)) is not None:
             try:
-                if PROTOCOLS[one.data.typ](one.data)[0] is Place.START:
+                if protocol.glance(one.data)[0] is Place.START:
                     self._begun[one.stream] += 1
             except PipertError:
                 pass  # Align says so

@@ -1,14 +1,65 @@
-"""The protocols of streams: where in its stream a message belongs."""
+"""The protocols of streams that are known: those of this package, and those that other packages bring along.
+
+A package adds one with an entry point, which names its
+:class:`~pipert2.patterns.streams.stream_protocol.StreamProtocol`::
+
+    [project.entry-points."pipert2.streams"]
+    MYDETECTOR = "my_package.my_detector:STREAM"
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+import logging
+from importlib.metadata import entry_points
 
-from pipert2.patterns.streams import stins
-from pipert2.patterns.streams.stream_data import Place, StreamData
+from pipert2.patterns.streams import (
+    albaem,
+    contrast,
+    eiger_legacy,
+    eiger_simplon,
+    lecroy,
+    panda_tcp,
+    panda_zmq,
+    stins,
+    xspress3,
+)
+from pipert2.patterns.streams.stream_protocol import StreamProtocol
 
-Glance = Callable[[StreamData], tuple[Place, int | None]]
-"""Where in its stream a message belongs, and its frame's number; raises PipertError if it cannot be read."""
+GROUP = "pipert2.streams"
 
-PROTOCOLS: dict[str, Glance] = {stins.PROTOCOL: stins.glance}
-"""By the protocol's name; messages of others are frames without a number."""
+logger = logging.getLogger(__name__)
+
+_OWN = {
+    one.name: one
+    for one in (
+        StreamProtocol(stins.PROTOCOL, stins.parse, stins.glance),
+        xspress3.STREAM,
+        contrast.STREAM,
+        albaem.STREAM,
+        panda_zmq.STREAM,
+        panda_tcp.STREAM,
+        eiger_legacy.STREAM,
+        eiger_simplon.STREAM,
+        lecroy.STREAM,
+    )
+}
+
+
+def protocol_of(name: str) -> StreamProtocol | None:
+    """The protocol of a name; None if there is none, whose messages are frames without a number."""
+    return _OWN.get(name) or _installed(name)
+
+
+@functools.cache
+def _installed(name: str) -> StreamProtocol | None:
+    for entry in entry_points(group=GROUP, name=name):
+        try:
+            found = entry.load()
+        except Exception:  # whatever another package raises when it is imported
+            logger.exception("the stream protocol %s (%s) cannot be loaded", name, entry.value)
+            continue
+        if isinstance(found, StreamProtocol):
+            return found
+        logger.error("the stream protocol %s (%s) is no StreamProtocol but %.80r", name, entry.value, found)
+    return None

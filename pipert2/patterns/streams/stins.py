@@ -17,9 +17,7 @@ array([[0, 1],
 
 from __future__ import annotations
 
-import functools
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,22 +25,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipert2.errors import PipertError
+from pipert2.patterns.streams.messages import ProtocolError, array, json_object, number_type, parts_of, shape_of, whole
 from pipert2.patterns.streams.stream_data import Buffer, Place, StreamData
 
 PROTOCOL = "STINS"
 _RAW = "none"
-_raw_decode = json.JSONDecoder().raw_decode
 
 
-class StinsError(PipertError, ValueError):
+class StinsError(ProtocolError):
     """A message that is not STINS; *reason* says what is wrong with it."""
 
     def __init__(self, reason: str) -> None:
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return f"not a STINS message: {self.reason}"
+        super().__init__(PROTOCOL, reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,19 +121,14 @@ def parse(stream: StreamData | Sequence[Buffer]) -> StinsStart | StinsData | Sti
     Raises:
         StinsError: it is none.
     """
-    parts: Any = getattr(stream, "frames", stream)
-    typ = getattr(stream, "typ", PROTOCOL)
-    if typ != PROTOCOL:
-        raise StinsError(f"the stream's protocol is {typ!r}")
-    if not parts:
-        raise StinsError("it has no parts")
-    header = _header(parts[0])
+    parts = parts_of(stream, PROTOCOL, StinsError)
+    header = json_object(parts[0], StinsError)
     kind = header.get("htype")
     if kind == "image":
         return _image(header, parts)
     if len(parts) > 1:
         raise StinsError(f"a {kind!r} message has one part, not {len(parts)}")
-    number = _whole(header, "msg_number")
+    number = whole(header, "msg_number", StinsError)
     if kind == "header":
         filename = header.get("filename")
         if not isinstance(filename, str):
@@ -153,24 +142,19 @@ def parse(stream: StreamData | Sequence[Buffer]) -> StinsStart | StinsData | Sti
 def _image(header: dict[str, Any], parts: Sequence[Buffer]) -> StinsData:
     if len(parts) != 2:
         raise StinsError(f"an image has a header and a buffer, not {len(parts)} parts")
-    shape, name, compression = header.get("shape"), header.get("type"), header.get("compression", _RAW)
-    if not isinstance(shape, list) or not all(type(size) is int and size >= 0 for size in shape):
-        raise StinsError(f"'shape' of the header is a list of whole numbers, not {shape!r:.80}")
-    if not isinstance(name, str) or not isinstance(compression, str):
-        raise StinsError(f"'type' and 'compression' are texts, not {name!r:.80} and {compression!r:.80}")
-    dtype = _dtype(name)
-    buffer = parts[1]
-    if compression != _RAW:
-        data: npt.NDArray[Any] = np.frombuffer(buffer, np.uint8)
+    shape, dtype, compression = shape_of(header, StinsError), number_type(header.get("type"), StinsError), _RAW
+    if "compression" in header:
+        compression = header["compression"]
+        if not isinstance(compression, str):
+            raise StinsError(f"'compression' of the header is a text, not {compression!r:.80}")
+    data: npt.NDArray[Any]
+    if compression == _RAW:
+        data = array(parts[1], shape, dtype, StinsError)
     else:
-        needed, found = math.prod(shape) * dtype.itemsize, memoryview(buffer).nbytes
-        if needed != found:
-            raise StinsError(f"an image of shape {shape} and type {name!r} has {needed} bytes, not {found}")
-        data = np.frombuffer(buffer, dtype).reshape(shape)
-    data.flags.writeable = False
-    return StinsData(
-        _whole(header, "frame"), tuple(shape), name, compression, data, _whole(header, "msg_number"), header
-    )
+        data = np.frombuffer(parts[1], np.uint8)
+        data.flags.writeable = False
+    number, frame = whole(header, "msg_number", StinsError), whole(header, "frame", StinsError)
+    return StinsData(frame, shape, header["type"], compression, data, number, header)
 
 
 def glance(stream: StreamData | Sequence[Buffer]) -> tuple[Place, int | None]:
@@ -182,49 +166,17 @@ def glance(stream: StreamData | Sequence[Buffer]) -> tuple[Place, int | None]:
     parts: Any = getattr(stream, "frames", stream)
     if not parts:
         raise StinsError("it has no parts")
-    header = _header(parts[0])
+    header = json_object(parts[0], StinsError)
     kind = header.get("htype")
     if kind == "image":
         if len(parts) != 2:
             raise StinsError(f"an image has a header and a buffer, not {len(parts)} parts")
-        return Place.FRAME, _whole(header, "frame")
+        return Place.FRAME, whole(header, "frame", StinsError)
     if kind == "header":
         return Place.START, None
     if kind == "series_end":
         return Place.END, None
     raise StinsError(f"'htype' is 'header', 'image' or 'series_end', not {kind!r:.80}")
-
-
-def _header(part: Buffer) -> dict[str, Any]:
-    try:
-        text = str(part, "utf-8")
-        header, end = _raw_decode(text) if text[:1] == "{" else (None, -1)
-        if end != len(text):  # blanks, or worse: json.loads does all that, and takes longer for it
-            header = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise StinsError(f"its header cannot be read ({error})") from None
-    if not isinstance(header, dict):
-        raise StinsError(f"its header is a JSON object, not {header!r:.80}")
-    return header
-
-
-def _whole(header: Mapping[str, Any], name: str) -> int:
-    value = header.get(name)
-    if type(value) is not int or value < 0:
-        raise StinsError(f"{name!r} of the header is a number, 0 or more, not {value!r:.80}")
-    return value
-
-
-@functools.lru_cache(maxsize=64)
-def _dtype(name: str) -> np.dtype[Any]:
-    try:
-        dtype = np.dtype(name)
-    except (TypeError, ValueError, SyntaxError):
-        raise StinsError(f"'type' of the header is a numpy type, not {name!r:.80}") from None
-    if dtype.kind not in "biufc":
-        raise StinsError(f"'type' of the header is a type of numbers, not {name!r:.80}")
-    found: np.dtype[Any] = dtype.newbyteorder("<")
-    return found
 
 
 def _packed(header: Mapping[str, Any], *buffers: bytes) -> StreamData:

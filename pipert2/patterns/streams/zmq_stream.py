@@ -7,6 +7,7 @@ from typing import Any
 from pipert2.errors import PipertError
 from pipert2.graph.routine import SourceRoutine
 from pipert2.patterns.events.batch import StreamFrame
+from pipert2.patterns.streams.protocols import protocol_of
 from pipert2.patterns.streams.stins import PROTOCOL
 from pipert2.patterns.streams.stream_data import StreamData
 
@@ -16,13 +17,13 @@ _LARGEST = 1 << 20
 
 
 class ZmqStream(SourceRoutine):
-    """Receives the messages of a stream, and sends them on as they came; see :mod:`pipert2.patterns.streams.stins`.
+    """Receives the messages of a stream, and sends them on, several at a time where they come fast.
 
     Args:
         stream: its name.
         url: where the detector sends, such as ``"tcp://127.0.0.1:9999"``.
-        pattern: ``"pull"`` or ``"sub"``, as the detector pushes or publishes.
-        protocol: of its messages.
+        protocol: of its messages, see :mod:`pipert2.patterns.streams.protocols`.
+        pattern: ``"pull"`` or ``"sub"``, as the detector pushes or publishes; if left out as its protocol says.
         name: the routine's name.
 
     Raises:
@@ -31,9 +32,12 @@ class ZmqStream(SourceRoutine):
     """
 
     def __init__(
-        self, stream: str, url: str, *, pattern: str = "pull", protocol: str = PROTOCOL, name: str | None = None
+        self, stream: str, url: str, *, protocol: str = PROTOCOL, pattern: str | None = None, name: str | None = None
     ) -> None:
         super().__init__(name if name is not None else stream)
+        known = protocol_of(protocol)
+        if pattern is None:
+            pattern = known.pattern if known is not None else "pull"
         if pattern not in ("pull", "sub"):
             raise ValueError(f"ZmqStream(pattern=...) is 'pull' or 'sub', not {pattern!r}")
         if "://" not in url:
@@ -43,6 +47,8 @@ class ZmqStream(SourceRoutine):
 
     def setup(self) -> None:
         zmq = _zmq()
+        known = protocol_of(self.protocol)
+        self._assemble = known.assembler() if known is not None and known.assembler is not None else None
         self._zmq_context: Any = zmq.Context()
         self._socket: Any = self._zmq_context.socket(zmq.PULL if self.pattern == "pull" else zmq.SUB)
         self._socket.setsockopt(zmq.LINGER, 0)
@@ -58,13 +64,14 @@ class ZmqStream(SourceRoutine):
             return None
         found: list[StreamFrame] = []
         size = 0
-        while len(found) < _MOST and size < _LARGEST and (not found or self._socket.poll(0)):
+        while len(found) < _MOST and size < _LARGEST and (not size or self._socket.poll(0)):
             parts = [
                 part.buffer if len(part) > 1024 else part.bytes for part in self._socket.recv_multipart(copy=False)
             ]
-            found.append(StreamFrame(self.stream, StreamData(self.protocol, parts)))
-            size += sum(map(len, parts))
-        return found
+            size += 1 + sum(map(len, parts))
+            messages = [parts] if self._assemble is None else self._assemble(parts)
+            found += [StreamFrame(self.stream, StreamData(self.protocol, one)) for one in messages]
+        return found or None
 
     def cleanup(self) -> None:
         for one in ("_socket", "_zmq_context"):

@@ -1,0 +1,81 @@
+"""PandABox over ZeroMQ: positions that were captured, as JSON objects with several points each.
+
+::
+
+    {"message_id": 1, "message_type": "series-start", "version": 1, "arm_time": "2024-10-07T08:49:10.627Z"}
+    {"message_id": 2, "message_type": "data", "version": 1, "frame_number": 0, "energy": [8879.1, 8879.3, 8879.5]}
+    {"message_id": 3, "message_type": "series-end", "version": 1}
+
+A live stream is taken apart, so that each message has one point. What a PandABox sends itself is in
+:mod:`~pipert2.patterns.streams.panda_tcp`.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipert2.patterns.streams.messages import Data, End, ProtocolError, Start, json_object, parts_of, whole
+from pipert2.patterns.streams.stream_data import Buffer, Place, StreamData
+from pipert2.patterns.streams.stream_protocol import StreamProtocol, place_of
+
+PROTOCOL = "PCAP"
+
+_error = functools.partial(ProtocolError, PROTOCOL)
+_PLACES = {"series-start": Place.START, "data": Place.FRAME, "series-end": Place.END}
+_AROUND = ("message_id", "message_type", "version", "frame_number")
+
+
+def parse(stream: StreamData | Sequence[Buffer]) -> Start | Data | End:
+    """Read one message: ``data`` has a number for each field that was captured, or a list where it has several points.
+
+    Raises:
+        ProtocolError: it is none.
+    """
+    header = _header(stream)
+    place, number = _place(header)
+    if place is not Place.FRAME:
+        return Start(header) if place is Place.START else End(header)
+    return Data(number, {name: value for name, value in header.items() if name not in _AROUND}, {}, header)
+
+
+def glance(stream: StreamData | Sequence[Buffer]) -> tuple[Place, int | None]:
+    """Where in its stream a message belongs, and its number; raises ProtocolError."""
+    return _place(_header(stream))
+
+
+def _header(stream: StreamData | Sequence[Buffer]) -> dict[str, Any]:
+    parts = parts_of(stream, PROTOCOL, _error)
+    if len(parts) != 1:
+        raise _error(f"it has one part, not {len(parts)}")
+    return json_object(parts[0], _error)
+
+
+def _place(header: Mapping[str, Any]) -> tuple[Place, int | None]:
+    place = place_of(header, "message_type", _PLACES, _error)
+    if place is not Place.FRAME:
+        return place, None
+    if len({len(value) for value in header.values() if isinstance(value, list)}) > 1:
+        raise _error("its lists have different lengths")
+    return place, whole(header, "frame_number", _error)
+
+
+def _apart(parts: list[Buffer]) -> list[list[Buffer]]:
+    """A message for each point."""
+    try:
+        header = _header(parts)
+        _, first = _place(header)
+    except ProtocolError:
+        return [parts]
+    lists = {name: value for name, value in header.items() if isinstance(value, list)}
+    if first is None or not lists:
+        return [parts]
+    points = [dict(zip(lists, point, strict=True)) for point in zip(*lists.values(), strict=True)]
+    return [
+        [json.dumps({**header, "frame_number": number, **point}).encode()] for number, point in enumerate(points, first)
+    ]
+
+
+STREAM = StreamProtocol(PROTOCOL, parse, glance, "sub", lambda: _apart)
