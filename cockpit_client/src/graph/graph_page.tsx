@@ -21,8 +21,8 @@ const NODES = { flow: FlowNode, routine: RoutineNode };
 const EDGES = { wire: WireEdge };
 const FIT = { padding: 0.08, maxZoom: 1.1 };
 const MANY = 12;
-const ROUTINES_AT_ONCE = 20;
-const WIRES_AT_ONCE = 20;
+const ROUTINES_AT_ONCE = 8;
+const WIRES_AT_ONCE = 8;
 
 /** The pipe as a graph that lives: flows as groups, routines as nodes, wires between them. */
 export function GraphPage() {

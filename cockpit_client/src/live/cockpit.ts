@@ -24,7 +24,7 @@ import type { PipeStatus, RoutineStatus, Structure, WireStatus } from "../protoc
 import { wireKey } from "../logic/trends";
 import { http, RequestFailed } from "./http";
 import { LogFeed } from "./log_feed";
-import { Signal } from "./signal";
+import { PacedSignal, Signal } from "./signal";
 
 export interface Connection {
   readonly connected: boolean;
@@ -54,6 +54,8 @@ export class CommandFailed extends Error {
 }
 
 const COMMAND_MS = 30_000;
+/** A routine or wire of the graph has three or four. */
+const LISTENERS_AT_ONCE = 40;
 const seconds = (): number => Date.now() / 1000;
 
 export class Cockpit {
@@ -61,7 +63,7 @@ export class Cockpit {
   readonly connection = new Signal<Connection>({ connected: false, since: null });
   readonly pipes = new Signal<readonly PipeSummary[]>([]);
   readonly structure = new Signal<Structure | null>(null);
-  readonly now = new Signal<Now | null>(null);
+  readonly now = new PacedSignal<Now | null>(null, LISTENERS_AT_ONCE);
   readonly problems = new Signal<ProblemHistory>(NO_HISTORY);
   /** Why the pipe that was asked for cannot be shown. */
   readonly refusal = new Signal<ErrorBody | null>(null);
