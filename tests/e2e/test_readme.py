@@ -32,7 +32,7 @@ CALLS = {
 
 @pytest.mark.parametrize("call", CALLS)
 def test_calls_that_pipert2s_document_makes_from_outside_are_among_the_commands_that_are_run(call: str) -> None:
-    commands = [step.text for step in steps_of(ROOT / "README.md") if isinstance(step, Command)]
+    commands = [step.text for step in steps_of(ROOT / "docs" / "tour.md") if isinstance(step, Command)]
     assert any(re.match(CALLS[call], command) for command in commands)
 
 
