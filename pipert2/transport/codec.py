@@ -84,7 +84,12 @@ class Encoder:
             UnsendableDataError: it cannot be pickled, not even by value.
         """
         kind = type(data)
-        if (kind is not dict or np.ndarray in map(type, data.values())) and self._flat_failures < _FLAT_TRIES:
+        if kind is dict and _ATOMS.issuperset(map(type, data.values())):
+            try:
+                return False, pickle.dumps(data, PROTOCOL), []
+            except Exception:  # a key is no atom, and has to go by value
+                pass
+        elif (kind is not dict or np.ndarray in map(type, data.values())) and self._flat_failures < _FLAT_TRIES:
             flat = flatten(data)
             if flat is not None:
                 nested: list[pickle.PickleBuffer] = []
@@ -130,6 +135,8 @@ def order_of(array: _Array) -> Any:
     return "C" if array.flags.c_contiguous or not array.flags.f_contiguous else "F"
 
 
+_ATOMS = frozenset({int, float, bool, str, bytes, type(None)})
+"""Types that every pickler knows: a third of the time is enough for a small dict of these."""
 _DICT, _ARRAY = 0, 1
 _FLAT_TRIES = 3  # an outlet whose data has arrays deeper inside stops trying
 
