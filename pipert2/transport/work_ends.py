@@ -36,7 +36,7 @@ class Delivery:
         self.queue = queue
         self.claim = claim
         self._left = 1
-        self._lock = threading.Lock()
+        self._lock: threading.Lock | None = None  # as long as a single one works on it
 
     @property
     def parent(self) -> Parent:
@@ -45,16 +45,30 @@ class Delivery:
 
     def add(self) -> None:
         """Another routine of this process gets it, or something that was made of it."""
+        if self._lock is None:
+            self._lock = threading.Lock()
         with self._lock:
             self._left += 1
 
     def done(self) -> None:
         """One of those who work on it is done."""
+        if self._leave():
+            self._queues.finish(self.queue, self.claim)
+
+    def done_for_next(self, claimer: int) -> Claim | None:
+        """:meth:`done`, and the claim of the next message of the queue in the same step, if there is one."""
+        if self._leave():
+            return self._queues.finish(self.queue, self.claim, claimer)
+        return self._queues.claim(self.queue, claimer)
+
+    def _leave(self) -> bool:
+        """One of those who work on it goes; whether it was the last."""
+        if self._lock is None:
+            self._left -= 1
+            return not self._left
         with self._lock:
             self._left -= 1
-            last = not self._left
-        if last:
-            self._queues.finish(self.queue, self.claim)
+            return not self._left
 
     @property
     def is_kept(self) -> bool:
@@ -132,53 +146,61 @@ class WorkSender:
         Raises:
             Interrupted: there was no room before the routine was told to stop; nothing was put.
         """
-        queue, table = self._queue, self._queue.table
-        capacity, lossless = self.spec.capacity, self.spec.lossless
-        # A real-time message may be dropped, so nothing waits for its end.
-        parent = delivery.parent if delivery is not None and lossless else None
-        above = self._queues.get(parent.queue) if parent is not None else None
-        began = 0
+        parent = above = None
+        if delivery is not None and self.spec.lossless:  # a real-time message may be dropped: nothing waits for its end
+            parent = delivery.parent
+            above = self._queues.get(parent.queue) if parent is not None else None
+        if self._put_now(cell, slots, size, parent, above):
+            return
+        words, row = self._words, self._row
+        began = words[row + b.BLOCKED_SINCE] = monotonic_ns()
         try:
             while True:
-                if self._closed or self._queues.is_forsaken(queue):
-                    self.discard()  # unlinked, or nobody is left to take it
-                    return
-                with queue.locked_with(above):
-                    while not lossless and not table.has_room(capacity, 0, 0):
-                        dropped = table.drop_oldest()
-                        if dropped is None:
-                            break
-                        self._queues.free_slots(queue, dropped, self._word[table.row(dropped) + w.NUMBER])
-                    if table.has_room(capacity, size if lossless else 0, LARGE_BYTES):
-                        self._put(cell, slots, size, parent, above)
-                        return
-                    self._word[w.SENDER_WAITS + self._replica] = 1
-                if not began:
-                    began = self._words[self._row + b.BLOCKED_SINCE] = monotonic_ns()
                 self._waiter.check()
                 self._waiter.wait_for_room("room")
+                if self._put_now(cell, slots, size, parent, above):
+                    return
         finally:
-            if began:
-                self._words[self._row + b.BLOCKED_SINCE] = 0
-                self._words[self._row + b.BLOCKED_NS] += monotonic_ns() - began
+            words[row + b.BLOCKED_SINCE] = 0
+            words[row + b.BLOCKED_NS] += monotonic_ns() - began
 
-    def _put(
+    def _put_now(
         self,
         cell: bytes,
         slots: Iterable[tuple[Segment, int]],
         size: int,
         parent: Parent | None,
         above: WorkQueue | None,
-    ) -> None:
+    ) -> bool:
+        """Put a message there if there is room, else ask to be woken when there is."""
+        queue, words, spec = self._queue, self._word, self.spec
+        table = queue.table
+        if self._closed or self._queues.is_forsaken(queue):
+            self.discard()  # unlinked, or nobody is left to take it
+            return True
+        with queue.locked_with(above):
+            if not spec.lossless:
+                self._drop_old()
+            if not table.has_room(spec.capacity, size if spec.lossless else 0, LARGE_BYTES):
+                words[w.SENDER_WAITS + self._replica] = words[w.ROOM_AWAITED] = 1
+                return False
+            at = table.take_free()
+            for segment, slot in slots:
+                segment.words[segment.given(slot) + spec.index] = words[w.NEXT] + 1
+            start = queue.start(at)
+            queue.view[start : start + len(cell)] = cell
+            table.put(at, size, parent, above.table if above is not None else None)
+            self._queues.wake_one(queue)
+            return True
+
+    def _drop_old(self) -> None:
+        """Let the newest count: give up what has waited longest until there is room."""
         queue, table = self._queue, self._queue.table
-        at = table.take_free()
-        number = self._word[w.NEXT] + 1
-        for segment, slot in slots:
-            segment.words[segment.given(slot) + self.spec.index] = number
-        start = queue.start(at)
-        queue.view[start : start + len(cell)] = cell
-        table.put(at, size, parent, above.table if above is not None else None)
-        self._queues.wake_one(queue)
+        while not table.has_room(self.spec.capacity, 0, 0):
+            dropped = table.drop_oldest()
+            if dropped is None:
+                return
+            self._queues.free_slots(queue, dropped, self._word[table.row(dropped) + w.NUMBER])
 
     def end(self) -> None:
         """Say that no message follows from this replica, for now."""
@@ -254,6 +276,7 @@ class WorkReceiver:
         self._threshold = queue.spec.transmitter.view_threshold
         self._looked_at: set[_Viewed] = set()
         self._gone: deque[_Viewed] = deque()
+        queues.open(queue, routine)
 
     @property
     def views(self) -> int:
@@ -281,33 +304,49 @@ class WorkReceiver:
         Raises:
             UnreadableMessage: it cannot be turned into data here; whoever takes it sees to its delivery.
         """
-        queue = self._queue
         if self._gone:
             self._end_viewed()
-        if not queue.table.waiting:
+        if not self._queue.table.waiting:
             return None
-        with queue.lock:
-            claim = queue.table.claim(self._routine)
-            self._queues.made_room(queue)
-        if claim is None:
-            return None
-        start = queue.start(claim.cell)
-        cell = bytes(queue.view[start : start + CELL])
-        kind, count, _, length, origin, born, sent = HEAD.unpack_from(cell)
+        claim = self._queues.claim(self._queue, self._routine)
+        return None if claim is None else self._message(claim)
+
+    def take_after(self, done: Delivery) -> Message | None:
+        """Be done with a message, and :meth:`take` the next one: a single step, if both are of this queue."""
+        if done.queue is not self._queue:
+            done.done()
+            return self.take()
+        if self._gone:
+            self._end_viewed()
+        claim = done.done_for_next(self._routine)
+        return None if claim is None else self._message(claim)
+
+    def _message(self, claim: Claim) -> Message:
+        queue = self._queue
+        view, start = queue.view, queue.start(claim.cell)
+        kind, count, _, length, origin, born, sent = HEAD.unpack_from(view, start)
         delivery = Delivery(self._queues, queue, claim)
         try:
-            places = places_of(cell, count)
-            if kind & INDIRECT:
-                segment, slot, offset, size = places[0]
-                places, stream = blob_of(bytes(self._segments.get(segment).bytes_of(slot, offset, size)), length)
+            if not count:
+                at = start + HEAD.size
+                data = self._decode(kind, view[at : at + length], ())
             else:
-                at = HEAD.size + PLACE.size * count
-                stream = cell[at : at + length]
-            data = self._decode(kind, stream, self._buffers(cell, places, claim))
+                data = self._decode(kind, *self._parts(claim, bytes(view[start : start + CELL]), count, length))
         except Exception as error:
             message = Message(None, origin, born, sent, claim.attempt, delivery)
             raise UnreadableMessage(self._source, f"{type(error).__name__}: {error}", message) from error
         return Message(data, origin, born, sent, claim.attempt, delivery)
+
+    def _parts(self, claim: Claim, cell: bytes, count: int, length: int) -> tuple[Any, list[Any]]:
+        """The stream of a message, of *length* bytes, and what lies at its *count* places."""
+        places = places_of(cell, count)
+        if cell[0] & INDIRECT:
+            segment, slot, offset, size = places[0]
+            places, stream = blob_of(bytes(self._segments.get(segment).bytes_of(slot, offset, size)), length)
+        else:
+            at = HEAD.size + PLACE.size * count
+            stream = cell[at : at + length]
+        return stream, self._buffers(cell, places, claim)
 
     def _buffers(self, cell: bytes, places: Sequence[Place], claim: Claim) -> list[Any]:
         """What lies at the places, as views or copies."""
@@ -351,6 +390,6 @@ class WorkReceiver:
             self._looked_at.discard(viewed)
             self._queues.let_go(self._queue, viewed.claim)
 
-    def _decode(self, kind: int, stream: bytes, buffers: Sequence[Any]) -> Any:
+    def _decode(self, kind: int, stream: Any, buffers: Sequence[Any]) -> Any:
         data = unflatten(stream, buffers) if kind & FLAT else loads(stream, buffers=buffers)
         return data if self._receive is None else self._receive(data)

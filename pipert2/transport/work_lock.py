@@ -28,25 +28,26 @@ on both sides, and whoever is woken finds it taken again."""
 class QueueLock(Protocol):
     """A lock that is also a context manager."""
 
-    def acquire(self) -> None: ...
+    def acquire(self) -> object: ...
 
     def release(self) -> None: ...
 
-    def __enter__(self) -> None: ...
+    def __enter__(self) -> object: ...
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
 
-class _Entered:
-    __slots__ = ()
+class ThreadLock:
+    """The lock of a queue that only threads of this process know."""
 
-    def acquire(self) -> None:
-        raise NotImplementedError
+    __slots__ = ("acquire", "release")
 
-    def release(self) -> None:
-        raise NotImplementedError
+    def __init__(self) -> None:
+        lock = threading.Lock()
+        self.acquire = lock.acquire
+        self.release = lock.release
 
     def __enter__(self) -> None:
         self.acquire()
@@ -55,18 +56,7 @@ class _Entered:
         self.release()
 
 
-class ThreadLock(_Entered):
-    """The lock of a queue that only threads of this process know."""
-
-    __slots__ = ("acquire", "release")
-
-    def __init__(self) -> None:
-        lock = threading.Lock()
-        self.acquire = lock.acquire  # type: ignore[assignment,method-assign]
-        self.release = lock.release  # type: ignore[method-assign]
-
-
-class RecordLock(_Entered):
+class RecordLock:
     """One byte of a file.
 
     Args:
@@ -89,8 +79,13 @@ class RecordLock(_Entered):
         fcntl.lockf(self._file, fcntl.LOCK_UN, 1, self._offset)
         self._thread.release()
 
+    __enter__ = acquire
 
-class RobustLock(_Entered):
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+class RobustLock:
     """A robust mutex in shared memory.
 
     Args:
@@ -123,6 +118,11 @@ class RobustLock(_Entered):
         self._consistent(self._at)  # its holder has died; what is half done is mended by who finds the death
 
     def release(self) -> None:
+        self._unlock(self._at)
+
+    __enter__ = acquire
+
+    def __exit__(self, *_: object) -> None:
         self._unlock(self._at)
 
 

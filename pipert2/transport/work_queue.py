@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
 from pipert2.graph.spec import EdgeSpec, PipeSpec
@@ -19,7 +18,7 @@ from pipert2.transport.board import Board
 from pipert2.transport.envelope import CELL, HEAD, HERE, PLACE, Place
 from pipert2.transport.memory import Arena, Bell, Block
 from pipert2.transport.segment import WAITING, Segment
-from pipert2.transport.work_lock import MUTEX_BYTES, Both, make_mutex, queue_lock
+from pipert2.transport.work_lock import MUTEX_BYTES, Both, QueueLock, make_mutex, queue_lock
 from pipert2.transport.work_table import Claim, Parent, WorkTable, recount
 
 UNDER_WAY = 256
@@ -67,12 +66,18 @@ class Ends(NamedTuple):
     """Who is at the two ends of a queue, as far as *spec* describes the pipe as it is now.
 
     Attributes:
-        takers: the replicas of the destination, each with the word that says whether it sleeps.
+        known: how many replicas of the destination have been there, of all that there may ever be.
+        sleepers: these, each with the word that says whether it sleeps.
+        takers: all of them.
+        gone: their words that say whether they are gone for good.
         givers: the replicas of the source, each with the words that say whether it waits for room, and has ended.
     """
 
     spec: PipeSpec
-    takers: tuple[tuple[int, int], ...]
+    known: int
+    sleepers: tuple[tuple[int, int], ...]
+    takers: tuple[int, ...]
+    gone: tuple[int, ...]
     givers: tuple[tuple[int, int, int], ...]
 
 
@@ -86,13 +91,18 @@ class WorkQueue:
         self.lock = queue_lock(block.view[_mutex_start(self.table.cells) :], lock_file, self.number)
         self.view = block.view
         self.ends: Ends | None = None
+        self._with: dict[int, Both] = {}
         self._start = _cells_start(self.table.cells)
 
-    def locked_with(self, other: WorkQueue | None) -> AbstractContextManager[None]:
+    def locked_with(self, other: WorkQueue | None) -> QueueLock | Both:
         """Hold the locks of this queue and another one, always taken in the same order."""
         if other is None or other is self:
             return self.lock
-        return Both(self.lock, other.lock) if self.number < other.number else Both(other.lock, self.lock)
+        both = self._with.get(other.number)
+        if both is None:
+            first, second = (self, other) if self.number < other.number else (other, self)
+            both = self._with[other.number] = Both(first.lock, second.lock)
+        return both
 
     def is_first(self, cell: int) -> bool:
         """Whether a cell's message has come from no other."""
@@ -176,23 +186,31 @@ class WorkQueues:
             yield
 
     def _ends(self, queue: WorkQueue) -> Ends:
-        described, ends = self._described(), queue.ends
-        if ends is None or ends.spec is not described:
+        described, ends, known = self._described(), queue.ends, queue.table.words[w.TAKERS]
+        if ends is None or ends.spec is not described or ends.known != known:
             routines, row = described.routines, self._board.routine
-            takers = tuple((index, row(index) + b.SLEEPING) for index in described.members(queue.spec.destination))
+            members = described.members(queue.spec.destination)
+            sleepers = tuple((index, row(index) + b.SLEEPING) for index in members if routines[index].replica < known)
+            gone = tuple(row(index) + b.GONE for index in members)
             givers = tuple(
                 (index, w.SENDER_WAITS + routines[index].replica, w.SENDER_ENDED + routines[index].replica)
                 for index in described.members(queue.spec.source)
             )
-            queue.ends = ends = Ends(described, takers, givers)
+            queue.ends = ends = Ends(described, known, sleepers, members, gone, givers)
         return ends
+
+    def open(self, queue: WorkQueue, routine: int) -> None:
+        """A replica of the destination comes to the queue."""
+        words, known = queue.table.words, self._described().routines[routine].replica + 1
+        with queue.lock:
+            words[w.TAKERS] = max(words[w.TAKERS], known)
 
     # --- waking; with the queue's lock held
 
     def wake_one(self, queue: WorkQueue) -> None:
         """Wake a replica that sleeps, if one does; it is awake from now on for whoever looks next."""
         words = self._board.words
-        for index, sleeping in self._ends(queue).takers:
+        for index, sleeping in self._ends(queue).sleepers:
             if words[sleeping]:
                 words[sleeping] = 0
                 self._bell(index).ring()
@@ -200,15 +218,15 @@ class WorkQueues:
 
     def wake_all(self, queue: WorkQueue) -> None:
         """Let all replicas look: the queue may have come to its end."""
-        for index, _ in self._ends(queue).takers:
+        for index in self._ends(queue).takers:
             self._bell(index).ring()
 
     def made_room(self, queue: WorkQueue) -> None:
         """Wake senders that wait for room, not for each message but when half of what may wait is gone."""
-        table = queue.table
-        if table.waiting > queue.spec.capacity // 2:
+        words = queue.table.words
+        if queue.table.waiting > queue.spec.capacity // 2:
             return
-        words = table.words
+        words[w.ROOM_AWAITED] = 0
         for index, waits, _ in self._ends(queue).givers:
             if words[waits]:
                 words[waits] = 0
@@ -250,32 +268,62 @@ class WorkQueues:
 
     def is_forsaken(self, queue: WorkQueue) -> bool:
         """Whether all replicas of the destination were killed for good."""
-        words, board = self._board.words, self._board
-        return all(words[board.routine(index) + b.GONE] for index, _ in self._ends(queue).takers)
+        return all(map(self._board.words.__getitem__, self._ends(queue).gone))
 
-    def finish(self, queue: WorkQueue, claim: Claim) -> None:
-        """The routine is done with a message; if nothing of it is left it is over, and so may be what it came from."""
-        above = self.get(claim.parent.queue) if claim.parent is not None else None
+    def claim(self, queue: WorkQueue, claimer: int) -> Claim | None:
+        """The message that has waited longest, now *claimer*'s; None if none waits."""
+        with queue.lock:
+            return self._claim(queue, claimer)
+
+    def _claim(self, queue: WorkQueue, claimer: int) -> Claim | None:
+        claim = queue.table.claim(claimer)
+        if queue.table.words[w.ROOM_AWAITED]:
+            self.made_room(queue)
+        return claim
+
+    def finish(self, queue: WorkQueue, claim: Claim, claimer: int | None = None) -> Claim | None:
+        """The routine is done with a message; if nothing of it is left it is over, and so may be what it came from.
+
+        Args:
+            claimer: claims the next message while the lock is held: two takings of it cost more than all the rest.
+
+        Returns:
+            What *claimer* has claimed, if it has.
+        """
+        parent = claim.parent
+        above = self.get(parent.queue) if parent is not None else None
+        following = None
         with queue.locked_with(above):
-            if not queue.table.is_alive(Parent(queue.number, claim.cell, claim.number, claim.attempt)):
-                return  # it was given back meanwhile, and is somebody else's
-            over = queue.table.returned(claim.cell)
-            if over:
-                over = self._complete(queue, claim.cell, above)
-                if over and claim.parent is not None and above is not None and above.is_first(claim.parent.cell):
-                    self._complete(above, claim.parent.cell, None)  # at once: its lock is held already
-                    over = False
-            elif queue.table.idle and self.has_ended(queue):
+            up = self._finish(queue, claim, above)
+            if claimer is not None:
+                following = self._claim(queue, claimer)
+        if up and above is not None and parent is not None:
+            self._go_up(above, parent)
+        return following
+
+    def _finish(self, queue: WorkQueue, claim: Claim, above: WorkQueue | None) -> bool:
+        """:meth:`finish` under the locks; whether the parent is complete and its own parent has to be told."""
+        table, parent = queue.table, claim.parent
+        if not table.is_alive(claim.cell, claim.number, claim.attempt):
+            return False  # it was given back meanwhile, and is somebody else's
+        if not table.returned(claim.cell):
+            if table.idle and self.has_ended(queue):
                 self.wake_all(queue)
-        if over and claim.parent is not None and above is not None:
-            self._go_up(above, claim.parent)
+            return False
+        if not self._complete(queue, claim.cell, above) or above is None or parent is None:
+            return False
+        if above.is_first(parent.cell):
+            self._complete(above, parent.cell, None)  # at once: its lock is held already
+            return False
+        return True
 
     def _complete(self, queue: WorkQueue, cell: int, above: WorkQueue | None) -> bool:
         table = queue.table
         if queue.view[queue.start(cell) + 1]:
             self.free_slots(queue, cell, table.words[table.row(cell) + w.NUMBER])
         up = table.complete(cell, above.table if above is not None else None)
-        self.made_room(queue)
+        if table.words[w.ROOM_AWAITED]:
+            self.made_room(queue)
         if queue.spec.ledger:
             if not table.words[w.UNDONE]:
                 self._wake_circles()
@@ -297,7 +345,7 @@ class WorkQueues:
             above_at = table.parent_of(at.cell)
             above = self.get(above_at.queue) if above_at is not None else None
             with queue.locked_with(above):
-                if not table.is_alive(at) or not table.is_over(at.cell):
+                if not table.is_alive(at.cell, at.number, at.attempt) or not table.is_over(at.cell):
                     return
                 up = self._complete(queue, at.cell, above)
             if not up or above is None or above_at is None:
@@ -312,7 +360,7 @@ class WorkQueues:
         with queue.lock:
             row = table.row(claim.cell)
             # Two routines of one process may have failed at it: the second one must not take it from who has it now.
-            same = table.is_alive(Parent(queue.number, claim.cell, claim.number, claim.attempt))
+            same = table.is_alive(claim.cell, claim.number, claim.attempt)
             if same and table.words[row + w.STATE] == w.CLAIMED:
                 table.give_back(claim.cell, again=again)
                 table.rebuild()

@@ -20,6 +20,10 @@ from pipert2.graph.spec import MOST_REPLICAS
 # words of the table
 HEAD, TAIL, FREE_HEAD, FREE_TAIL, NEXT, UNDONE, BYTES, CLAIMED_NOW = range(8)
 PUT, TAKEN, DONE, DROPPED, AGAIN, DEAD = range(8, 14)
+ROOM_AWAITED = 14
+"""1 where a replica of the source may wait for room: only then its words, one for each, need to be looked at."""
+TAKERS = 15
+"""How many replicas of the destination have ever been there: the highest one's number and one."""
 HEADER_WORDS = 16
 SENDER_WAITS = HEADER_WORDS
 """From here on a word for each replica of the source: 1 while it waits for room."""
@@ -125,10 +129,11 @@ class WorkTable:
             assert parents is not None
             words[row + PARENT] = (parent.queue + 1) << 32 | parent.cell
             words[row + PARENT_NUMBER] = parent.number << 16 | parent.attempt
-            if parents.is_alive(parent):
+            if parents.is_alive(parent.cell, parent.number, parent.attempt):
                 parents.words[parents.row(parent.cell) + DESCENDANTS] += 1
         words[UNDONE] += 1
-        words[BYTES] += size
+        if size:
+            words[BYTES] += size
         words[PUT] += 1
         words[self._order + words[TAIL] % self.cells] = cell
         words[row + STATE] = READY
@@ -146,13 +151,13 @@ class WorkTable:
         self._set_free(claim)
         return claim
 
-    def is_alive(self, parent: Parent) -> bool:
+    def is_alive(self, cell: int, number: int, attempt: int) -> bool:
         """Whether the cell still holds the same message in the same attempt."""
-        words, row = self.words, self.row(parent.cell)
+        words, row = self.words, self._rows + cell * CELL_WORDS
         return bool(
-            words[row + STATE] in (CLAIMED, RETURNED)
-            and words[row + NUMBER] == parent.number
-            and words[row + ATTEMPT] == parent.attempt
+            words[row + NUMBER] == number
+            and words[row + ATTEMPT] == attempt
+            and words[row + STATE] in (CLAIMED, RETURNED)
         )
 
     # --- the receiving end
@@ -171,7 +176,7 @@ class WorkTable:
         cell = self._next()
         if cell is None:
             return None
-        words, row = self.words, self.row(cell)
+        words, row = self.words, self._rows + cell * CELL_WORDS
         words[row + CLAIMER] = claimer + 1
         words[row + STATE] = CLAIMED
         words[HEAD] += 1
@@ -208,11 +213,12 @@ class WorkTable:
         parent = self.parent_of(cell)
         words[DONE] += 1
         self._set_free(cell)
-        if parent is None or parents is None or not parents.is_alive(parent):
+        if parent is None or parents is None or not parents.is_alive(parent.cell, parent.number, parent.attempt):
             return False
-        above = parents.row(parent.cell)
-        parents.words[above + DESCENDANTS] -= 1
-        return bool(parents.words[above + STATE] == RETURNED and not parents.words[above + DESCENDANTS])
+        above, row = parents.words, parents.row(parent.cell)
+        left = above[row + DESCENDANTS] - 1
+        above[row + DESCENDANTS] = left
+        return bool(not left and above[row + STATE] == RETURNED)
 
     def is_over(self, cell: int) -> bool:
         """Whether the routine is done with the message and nothing of it is left."""
@@ -226,7 +232,8 @@ class WorkTable:
     def _set_free(self, cell: int) -> None:
         words, row = self.words, self.row(cell)
         words[UNDONE] -= 1
-        words[BYTES] -= words[row + SIZE]
+        if words[row + SIZE]:
+            words[BYTES] -= words[row + SIZE]
         words[row + STATE] = FREE
         words[self._free + words[FREE_TAIL] % self.cells] = cell
         words[FREE_TAIL] += 1
@@ -308,7 +315,7 @@ def recount(tables: Mapping[int, WorkTable]) -> list[tuple[int, int]]:
             if table.words[row + STATE] == FREE:
                 continue
             parent = table.parent_of(cell)
-            if parent is not None and tables[parent.queue].is_alive(parent):
+            if parent is not None and tables[parent.queue].is_alive(parent.cell, parent.number, parent.attempt):
                 key = (parent.queue, parent.cell)
                 counts[key] = counts.get(key, 0) + 1
     complete = []

@@ -119,24 +119,29 @@ class Consumer:
         words, busy, sent = loop.words, loop.row + b.BUSY_SINCE, loop.row + b.SENT
         inbox, sampler, again, keys = loop.inbox, loop.sampler, self._again, self._keys
         assert loop.outlet is not None
-        send, logic, take = loop.send(), loop.logic(), loop.taker()
+        send, logic, (take, turn) = loop.send(), loop.logic(), loop.taker()
         counted = 1 if loop.outlet.senders else 0  # a preview alone is no wire
+        done: Delivery | None = None  # of a message that is over as soon as the next one is taken
         while True:
-            if inbox or loop.due:
+            if done is None and (inbox or loop.due):
                 loop.due = False
                 loop.attend()
                 if loop.wanted is not None:
                     return loop.wanted
-                send, logic, take = loop.send(), loop.logic(), loop.taker()
+                send, logic, (take, turn) = loop.send(), loop.logic(), loop.taker()
                 counted = 1 if loop.outlet.senders else 0
-            if loop.const_period and loop.has_data():
+            if done is None and loop.const_period and loop.has_data():
                 if not loop.await_tick():
                     continue
                 if loop.due:  # a command came meanwhile; the tick is not given up for it
-                    send, logic, take = loop.send(), loop.logic(), loop.taker()
+                    send, logic, (take, turn) = loop.send(), loop.logic(), loop.taker()
                     counted = 1 if loop.outlet.senders else 0
             try:
-                message: Message | None = again.popleft() if again else take()
+                if done is not None and turn is not None:
+                    over, done = done, None
+                    message: Message | None = turn(over)
+                else:
+                    message = again.popleft() if again else take()
             except Exception as error:
                 self._not_received(error)
                 continue
@@ -187,8 +192,12 @@ class Consumer:
             if keys is not None:
                 keys.note(message.data)
             data = message = None
-            if delivery is not None:
+            if delivery is None:
+                continue
+            if turn is None or inbox or loop.due or again or loop.const_period:
                 delivery.done()
+            else:  # nothing is to be done before the next message is taken
+                done = delivery
 
     # --- several at once
 
@@ -197,7 +206,7 @@ class Consumer:
         inbox, outcomes, again = loop.inbox, self._outcomes, self._again
         careful = loop.routine.concurrency > 1
         busy, in_hand = loop.row + b.BUSY_SINCE, loop.row + b.IN_HAND
-        take = loop.taker()
+        take, _ = loop.taker()
         alone = False
 
         def can_go_on() -> bool:
@@ -211,7 +220,7 @@ class Consumer:
                 loop.attend()
                 if loop.wanted is not None:
                     return loop.wanted
-                take = loop.taker()
+                take, _ = loop.taker()
                 crew.logic = loop.logic()
             if outcomes:
                 loop.words[busy] = 0  # this thread may wait for room now, and what is asked of it is done meanwhile

@@ -521,9 +521,12 @@ class RoutineLoop:
         """Whether there is something to take."""
         return any(receiver.has_data() for receiver in self.receivers)
 
-    def taker(self) -> Callable[[], Message | None]:
-        """What takes the next message."""
-        return self.receivers[0].take if len(self.receivers) == 1 else self._take_in_turn
+    def taker(self) -> tuple[Callable[[], Message | None], Callable[[Delivery], Message | None] | None]:
+        """What takes the next message; what ends another one with it, where that is less work than to do both."""
+        if len(self.receivers) != 1:
+            return self._take_in_turn, None
+        receiver = self.receivers[0]
+        return receiver.take, receiver.take_after if isinstance(receiver, WorkReceiver) else None
 
     def _take_in_turn(self) -> Message | None:
         receivers = self.receivers

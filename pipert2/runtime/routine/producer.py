@@ -221,6 +221,7 @@ class Producer:
         flag = w.SENDER_WAITS + loop.spec.replica
         while words[w.UNDONE] >= most:
             words[flag] = 1
+            words[w.ROOM_AWAITED] = 1  # in this order: who makes room takes them back in the other one
             loop.fence()
             loop.sleep(lambda: bool(words[w.UNDONE] < most))
             words[flag] = 0
