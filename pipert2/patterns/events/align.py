@@ -19,6 +19,8 @@ from pipert2.patterns.map_reduce.parameters import ParameterSet
 from pipert2.patterns.streams.protocols import protocol_of
 from pipert2.patterns.streams.stream_data import EventData, Place, StreamData
 
+Key = str | Callable[[StreamData], int]
+
 _CALL_TIMEOUT = 60.0
 _MOST_AHEAD = 100_000  # messages of streams that have begun the next scan already
 
@@ -34,7 +36,8 @@ class Align(MiddleRoutine):
         streams: the streams of a scan; those of the plan if left out.
         plan: the events; one frame of each stream in each event if left out.
         key: what tells where a frame belongs: ``"number"`` (of the frame, as its header says), ``"count"``, or a
-            function of the :class:`StreamData` that returns its number, from 0.
+            function of the :class:`StreamData` that returns its number, from 0; or a mapping of streams to these, for
+            those that are not ``"number"``.
         stamp: a function of the :class:`StreamData` that returns a time stamp, in place of a plan and a key: see
             :class:`~pipert2.patterns.events.aligner.TimeAligner`.
         tolerance: of time stamps.
@@ -56,7 +59,7 @@ class Align(MiddleRoutine):
         streams: Sequence[str] = (),
         plan: Plan | None = None,
         *,
-        key: str | Callable[[StreamData], int] = "number",
+        key: Key | Mapping[str, Key] = "number",
         stamp: Callable[[StreamData], float] | None = None,
         tolerance: float = 0.0,
         missing: str | Missing = Missing.DROP,
@@ -68,8 +71,9 @@ class Align(MiddleRoutine):
         name: str | None = None,
     ) -> None:
         super().__init__(name)
-        if isinstance(key, str) and key not in ("count", "number"):
-            raise ValueError(f'Align(key=...) is "number", "count" or a function, not {key!r}')
+        for one in key.values() if isinstance(key, Mapping) else (key,):
+            if one not in ("count", "number") and not callable(one):
+                raise ValueError(f'Align(key=...) is "number", "count" or a function, not {one!r}')
         if plan is not None and stamp is not None:
             raise ValueError("Align: a plan counts frames, time stamps do not: leave plan= or stamp= out")
         if patience is not None and not patience >= 0:
@@ -81,7 +85,10 @@ class Align(MiddleRoutine):
         if plan is not None:
             _check(plan, self._streams, lanes, limit)
         self._plan = plan
-        self._key, self._stamp, self._tolerance = key, stamp, tolerance
+        if isinstance(key, Mapping) and (unknown := sorted(set(key) - set(self._streams))):
+            raise ValueError(f"Align(key=...) names streams that there are not: {', '.join(map(repr, unknown))}")
+        self._keys: dict[str, Key] = dict(key) if isinstance(key, Mapping) else dict.fromkeys(self._streams, key)
+        self._stamp, self._tolerance = stamp, tolerance
         self._missing, self._slack, self._limit = Missing(missing), slack, limit
         self._lanes = tuple(lanes)
         self._values = parameters if parameters is not None else ParameterSet([])
@@ -171,11 +178,11 @@ class Align(MiddleRoutine):
         try:
             protocol = protocol_of(data.typ)
             place, number = protocol.glance(data) if protocol is not None else (Place.FRAME, None)
-            where = self._where(data, number) if place is Place.FRAME else None
+            where = self._where(stream, data, number) if place is Place.FRAME else None
         except Exception as error:
             self.logger.warning("stream %s: %s", stream, error)
             if feed is not None:
-                feed.malformed(stream, self._key == "count")
+                feed.malformed(stream, self._keys.get(stream) == "count")
             else:
                 self.refused += 1
             return
@@ -202,15 +209,18 @@ class Align(MiddleRoutine):
         else:
             self.refused += 1
 
-    def _where(self, data: StreamData, number: int | None) -> Any:
+    def _where(self, stream: str, data: StreamData, number: int | None) -> Any:
         if self._stamp is not None:
             return self._stamp(data)
-        if callable(self._key):
-            return self._key(data)
-        if self._key == "count":
+        key = self._keys.get(stream, "number")
+        if callable(key):
+            return key(data)
+        if key == "count":
             return None
         if number is None:
-            raise PipertError(f'a frame of protocol {data.typ!r} says no number: align by key="count" or a function')
+            raise PipertError(
+                f'a frame of protocol {data.typ!r} says no number: align by key={{{stream!r}: "count"}} or a function'
+            )
         return number
 
     def _aligner(self) -> Aligner | TimeAligner:

@@ -31,17 +31,14 @@ _TIMES = ("start_time", "stop_time", "real_time", "series_date")
 
 
 class Packed(NamedTuple):
-    """Elements as they came: packed by *algorithm*, such as ``"bslz4"``; empty if they are not packed."""
+    """Elements as they came: packed by *algorithm*, such as ``"bslz4"``; empty if they are not packed. Those without a
+    *shape* have one dimension.
+    """
 
     algorithm: str
     dtype: np.dtype[Any]
-    shape: tuple[int, ...]
+    shape: tuple[int, ...] | None
     buffer: memoryview
-
-
-class _Elements(NamedTuple):
-    dtype: np.dtype[Any]
-    packed: Any
 
 
 def parse(stream: StreamData | Sequence[Buffer], *, decode: bool = True) -> Start | Data | End:
@@ -102,23 +99,18 @@ def _tagged(tag: int, value: Any, at: int) -> Any:
             raise CborError(at, "packed bytes are an algorithm, the size of an element and bytes")
         return tuple(value)
     if tag in _TYPED:
-        return _Elements(_dtype(tag, at), value)
+        algorithm, _, elements = value if isinstance(value, tuple) else ("", 0, value)
+        if not isinstance(algorithm, str) or not isinstance(elements, memoryview):
+            raise CborError(at, "typed elements are bytes")
+        return Packed(algorithm, _dtype(tag, at), None, elements)
     if tag == _MATRIX:
-        if not isinstance(value, list) or len(value) != 2 or not isinstance(value[1], _Elements):
+        if not isinstance(value, list) or len(value) != 2 or not isinstance(value[1], Packed):
             raise CborError(at, "an array is its shape and typed elements")
-        shape, (dtype, packed) = value
+        shape, one = value
         if not isinstance(shape, list) or not all(type(size) is int and 0 <= size < 1 << 32 for size in shape):
             raise CborError(at, f"a shape is a list of sizes, not {shape!r:.50}")
-        return _packed(packed, dtype, tuple(shape), at)
+        return one._replace(shape=tuple(shape))
     return value
-
-
-def _packed(packed: Any, dtype: np.dtype[Any], shape: tuple[int, ...], at: int) -> Packed:
-    if isinstance(packed, memoryview):
-        return Packed("", dtype, shape, packed)
-    if isinstance(packed, tuple) and isinstance(packed[0], str):
-        return Packed(packed[0], dtype, shape, packed[2])
-    raise CborError(at, "typed elements are bytes")
 
 
 def _dtype(tag: int, at: int) -> np.dtype[Any]:
@@ -133,8 +125,11 @@ def _unpacked(one: Any) -> npt.NDArray[Any]:
     if not isinstance(one, Packed):
         raise _error(f"a channel's data is an array, not {one!r:.80}")
     if not one.algorithm:
-        return array(one.buffer, one.shape, one.dtype, _error)
+        shape = one.shape if one.shape is not None else (len(one.buffer) // one.dtype.itemsize,)
+        return array(one.buffer, shape, one.dtype, _error)
     found = unpacked(one.buffer, one.algorithm, one.dtype, _error)
+    if one.shape is None:
+        return found
     if found.size != math.prod(one.shape):
         raise _error(f"an array of shape {list(one.shape)} has not {found.size} elements")
     return found.reshape(one.shape)
@@ -144,14 +139,6 @@ def _whole_value(value: Any) -> Any:
     """A value with its arrays; what is no array stays."""
     if isinstance(value, Packed):
         return _unpacked(value)
-    if isinstance(value, _Elements):  # in one dimension
-        one = _packed(value.packed, value.dtype, (), 0)
-        size = memoryview(one.buffer).nbytes // value.dtype.itemsize
-        return (
-            _unpacked(one._replace(shape=(size,)))
-            if not one.algorithm
-            else unpacked(one.buffer, one.algorithm, value.dtype, _error)
-        )
     if isinstance(value, dict):
         return {name: _whole_value(one) for name, one in value.items()}
     return [_whole_value(one) for one in value] if isinstance(value, list) else value

@@ -165,3 +165,21 @@ def test_whatever_comes_no_wrong_pair_leaves_and_each_scan_adds_up(messages: lis
         last = {batch.last.number for batch in scan if batch.last is not None}
         settled = [*events, *notes, *everyone, *last]
         assert len(settled) == len(set(settled)) == closing.events
+
+
+def test_a_stream_whose_frames_say_no_number_is_counted_if_that_is_said() -> None:
+    silent = [StreamFrame("b", StreamData("other", [bytes([number])])) for number in range(2)]
+    spoken = [StreamFrame("a", one) for one in (START, frame(1), frame(0), END)]
+    align = Align(["a", "b"], key={"b": "count"})
+    found: dict[int, dict[str, int]] = {}
+    for batch in run(align, [spoken[0], *silent, *spoken[1:], StreamFrame("b", END)]):
+        for share in batch.shares:
+            event = unpack_event(share)
+            found[event.event_number] = {"a": parse(event["a"]).frame, "b": event["b"].frames[0][0]}  # type: ignore[union-attr]
+    assert found == {1: {"a": 0, "b": 0}, 2: {"a": 1, "b": 1}}
+
+
+@pytest.mark.parametrize("key", ["index", {"a": "index"}, {"c": "count"}, None])
+def test_a_key_that_makes_no_sense_is_refused(key: Any) -> None:
+    with pytest.raises(ValueError, match="Align"):
+        Align(["a", "b"], key=key)
