@@ -289,6 +289,18 @@ def test_what_a_killed_worker_had_is_done_by_another_and_nothing_twice(tmp_path:
     assert run.notes[-1][1] == "finish"
 
 
+def test_slow_events_among_quick_ones_are_waited_for_though_they_come_in_bulk(tmp_path: Path) -> None:
+    def slow_in_turns(event: Any) -> int:
+        if event.event_number % 64 < 32:
+            time.sleep(0.02)
+        return int(event.event_number)
+
+    run = Run(tmp_path, [scan("a", 160)], slow_in_turns, timeout=0.5)
+    (report,) = run.run()
+    assert (report["state"], accounts(report)) == ("done", (162, 0, 0, 0, 0))
+    assert [note[2] for note in run.notes if note[1] == "result"][2:-2] == list(range(1, 161))
+
+
 @pytest.mark.expects_errors
 def test_an_event_that_kills_every_worker_is_lost_and_the_scan_ends(tmp_path: Path) -> None:
     class Deadly(Numbers):

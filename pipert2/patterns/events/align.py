@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from time import monotonic
 from typing import Any
 
@@ -12,7 +12,19 @@ from pipert2.errors import PipertError
 from pipert2.graph.handlers import events
 from pipert2.graph.routine import MiddleRoutine
 from pipert2.patterns.events.aligner import Aligner, Missing, TimeAligner
-from pipert2.patterns.events.batch import ABORT, CALL, Batch, Lane, Made, ScanEnd, Share, StreamFrame
+from pipert2.patterns.events.batch import (
+    ABORT,
+    CALL,
+    FIRST_BATCH,
+    LARGEST_BATCH,
+    PACE,
+    Batch,
+    Lane,
+    Made,
+    ScanEnd,
+    Share,
+    StreamFrame,
+)
 from pipert2.patterns.events.feed import Feed
 from pipert2.patterns.events.plan import Plan, PlanError
 from pipert2.patterns.map_reduce.parameters import ParameterSet
@@ -99,10 +111,11 @@ class Align(MiddleRoutine):
         self._ahead: list[StreamFrame] = []
         self._interval: float | None = None
         self._tick_due = 0.0
+        self._most = FIRST_BATCH
         self.refused = 0
 
-    def main_logic(self, data: Any) -> tuple[Batch, ...] | None:
-        """Take a message, or a list of messages, in."""
+    def main_logic(self, data: Any) -> Iterator[tuple[Batch, ...]] | tuple[Batch, ...] | None:
+        """Take a message, or a list of messages, in; several batches are messages of their own."""
         found: list[Batch] = []
         for one in data if isinstance(data, list) else (data,):
             if isinstance(one, StreamFrame):
@@ -122,8 +135,13 @@ class Align(MiddleRoutine):
         if self._feed is not None:
             if self._patience is not None:
                 self._feed.expire(monotonic() - self._patience)
-            found += self._feed.batches(self._packed)
-        return tuple(found) or None
+            found += self._feed.batches(self._packed, self._most)
+        return tuple(found) or None if len(found) < 2 else ((batch,) for batch in found)
+
+    @events(PACE)
+    def on_pace(self, most: int) -> None:
+        """So many events take a worker some milliseconds."""
+        self._most = max(1, min(LARGEST_BATCH, most))
 
     @events(ABORT)
     def on_abort(self) -> None:
@@ -138,7 +156,7 @@ class Align(MiddleRoutine):
     def _close(self) -> list[Batch]:
         """What is left of a scan that is over; then go on with what has come of the next one."""
         assert self._feed is not None
-        found = self._waiting + self._feed.batches(self._packed)
+        found = self._waiting + self._feed.batches(self._packed, self._most)
         self._waiting = []
         self._feed = None
         self._interval = None

@@ -15,6 +15,8 @@ from pipert2.patterns.events.aligner import Outcome
 from pipert2.patterns.events.scan import Closing
 from pipert2.patterns.streams.stream_data import EventData, StreamData
 
+FIRST_BATCH, LARGEST_BATCH = 8, 64  # events: as long as it is not known what one costs, and where they cost nothing
+_BATCH_SECONDS = 0.005
 _LARGE = 32 * 1024  # bytes from which on a frame travels as an array, which the wire does not copy into its message
 
 # What the routines of a scan say to one another over the event bus.
@@ -24,10 +26,22 @@ CLOSED = "pipert2.scan.closed"
 """Everybody: a scan is over, with its report."""
 ABORT = "pipert2.scan.abort"
 """Everybody: end the scans that run, now."""
+PACE = "pipert2.scan.pace"
+"""What makes batches: so many events are to be in one."""
 TICK = "pipert2.scan.tick"
 """The reducer: time has passed."""
 SCANS = "pipert2.scans"
 """The reducer: say how your scans are."""
+
+
+def fitting(seconds: float) -> int:
+    """How many events that take so long are to be in a batch: enough that sending it costs little beside them, and so
+    few that workers share them evenly, and something is heard of them soon.
+
+    >>> fitting(1e-6), fitting(0.001), fitting(10.0)
+    (64, 5, 1)
+    """
+    return max(1, min(LARGEST_BATCH, int(_BATCH_SECONDS / max(seconds, 1e-9))))
 
 
 class StreamFrame(NamedTuple):

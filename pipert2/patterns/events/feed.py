@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from pipert2.patterns.events.aligner import FARTHEST, Aligner, Counts, Outcome, Settled, TimeAligner
-from pipert2.patterns.events.batch import Batch, Lane, Made, Share, pack_streams
+from pipert2.patterns.events.batch import LARGEST_BATCH, Batch, Lane, Made, Share, pack_streams
 from pipert2.patterns.events.plan import Plan, To
 from pipert2.patterns.events.scan import Closing
 from pipert2.patterns.streams.stream_data import EventData, StreamData
@@ -56,6 +56,7 @@ class Feed:
         self._opened = False
         self._settled: list[Settled] = []
         self._shares: dict[str, list[Share]] = {}
+        self._together: dict[str, list[list[Share]]] = {}
         self._groups: dict[tuple[int, To], tuple[int, list[Share]]] = {}
         self._notes: list[tuple[int, Outcome]] = []
         self._broadcast: list[tuple[int, tuple[Made, ...]]] = []
@@ -167,15 +168,31 @@ class Feed:
 
     # --- what goes out
 
-    def batches(self, parameters: bytes) -> list[Batch]:
-        """What can go to workers now, with the parameters that hold for it."""
+    def batches(self, parameters: bytes, most: int = LARGEST_BATCH) -> list[Batch]:
+        """What can go to workers now, with the parameters that hold for it.
+
+        Args:
+            parameters: pickled.
+            most: events for a batch; a group of events that belong to one worker is never divided.
+        """
         if not self._opened:
             return []
         settled, self._settled = self._settled, []
         for one in settled:
             self._deliver(one)
         self._release_groups()
-        found = [self._batch(lane, tuple(shares), parameters) for lane, shares in self._shares.items()]
+        found = [
+            self._batch(lane, tuple(shares[at : at + most]), parameters)
+            for lane, shares in self._shares.items()
+            for at in range(0, len(shares), most)
+        ]
+        if self._together:
+            found += [
+                self._batch(lane, tuple(shares), parameters)
+                for lane, groups in self._together.items()
+                for shares in groups
+            ]
+            self._together = {}
         self._shares = {}
         if not found and not self._notes and not self._broadcast and self._closing is None:
             return []
@@ -237,7 +254,7 @@ class Feed:
         for where, (last, shares) in list(self._groups.items()):
             if last <= until or self.over:
                 del self._groups[where]
-                self._shares.setdefault(self._lane(where[1]), []).extend(shares)
+                self._together.setdefault(self._lane(where[1]), []).append(shares)
 
     def _lane(self, to: To) -> str:
         if not to.tags and self._lanes:

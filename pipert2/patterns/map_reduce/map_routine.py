@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import traceback
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
+from time import monotonic
 from typing import Any
 
+from pipert2.errors import PipertError
 from pipert2.graph.handlers import events
 from pipert2.graph.routine import MiddleRoutine
-from pipert2.patterns.events.batch import CALL, CLOSED, Batch, Item, Kind, Made, Results, Share, make, unpack_event
+from pipert2.patterns.events.batch import (
+    CALL,
+    CLOSED,
+    PACE,
+    Batch,
+    Item,
+    Kind,
+    Made,
+    Results,
+    Share,
+    fitting,
+    make,
+    unpack_event,
+)
 from pipert2.patterns.map_reduce.parameters import ParameterSet
 from pipert2.patterns.map_reduce.users_code import UserCode, WorkerState, check_user_code, show_logs_of
+
+_NEW_WEIGHT = 0.3  # of the newest batch, in what an event is thought to cost
 
 
 class Map(MiddleRoutine):
@@ -36,6 +54,7 @@ class Map(MiddleRoutine):
         self._newest: UserCode | None = None
         self._kept: dict[str, Any] = {}
         self._parameters: tuple[bytes, ParameterSet] = (b"", ParameterSet([]))
+        self._seconds, self._told = 0.0, 0
 
     @property
     def _label(self) -> str:
@@ -51,10 +70,22 @@ class Map(MiddleRoutine):
     def _work(self, batch: Batch) -> Results:
         parameters = self._unpacked(batch.parameters)
         code = self._opened(batch.scan_id, batch.opening, parameters) if batch.shares else ("", "")
+        began = monotonic()
         items = [self._process(code, share, parameters) for share in batch.shares]
+        if items:
+            self._tell_pace((monotonic() - began) / len(items))
         made = make(self._label, parameters.hash, items)
         opening = batch.opening if batch.closing is not None else None
         return Results(replace(batch, shares=(), opening=opening), made)  # the events themselves have arrived
+
+    def _tell_pace(self, seconds: float) -> None:
+        """Say how many events a batch is to have, when that has changed a good deal."""
+        self._seconds += (seconds - self._seconds) * (_NEW_WEIGHT if self._told else 1.0)
+        most = fitting(self._seconds)
+        if not self._told or not self._told / 2 < most < 2 * self._told:
+            self._told = most
+            with contextlib.suppress(PipertError):  # nobody is there who makes batches, or the pipe ends
+                self.notify_event(PACE, most=most)
 
     @events(CALL)
     def on_call(
@@ -125,6 +156,7 @@ class Map(MiddleRoutine):
             code = _described(error)
             self.logger.error("the worker in %s cannot be made: %s", self._label, code[0], exc_info=error)
         self._scans[scan_id] = code
+        self._told = 0  # whoever makes batches may be new, and so may the cost of an event
         return code
 
     def _process(self, code: UserCode | tuple[str, str], share: Share, parameters: ParameterSet) -> Item:

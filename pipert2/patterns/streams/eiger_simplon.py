@@ -99,7 +99,7 @@ def _tagged(tag: int, value: Any, at: int) -> Any:
             raise CborError(at, "packed bytes are an algorithm, the size of an element and bytes")
         return tuple(value)
     if tag in _TYPED:
-        algorithm, _, elements = value if isinstance(value, tuple) else ("", 0, value)
+        algorithm, _, elements = value if type(value) is tuple else ("", 0, value)
         if not isinstance(algorithm, str) or not isinstance(elements, memoryview):
             raise CborError(at, "typed elements are bytes")
         return Packed(algorithm, _dtype(tag, at), None, elements)

@@ -36,7 +36,11 @@ def seen(batches: list[Batch]) -> dict[str, dict[int, dict[str, int]]]:
 
 
 def run(align: Align, messages: list[Any]) -> list[Batch]:
-    return [batch for message in messages for batch in align.main_logic(message) or ()]
+    found = []
+    for message in messages:
+        made = align.main_logic(message) or ()
+        found += made if isinstance(made, tuple) else [batch for batches in made for batch in batches]
+    return found
 
 
 def test_two_scans_in_a_row_have_ids_of_their_own() -> None:
@@ -183,3 +187,14 @@ def test_a_stream_whose_frames_say_no_number_is_counted_if_that_is_said() -> Non
 def test_a_key_that_makes_no_sense_is_refused(key: Any) -> None:
     with pytest.raises(ValueError, match="Align"):
         Align(["a", "b"], key=key)
+
+
+def test_batches_become_smaller_and_larger_as_workers_say() -> None:
+    align = Align(["a"])
+    run(align, [StreamFrame("a", START)])
+    sizes = []
+    for at, most in enumerate((64, 10, 1, 0, 1000)):
+        align.on_pace(most)
+        frames = [StreamFrame("a", frame(20 * at + number)) for number in range(20)]
+        sizes.append({len(batch.shares) for batch in run(align, [frames])})
+    assert sizes == [{20}, {10}, {1}, {1}, {20}]

@@ -191,3 +191,18 @@ def test_whatever_recorded_numbers_come_the_accounts_add_up(numbers: list[int]) 
     closing = desk.batches[-1].closing if desk.batches else None
     events = closing.events if closing is not None else 0
     assert len(desk.called) + len(desk.shares) + len(desk.notes) == events
+
+
+def test_batches_are_as_large_as_they_are_to_be_and_groups_stay_whole() -> None:
+    cells = [ANY if at % 10 < 7 else group(at // 10) for at in range(20)]
+    desk = Desk(["a"], Plan({"main": {"a": cells}}))
+    desk.feed.start("a", StinsStart("a.h5").to_stream_data())
+    for number in range(20):
+        message = StinsData.of(np.full((2, 2), number, np.uint8), frame=number)
+        desk.feed.frame("a", message.to_stream_data(), number)
+    desk.feed.end("a", StinsEnd().to_stream_data())
+    batches = desk.feed.batches(b"p", 4)
+    found = [[share.number for share in batch.shares] for batch in batches]
+    assert found == [[1, 2, 3, 4], [5, 6, 7, 11], [12, 13, 14, 15], [16, 17], [8, 9, 10], [18, 19, 20]]
+    assert batches[0].closing is not None
+    assert batches[0].closing.batches == 6
