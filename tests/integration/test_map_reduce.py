@@ -316,23 +316,43 @@ def test_an_event_that_kills_every_worker_is_lost_and_the_scan_ends(tmp_path: Pa
     assert accounts(report)[2] >= 1
 
 
-@pytest.mark.expects_errors
-def test_a_reducer_that_is_killed_leaves_a_scan_that_ends_short(tmp_path: Path) -> None:
+def fragile(folder: Path, event: int) -> type[Keep]:
+    """A reducer that is killed at an event of the first scan."""
+
     class Fragile(Keep):
-        path = tmp_path / "notes"
+        path = folder / "notes"
 
         def process_result(self, result: Any) -> None:
             super().process_result(result)
-            if result.event_number == 20 and not (tmp_path / "killed").exists():
-                (tmp_path / "killed").touch()
+            if result.event_number == event and not (folder / "killed").exists():
+                (folder / "killed").touch()
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    run = Run(tmp_path, scan("a", 60), reducer=Fragile, timeout=2.0)
-    (report,) = run.run()
-    assert report["state"] == "short"
-    accounts(report)
-    assert run.notes[-1][1] == "finish"
-    assert [note[2] for note in run.notes if note[1] == "result"].count(60) == 1
+    return Fragile
+
+
+@pytest.mark.expects_errors
+def test_a_scan_whose_reducer_was_killed_has_failed_and_the_next_one_is_done(tmp_path: Path) -> None:
+    run = Run(tmp_path, [*scan("a", 60), *scan("a", 7)], reducer=fragile(tmp_path, 20), seconds=0.005)
+    first, second = run.run()
+    assert first["state"] == "failed"
+    assert "process of the reducer died" in first["reason"]
+    assert accounts(first)[0] == 0
+    assert 20 <= first["events"] <= 62
+    assert (second["state"], accounts(second)) == ("done", (9, 0, 0, 0, 0))
+    whats = [note[1] for note in run.notes if note[1] != "result"]
+    assert whats == ["begin", "begin", "finish"]  # none is made anew for what is lost, and would overwrite its files
+
+
+@pytest.mark.expects_errors
+def test_a_replay_whose_reducer_was_killed_goes_on_with_the_next_scan(tmp_path: Path) -> None:
+    def events(frames: int) -> list[EventData]:
+        messages = [one.data for one in scan("a", frames)]
+        return [EventData(number, {"a": data}) for number, data in enumerate(messages)]
+
+    run = Run(tmp_path, [*events(60), *events(5)], reducer=fragile(tmp_path, 20), streams=(), seconds=0.005)
+    first, second = run.run()
+    assert (first["state"], second["state"], second["events"]) == ("failed", "done", 7)
 
 
 @pytest.mark.expects_errors

@@ -14,6 +14,7 @@ from pipert2.graph.routine import MiddleRoutine
 from pipert2.patterns.events.aligner import Aligner, Missing, TimeAligner
 from pipert2.patterns.events.batch import (
     ABORT,
+    BEGUN,
     CALL,
     FIRST_BATCH,
     LARGEST_BATCH,
@@ -34,6 +35,7 @@ from pipert2.patterns.streams.stream_data import EventData, Place, StreamData
 Key = str | Callable[[StreamData], int]
 
 _CALL_TIMEOUT = 60.0
+_MOST_REMEMBERED = 100  # scans
 _MOST_AHEAD = 100_000  # messages of streams that have begun the next scan already
 
 
@@ -112,6 +114,8 @@ class Align(MiddleRoutine):
         self._interval: float | None = None
         self._tick_due = 0.0
         self._most = FIRST_BATCH
+        self._reducers: dict[str, str] = {}
+        self._skips = False
         self.refused = 0
 
     def main_logic(self, data: Any) -> Iterator[tuple[Batch, ...]] | tuple[Batch, ...] | None:
@@ -146,12 +150,29 @@ class Align(MiddleRoutine):
     @events(ABORT)
     def on_abort(self) -> None:
         """Forget the scan that runs: what comes is refused until the streams begin anew."""
-        self._feed = self._held = None
-        self._ahead = []
+        self._skips = self._feed is not None and self._feed.is_recorded
+        self.cleanup()
+
+    @events(BEGUN)
+    def on_begun(self, scan_id: str, who: str) -> int | None:
+        """A reducer has begun with a scan. If another one had, its share is gone: the scan is given up.
+
+        Returns:
+            How many events the scan had until then if it is given up, else None.
+        """
+        while len(self._reducers) > _MOST_REMEMBERED:
+            self._reducers.pop(next(iter(self._reducers)))
+        if self._reducers.setdefault(scan_id, who) == who:
+            return None
+        feed = self._feed
+        if feed is None or feed.scan_id != scan_id:
+            return 0
+        self.on_abort()
+        return feed.events
 
     def cleanup(self) -> None:
         self._feed = self._held = None
-        self._ahead = []
+        self._ahead, self._waiting = [], []
 
     def _close(self) -> list[Batch]:
         """What is left of a scan that is over; then go on with what has come of the next one."""
@@ -173,6 +194,10 @@ class Align(MiddleRoutine):
             self._end_recorded("" if self._held is not None else "another scan began before its end")
             self._waiting = self._close()
         if self._feed is None:
+            if self._skips and event.event_number > 0:
+                self.refused += 1
+                return
+            self._skips = False
             self._feed = self._new_feed(None)
         if event.event_number > 0 and _are_ends(event):
             self._held = event  # what comes with it may say how the scan ended
@@ -181,6 +206,7 @@ class Align(MiddleRoutine):
 
     def _end_recorded(self, problem: str) -> None:
         held, self._held = self._held, None
+        self._skips = False
         if self._feed is None:
             return
         if held is not None:

@@ -22,6 +22,8 @@ _LARGE = 32 * 1024  # bytes from which on a frame travels as an array, which the
 # What the routines of a scan say to one another over the event bus.
 CALL = "pipert2.scan.call"
 """All workers: an event that everyone gets; with ``last`` the end of the scan."""
+BEGUN = "pipert2.scan.begun"
+"""What makes batches: a reducer has begun with a scan; whether another one had before, which is gone then."""
 CLOSED = "pipert2.scan.closed"
 """Everybody: a scan is over, with its report."""
 ABORT = "pipert2.scan.abort"

@@ -70,6 +70,16 @@ class Feed:
         """What was seen of the streams."""
         return self._aligner.counts if self._aligner is not None else self.recorded_counts
 
+    @property
+    def events(self) -> int:
+        """How many events there have been so far, the start among them."""
+        return self._aligner.front + 1 if self._aligner is not None else self._next
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether its events come from a capture."""
+        return self._aligner is None
+
     # --- streams
 
     def start(self, stream: str, data: StreamData) -> None:

@@ -7,6 +7,7 @@ import json
 import pickle
 import threading
 import traceback
+import uuid
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -20,6 +21,7 @@ from pipert2.graph.routine import DestinationRoutine
 from pipert2.patterns.events.aligner import Outcome
 from pipert2.patterns.events.batch import (
     ABORT,
+    BEGUN,
     CALL,
     CLOSED,
     SCANS,
@@ -33,7 +35,7 @@ from pipert2.patterns.events.batch import (
     Share,
 )
 from pipert2.patterns.events.order import InOrder
-from pipert2.patterns.events.scan import EventFailure, Scan, ScanState
+from pipert2.patterns.events.scan import Closing, EventFailure, Scan, ScanState
 from pipert2.patterns.map_reduce.parameters import ParameterSet
 from pipert2.patterns.map_reduce.users_code import ResultData, UserCode, WorkerState, check_user_code, show_logs_of
 from pipert2.patterns.results.hdf_rest import HdfRest, HdfServer
@@ -42,6 +44,7 @@ from pipert2.patterns.results.shown_tree import shown_values
 _CALL_TIMEOUT = 60.0
 _SCANS_KEPT = 100
 _ABANDONED = "its streams went on with another scan before they had ended"
+_LOST = "the process of the reducer died in the middle of it, and what it had reduced is gone"
 _SHOW_SECONDS = 0.2
 _SETTLED_SECONDS = 1.0
 """When nothing has come for so long, what was published last is shown."""
@@ -124,6 +127,7 @@ class Reduce(DestinationRoutine):
     def setup(self) -> None:
         show_logs_of(self.target, self.logger.getEffectiveLevel())
         self._lock = threading.RLock()
+        self._identity = uuid.uuid4().hex
         if self._publish is not None:
             self._server = HdfServer(HdfRest(self._tree, self._lock), self._publish)
             self.logger.info("results at %s", self._server.url)
@@ -303,6 +307,11 @@ class Reduce(DestinationRoutine):
         self._begun += 1
         one.serial = self._begun
         self._running[batch.scan_id] = one
+        before = self._had_another_begun(batch.scan_id)
+        if before is not None:
+            one.scan.close(Closing(before, 0))
+            self._finish(one, ScanState.FAILED, _LOST)
+            return None
         try:
             one.code = self._newest = UserCode(
                 self.target,
@@ -318,6 +327,14 @@ class Reduce(DestinationRoutine):
         if one.code.has("timer"):
             self._set_timer(one)
         return one
+
+    def _had_another_begun(self, scan_id: str) -> int | None:
+        """Whether a process before this one had begun with a scan: then how many events it had."""
+        try:
+            answers = self.notify_event(BEGUN, wait=_CALL_TIMEOUT, scan_id=scan_id, who=self._identity)
+        except PipertError:  # nobody is there who makes batches
+            return None
+        return next((one.value for one in answers.values() if one.error is None and one.value is not None), None)
 
     def _finish(self, one: _Running, state: ScanState | None = None, reason: str = "") -> None:
         """The scan is over: what still waits, the last event, then ``finish``, once."""
