@@ -31,6 +31,7 @@ from pipert2.errors import (
     UnsendableDataError,
 )
 from pipert2.events.bus import EventResult
+from pipert2.events.notices import Notice, NoticePage
 from pipert2.graph.data import Data, FrameData
 from pipert2.graph.functions import destination, middle, source
 from pipert2.graph.handlers import KILL_EVENT_NAME, START_EVENT_NAME, STOP_EVENT_NAME, events
@@ -141,6 +142,8 @@ __all__ = [
     "Latency",
     "MessageInfo",
     "MiddleRoutine",
+    "Notice",
+    "NoticePage",
     "Page",
     "Parameter",
     "ParameterChange",

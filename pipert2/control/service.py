@@ -39,6 +39,7 @@ from pipert2.control.records import (
 from pipert2.control.structure import event_structures, structure_of
 from pipert2.control.verbs import Scope, verb, verbs_of
 from pipert2.errors import ControlError, UnknownDeadLetterError, UnknownRoutineError, UnknownWireError
+from pipert2.events.notices import NoticePage
 from pipert2.graph.handlers import KILL_EVENT_NAME, START_EVENT_NAME, STOP_EVENT_NAME
 from pipert2.graph.spec import MOST_REPLICAS
 from pipert2.graph.transmitter import BasicTransmitter, SharedMemoryTransmitter
@@ -318,6 +319,18 @@ class ControlService:
         """Set parameters of the pipe as a whole, which all its routines find; what waits for them starts."""
         self.pipe.set_parameters(values=values)
         return self.shared_parameters()
+
+    # --- what has happened
+
+    @verb(Scope.READ)
+    def notices(
+        self,
+        after: Annotated[int, Field(ge=0, lt=1 << 60, description="The 'last' of an earlier answer.")] = 0,
+        limit: Annotated[int, Field(ge=1, le=10_000, description="How many at most.")] = 1000,
+        wait: Annotated[float, Field(ge=0.0, le=30.0, description="Seconds to wait for one if there is none.")] = 0.0,
+    ) -> NoticePage:
+        """What has happened: runs of triggers and those that failed, dead letters, restarts, flows that finished."""
+        return self.pipe.notices(after, limit=limit, wait=wait)
 
     # --- dead letters
 

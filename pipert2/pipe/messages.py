@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, overload
 
 from pipert2.events.bus import EventResult
+from pipert2.events.notices import NoticePage, Notices
 from pipert2.events.target import Targets, resolve
 from pipert2.graph.handlers import KILL_EVENT_NAME, STOP_EVENT_NAME
 from pipert2.graph.routine import Routine
@@ -18,6 +19,24 @@ class MessageVerbs(PipeBase):
     """Events, calls and dead letters."""
 
     _last_dead_letters: tuple[DeadLetterStatus, ...]
+    _notices: Notices
+
+    # --- what has happened
+
+    def notices(self, after: int = 0, *, limit: int = 1000, wait: float = 0.0) -> NoticePage:
+        """What has happened in the pipe that people may want to hear of: see :class:`Notice`.
+
+        Routines hear the same as events: ``@events("fired")``. The newest 10,000 are kept, also when the pipe has
+        ended.
+
+        Args:
+            after: the ``last`` of an earlier page, for what has happened since.
+            limit: how many at most, the oldest ones first.
+            wait: seconds to wait for one if there is none yet.
+        """
+        if after < 0 or limit < 1 or not wait >= 0:
+            raise ValueError(f"notices(after={after}, limit={limit}, wait={wait}): 0, 1, 0 or more")
+        return self._notices.page(after, limit, wait)
 
     # --- events
 

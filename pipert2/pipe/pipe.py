@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from pipert2.errors import PipeBuildError, PipeStateError, UnknownFlowError
+from pipert2.events.notices import Notices
 from pipert2.graph.blueprint import Blueprint, check_transmitter
 from pipert2.graph.handlers import START_EVENT_NAME
 from pipert2.graph.routine import Routine, has_keys
@@ -151,6 +152,7 @@ class Pipe(MessageVerbs, RoutineVerbs):
         self.log_listeners: list[Callable[[logging.LogRecord], None]] = []
         self._levels_set: set[logging.Logger] = set()
         self._last_dead_letters = ()
+        self._notices = Notices()
         self._last_histograms: dict[str, tuple[Histogram, Histogram]] = {}
         self._rewiring: Rewiring | None = None
         self._wiring = threading.RLock()
@@ -288,7 +290,14 @@ class Pipe(MessageVerbs, RoutineVerbs):
             spec = self.blueprint.spec((lambda count: count) if self.settings.inline else _most_replicas)
             routines = self._objects(spec)
             supervisor = Supervisor(
-                spec, routines, self.settings, self.logger, self.log_listeners, self.blueprint.forget, configurations
+                spec,
+                routines,
+                self.settings,
+                self.logger,
+                self.log_listeners,
+                self.blueprint.forget,
+                configurations,
+                self._notices,
             )
             supervisor.shared.update(self._shared)
             supervisor.start()

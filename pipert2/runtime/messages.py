@@ -219,6 +219,14 @@ class StateChange:
 
 
 @dataclass(frozen=True, slots=True)
+class Announcement:
+    """Something has happened that everybody may want to hear of; *values* are plain data."""
+
+    name: str
+    values: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class ParameterSet:
     """A parameter of a routine has another value."""
 

@@ -36,6 +36,7 @@ def runs_of(store: Store) -> list[Run]:
 
 
 def test_a_run_that_is_killed_was_interrupted_and_the_next_one_comes_within_an_interval(tmp_path: Path) -> None:
+    """B-6: a SIGKILL in the midst of run 5."""
     pipe = Pipe(restart=ALWAYS, store=tmp_path / "run.db")
     pipe.create_flow("flow", True, Worker("worker"))
     store = pipe.store
@@ -49,6 +50,8 @@ def test_a_run_that_is_killed_was_interrupted_and_the_next_one_comes_within_an_i
         wait_until(lambda: len(runs_of(store)) >= 8, timeout=30)
         back = pipe.status().flow("flow")
         assert (back.restarts, back.pid != pid) == (1, True)
+    told = [one.values for one in pipe.notices().notices if one.name == "failed"]
+    assert [(one["run"], one["outcome"]) for one in told] == [(2, "failed"), (5, "interrupted")]
     runs = runs_of(store)
     outcomes = {run.number: run.outcome for run in runs}
     assert (outcomes[2], outcomes[5]) == (RunOutcome.FAILED, RunOutcome.INTERRUPTED)

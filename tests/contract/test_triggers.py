@@ -18,11 +18,13 @@ from pipert2 import (
     Every,
     Pipe,
     PipeBuildError,
+    Routine,
     RoutineStatus,
     SourceRoutine,
     Store,
     TriggerStatus,
     Wire,
+    events,
     source,
 )
 from pipert2.store.ledger import RunOutcome
@@ -316,7 +318,20 @@ def test_a_run_in_the_midst_of_which_it_is_stopped_was_interrupted(rigs: Rigs, t
 def test_a_run_that_raises_is_logged_counted_and_kept_and_the_next_ones_go_on(
     rigs: Rigs, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """B-6: the second run raises: one ERROR with its traceback, one ``failed`` event, and all further runs."""
+
+    class Hears(Routine):
+        @events("fired")
+        def fired(self, run: int, **more: Any) -> None:
+            heard.append(("fired", run))
+
+        @events("failed")
+        def failed(self, run: int, **more: Any) -> None:
+            heard.append(("failed", run))
+
+    heard: list[tuple[str, int]] = []
     rig = rigs(tmp_path / "run.db")
+    rig.pipe.create_flow("office", True, Hears("hears"))
     worker = Worker(rig.clock, lambda run: 1 // (run - 2))
     rig.start(worker)
     for hour in range(1, 5):
@@ -330,6 +345,13 @@ def test_a_run_that_raises_is_logged_counted_and_kept_and_the_next_ones_go_on(
     assert rig.pipe.store is not None
     outcomes = [run.outcome.value for run in reversed(rig.pipe.store.runs.list("worker"))]
     assert outcomes == ["completed", "failed", "completed", "completed"]
+    told = rig.pipe.notices().notices
+    assert [one.values["run"] for one in told if one.name == "fired"] == [1, 2, 3, 4]
+    (failed,) = [one.values for one in told if one.name == "failed"]
+    assert failed.pop("reason").startswith("ZeroDivisionError")
+    assert failed == {"routine": "worker", "flow": "flow", "run": 2, "outcome": "failed"}
+    wait_until(lambda: len(heard) == 5)
+    assert heard == [("fired", 1), ("fired", 2), ("failed", 2), ("fired", 3), ("fired", 4)]
 
 
 @pytest.mark.expects_errors

@@ -363,3 +363,18 @@ def test_a_join_that_takes_too_long_says_so(face: Face) -> None:
     else:
         assert face.call("join", timeout=0.2) == {"ended": False}
     assert face.call("status")["state"] == "running"
+
+
+def test_what_has_happened_is_told_to_who_asks_and_waits(face: Face, workshop: Workshop) -> None:
+    if type(face).__name__ == "CliFace":
+        pytest.skip("the command line has the logs for that")
+    before = face.call("notices", limit=10_000)["last"]
+    (letter,) = workshop.give_up("bad job")
+    page = face.call("notices", after=before, wait=20.0)
+    (told,) = page["notices"]
+    assert (told["number"], told["name"], page["last"], page["missed"]) == (before + 1, "dead_letter", before + 1, 0)
+    values = {"routine": "work", "flow": "workshops", "number": letter["number"], "attempts": 1}
+    assert told["values"] == {**values, "reason": "ValueError: no bad job"}
+    assert face.call("notices", after=page["last"], wait=0.01)["notices"] in ([], ())
+    with pytest.raises(ControlError, match="less than or equal to 30"):
+        face.call("notices", wait=31)

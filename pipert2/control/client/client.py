@@ -41,6 +41,7 @@ from pipert2.control.records import (
 )
 from pipert2.control.service import VERBS
 from pipert2.errors import ControlError
+from pipert2.events.notices import NoticePage
 from pipert2.observe.recent_logs import LogPage, LogRecord
 from pipert2.observe.snapshot import PipeStatus
 from pipert2.runtime.routine.preview import PreviewFrame
@@ -199,6 +200,12 @@ class PipeClient:
         VERBS["logs"].check(wanted)
         for event in self._follow("logs", wanted, SILENCE):
             yield self._read("logs", LogRecord, event)
+
+    # --- what has happened
+
+    def notices(self, after: int = 0, limit: int = 1000, wait: float = 0.0) -> NoticePage:
+        """What has happened behind an earlier answer's *last*; *wait*s so many seconds, 30 at most, for something."""
+        return self._call("notices", NoticePage, wait, after=after, limit=limit, wait=wait)
 
     # --- dead letters
 

@@ -136,6 +136,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", _PREVIEW + ".jpg", "frame", Kind.PICTURE),
     Route("GET", _PREVIEW, "frame"),
     Route("GET", f"{API}/routines/{{routine}}/results", "results"),
+    Route("GET", f"{API}/notices", "notices"),
     Route("GET", _LETTERS, "dead_letters"),
     Route("DELETE", _LETTERS, "drop_dead_letters"),
     Route("POST", f"{_LETTERS}/requeue", "requeue_dead_letters"),

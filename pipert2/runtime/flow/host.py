@@ -20,6 +20,7 @@ from pipert2.runtime import commands
 from pipert2.runtime.commands import LEAVE
 from pipert2.runtime.flow.event_loop import EventLoop
 from pipert2.runtime.messages import (
+    Announcement,
     CallOutcome,
     CallReply,
     CallRequest,
@@ -273,6 +274,10 @@ class FlowHost:
         for routine in self._spec.routines:
             if words[board.routine(routine.index) + AWAITS_RECORDS]:
                 self._bell(routine.index).ring()
+
+    def announce(self, name: str, values: Mapping[str, Any]) -> None:
+        """Tell everybody of something that has happened."""
+        self._send(Announcement(name, dict(values)))
 
     def parameter_set(self, routine: int, name: str, value: Any) -> None:
         self._send(ParameterSet(routine, name, value))

@@ -9,6 +9,7 @@ from time import monotonic, monotonic_ns
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipert2.errors import PipertError
+from pipert2.events.notices import FAILED, FIRED
 from pipert2.graph.routine import EndOfStream
 from pipert2.runtime.routine.run_watch import RunWatch
 from pipert2.runtime.triggers.runs import TriggerRuns
@@ -105,6 +106,8 @@ class TriggeredProducer:
             words[row + b.LAST_FIRE] = _nanoseconds(schedule.last_fire)
         if interrupted:
             loop.logger.warning("%s: its last run was interrupted before it had ended", loop.spec.label)
+            reason = "its process ended before the run had"
+            self._announce(FAILED, self._runs.last(), outcome=RunOutcome.INTERRUPTED.value, reason=reason)
         return schedule
 
     def _decide(self, schedule: Schedule) -> Decision:
@@ -156,6 +159,8 @@ class TriggeredProducer:
             schedule.ended(clock.now(), ok=False)
             loop.pause_after_failure()
             return None
+        run = kept.number if kept is not None else words[row + b.FIRES]
+        self._announce(FIRED, run, due=decision.at, missed=decision.missed)
         began = clock.monotonic()
         watch = RunWatch(schedule, clock, loop.spec.label, lambda: self._say_late(schedule))
         with watch:
@@ -170,7 +175,13 @@ class TriggeredProducer:
             self._runs.end(kept, ran.outcome, ran.text, schedule.state())
         except PipertError as error:
             loop.failures.note("the trigger", error)
+        if ran.outcome in (RunOutcome.FAILED, RunOutcome.TIMED_OUT):
+            self._announce(FAILED, run, outcome=ran.outcome.value, reason=ran.text)
         return ran.end
+
+    def _announce(self, name: str, run: int, **values: Any) -> None:
+        spec = self._loop.spec
+        self._loop.host.announce(name, {"routine": spec.name, "flow": spec.flow, "run": run, **values})
 
     def _execute(self, watch: RunWatch) -> _Ran:
         loop, producer = self._loop, self._producer

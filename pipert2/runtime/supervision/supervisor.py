@@ -14,6 +14,7 @@ from typing import Any
 
 from pipert2.errors import FlowStartError, SharedMemoryFullError
 from pipert2.events.bus import EventBus, EventCall
+from pipert2.events.notices import FLOW_FINISHED, ROUTINE_RESTARTED, Notices
 from pipert2.graph.handlers import KILL_EVENT_NAME, START_EVENT_NAME
 from pipert2.graph.routine import Routine
 from pipert2.graph.spec import PipeSpec
@@ -67,6 +68,7 @@ class Supervisor:
         log_listeners: called with each record that a flow's process sends, those that are there at that time.
         unlinked: told of each wire that an event takes away, by the names of its ends.
         configurations: the routines' settings.
+        notices: told of what happens.
 
     Attributes:
         lock: held while what is known of flows and routines changes.
@@ -90,8 +92,11 @@ class Supervisor:
         log_listeners: Sequence[Callable[[logging.LogRecord], None]] = (),
         unlinked: Callable[[str, str], None] = lambda source, destination: None,
         configurations: LiveConfigurations | None = None,
+        notices: Notices | None = None,
     ) -> None:
         self.spec = spec
+        self.notices = notices or Notices()
+        self._finished_flows: set[str] = set()
         self.settings = settings
         self.lives = FlowLives(self)
         self.replicas = Replicas(self)
@@ -192,6 +197,13 @@ class Supervisor:
             return "its stream has ended: start it again"
         return None
 
+    def announce(self, name: str, values: Mapping[str, Any]) -> None:
+        """Tell everybody of something that has happened: who asks from outside, and routines that have handlers."""
+        self.notices.add(name, values)
+        concerned = [routine for routine in self.spec.routines if name in routine.events]
+        if concerned:
+            self.bus.send(name, concerned, dict(values))
+
     def concurrency(self, routine: int) -> int:
         """How many messages a routine works on at once."""
         return self.routines[routine].concurrency
@@ -287,6 +299,7 @@ class Supervisor:
             flow.handle = None
             flow.ended = True
         self.dead_letters.close()
+        self.notices.close()
         if self.settings.store is not None:
             self.settings.store.ignore(self._records_written)
         self.configurations.close()
@@ -425,6 +438,8 @@ class Supervisor:
         elif isinstance(message, m.DeadLetterRequest):
             self.dead_letters.keep(message.letter)
             self.send(flow, m.Receipt(message.request))
+        elif isinstance(message, m.Announcement):
+            self.announce(message.name, message.values)
         elif isinstance(message, m.ParameterSet):
             self._parameters[message.routine].changed(message.name, message.value)
         elif isinstance(message, m.ConfigurationChanged):
@@ -468,6 +483,11 @@ class Supervisor:
                 flow.handle.send(EventCall(0, KILL_EVENT_NAME, killed, {}))
             if flow.exiting:
                 flow.handle.send(m.Exit(self.settings.kill_timeout))
+        if flow.restarts > 0:
+            for index in flow.routines:
+                routine = self.spec.routines[index]
+                about = {"routine": routine.name, "flow": routine.flow, "replica": routine.replica}
+                self.announce(ROUTINE_RESTARTED, {**about, "restarts": flow.restarts, "cause": flow.last_exit or ""})
         self.notify()
 
     def _on_state(self, flow: FlowRecord, change: m.StateChange) -> None:
@@ -486,7 +506,16 @@ class Supervisor:
             self.calls.look()
         if change.finished:
             self.look_at_gates()
+        self._tell_of_end(self.spec.routines[change.routine].flow)
         self.notify()
+
+    def _tell_of_end(self, flow: str) -> None:
+        with self.lock:
+            was = flow in self._finished_flows
+            ended = self.progress.streams_ended(flow)
+            (self._finished_flows.add if ended else self._finished_flows.discard)(flow)
+        if ended and not was:
+            self.announce(FLOW_FINISHED, {"flow": flow})
 
     def go_on(self, routines: Iterable[int]) -> None:
         """Start those of *routines*, and of all behind them, that finished although an input of theirs lives again."""

@@ -26,6 +26,11 @@ class TriggerRuns:
             return None, 0
         return self._store.trigger_state(self._name), self._store.runs.interrupt(self._name)
 
+    def last(self) -> int:
+        """The number of the newest run that is kept; 0 if there is none."""
+        runs = [] if self._store is None else self._store.runs.list(self._name, 1)
+        return runs[0].number if runs else 0
+
     def save(self, state: dict[str, Any]) -> None:
         """Keep the state of the trigger."""
         if self._store is not None:
