@@ -67,7 +67,8 @@ class Pipe(MessageVerbs, RoutineVerbs):
         start_method: of multiprocessing; ``"forkserver"`` where there is one, else ``"spawn"``.
         requires: names of parameters of the pipe as a whole without which no routine starts; see
             :meth:`set_parameters`.
-        store: the file of the pipe's store, an SQLite database, made if it is not there; ``self.store`` in routines.
+        store: the file of the pipe's store, an SQLite database, made when the pipe is built if it is not there;
+            ``self.store`` in routines.
         config: the folder of the routines' configuration files; ``self.config`` in routines.
         clock: what tells the time to triggers, where the pipe runs inline: a :class:`pipert2.testing.VirtualClock` lets
             hours pass at once.
@@ -130,7 +131,8 @@ class Pipe(MessageVerbs, RoutineVerbs):
             raise ValueError("Pipe(clock=...) needs inline=True: the processes of flows have the machine's clock")
         self.config_folder = None if config is None else Path(config)
         self._clock: Clock = clock or SystemClock()
-        self.store = Store(store, now=self._clock.now) if store is not None else None
+        # A pipe that is only looked at, by ``pipert2 graph`` or ``validate``, leaves no file behind.
+        self.store = Store(store, now=self._clock.now, made_later=True) if store is not None else None
         self.auto_pacing = auto_pacing_mechanism
         self.settings = Settings(
             inline=inline,

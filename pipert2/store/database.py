@@ -92,12 +92,20 @@ class Database:
         path: the file; it is made, for this user's eyes only. Its folder must be there.
         power_safe: what is written outlives a loss of power too, not just the end of processes; ten times slower.
         patience: seconds to wait for other processes that write.
+        made_later: a file that is not there is made at first use.
 
     Raises:
         StoreError: the file cannot be opened or made, is no store, or was written by a newer version.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, power_safe: bool = False, patience: float = 30.0) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        power_safe: bool = False,
+        patience: float = 30.0,
+        made_later: bool = False,
+    ) -> None:
         if str(path) in ("", ":memory:"):
             raise StoreError(str(path), "name a file: flows are processes of their own and share it")
         self.path = os.path.abspath(path)
@@ -105,6 +113,8 @@ class Database:
         self._patience = patience
         self.listeners: list[Callable[[], None]] = []  # called after each transaction, in the thread that wrote
         self._begin()
+        if made_later and not os.path.lexists(self.path) and os.access(os.path.dirname(self.path), os.W_OK | os.X_OK):
+            return
         with self._explained():  # so that what is wrong with the file is said now and here
             self._connected()
 
@@ -175,6 +185,9 @@ class Database:
         with self._explained():
             if self._writing_thread == threading.get_ident():
                 return self._connected().execute(query, arguments).fetchall()
+            if self._reader is None and not os.path.lexists(self.path):  # made later, and that is now
+                with self._write_lock:
+                    self._connected()
             with self._read_lock:
                 if self._closed:
                     raise StoreError(self.path, "it was closed")

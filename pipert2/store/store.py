@@ -31,6 +31,7 @@ class Store:
         power_safe: what is written outlives a loss of power as well; ten times slower.
         patience: seconds to wait for other processes that write.
         now: tells the time.
+        made_later: a file that is not there is made at first use, not now.
 
     Attributes:
         dead_letters: messages that were given up.
@@ -59,8 +60,9 @@ class Store:
         power_safe: bool = False,
         patience: float = 30.0,
         now: Callable[[], float] = time.time,
+        made_later: bool = False,
     ) -> None:
-        self._database = Database(path, power_safe=power_safe, patience=patience)
+        self._database = Database(path, power_safe=power_safe, patience=patience, made_later=made_later)
         self._build(now)
 
     def _build(self, now: Callable[[], float]) -> None:

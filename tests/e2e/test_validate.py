@@ -123,6 +123,16 @@ def test_what_the_modules_print_is_kept_out_of_the_data(folder: Path) -> None:
     assert pipert2(folder, "graph", "pipe.yaml").stdout.startswith("flowchart LR\n")
 
 
+def test_a_pipe_that_is_only_looked_at_makes_no_store(folder: Path) -> None:
+    (folder / "pipe.yaml").write_text(DOCUMENT.replace("lossless: true", "lossless: true\nstore: run.db"), "utf-8")
+    before = {path.name for path in folder.iterdir()} | {"__pycache__"}
+    assert pipert2(folder, "validate", "pipe.yaml").returncode == 0
+    assert pipert2(folder, "graph", "pipe.yaml").returncode == 0
+    assert {path.name for path in folder.iterdir()} <= before
+    assert pipert2(folder, "run", "pipe.yaml").returncode == 0
+    assert (folder / "run.db").exists()
+
+
 def test_a_file_that_is_not_there_is_one_line(folder: Path) -> None:
     done = pipert2(folder, "validate", "nothing.yaml")
     assert done.returncode == 1

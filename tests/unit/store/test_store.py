@@ -571,3 +571,17 @@ def test_one_that_writes_for_too_long_is_explained(store: Store) -> None:
         store.add("elf", 1)
         with pytest.raises(StoreError, match="another process has been writing for too long"):
             other.add("elf", 2)
+
+
+def test_a_store_that_is_made_later_is_made_at_first_use_and_says_at_once_where_it_cannot_be(tmp_path: Path) -> None:
+    with Store(tmp_path / "run.db", made_later=True) as store:
+        assert not (tmp_path / "run.db").exists()
+        store.add("elf", 1)
+        assert (tmp_path / "run.db").exists()
+    with Store(tmp_path / "other.db", made_later=True) as store:
+        assert store.count("elf") == 0
+    with pytest.raises(StoreError, match="there is no folder"):
+        Store(tmp_path / "no folder" / "run.db", made_later=True)
+    (tmp_path / "text.db").write_text("this is no database, however long it may be", "utf-8")
+    with pytest.raises(StoreError, match="no SQLite database"):
+        Store(tmp_path / "text.db", made_later=True)
