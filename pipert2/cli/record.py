@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from pipert2.pipe import Pipe
 
-FLOW = "recording"
-
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
@@ -133,28 +131,16 @@ def add_recorders(
     lossless: bool,
     compression: Literal["lz4", "zstd"] | None,
 ) -> None:
-    """Put recorders of these wires, of all if there are none, into a flow of their own."""
-    from pipert2.graph.wire import Wire
-    from pipert2.patterns.capture.recorder import Recorder
+    """Let these wires be recorded, all if there are none."""
+    from pipert2.patterns.capture.recorder import check_format
+    from pipert2.pipe.recording import Recording
 
     senders = _senders(pipe, wires)
     try:
-        recorders = [
-            Recorder(output, topic=name, compression=compression, name=_free(f"record-{name}", pipe.flow_names))
-            for name in senders
-        ]
+        check_format(output, compression)
     except ValueError as error:
         raise CommandError(f"--output: {error}") from None
-    pipe.create_flow(_free(FLOW, pipe.flow_names.values()), False, *recorders)
-    for name, recorder in zip(senders, recorders, strict=True):
-        pipe.link(Wire(pipe.routine(name), recorder, lossless=lossless))
-
-
-def _free(name: str, taken: object) -> str:
-    known, number, found = set(taken), 2, name  # type: ignore[call-overload]
-    while found in known:
-        found, number = f"{name}-{number}", number + 1
-    return found
+    pipe.recordings += [Recording(name, output, compression, lossless) for name in senders]
 
 
 def _senders(pipe: Pipe, wires: Sequence[str]) -> list[str]:

@@ -26,6 +26,7 @@ from pipert2.observe.monitor import Monitor
 from pipert2.observe.snapshot import PipeState, PipeStatus, RunSummary
 from pipert2.pipe.messages import MessageVerbs
 from pipert2.pipe.outside import Outside
+from pipert2.pipe.recording import Recording, add_recorders, captures_of
 from pipert2.pipe.routines import RoutineVerbs
 from pipert2.runtime import commands
 from pipert2.runtime.clock import Clock, SystemClock
@@ -41,9 +42,6 @@ from pipert2.runtime.supervision.rewiring import Rewiring
 from pipert2.runtime.supervision.supervisor import TICK, Supervisor
 from pipert2.store import Store
 from pipert2.transport.board import RoutineState
-
-RECORDING = "recording"
-"""The flow of what records wires."""
 
 _numbers = itertools.count()
 
@@ -155,6 +153,7 @@ class Pipe(MessageVerbs, RoutineVerbs):
         self._levels_set: set[logging.Logger] = set()
         self._last_dead_letters = ()
         self._notices = Notices()
+        self.recordings: list[Recording] = []
         self._last_histograms: dict[str, tuple[Histogram, Histogram]] = {}
         self._rewiring: Rewiring | None = None
         self._wiring = threading.RLock()
@@ -279,7 +278,7 @@ class Pipe(MessageVerbs, RoutineVerbs):
             if self._supervisor is not None:
                 raise PipeStateError(f"pipe {self.name!r} is built already")
             self._must_be_new("build")
-            self._add_recorders()
+            add_recorders(self, [*self.recordings, *captures_of(self.blueprint.wires)])
             found = self.blueprint.problems()
             if self.store is None:
                 found += [
@@ -314,23 +313,6 @@ class Pipe(MessageVerbs, RoutineVerbs):
                 watch = getattr(handler, "pipert2_watch", None)  # one that shows the pipe, not only its log
                 if watch is not None:
                     watch(self)
-
-    def _add_recorders(self) -> None:
-        """Put what records wires into a flow of its own, one recorder for each file and source."""
-        recorders: dict[tuple[str, str], Routine] = {}
-        for wire in self.blueprint.wires:
-            if wire.capture is None:
-                continue
-            key = str(wire.capture), wire.source.name
-            if key not in recorders:
-                recorders[key] = _recorder(wire.capture, wire.source.name)
-        if not recorders:
-            return
-        self.create_flow(RECORDING, False, *recorders.values())
-        sources = {wire.source.name: wire.source for wire in self.blueprint.wires}
-        self.blueprint.add_wires(
-            [Wire(sources[source], recorder, lossless=False) for (_, source), recorder in recorders.items()]
-        )
 
     def _configure(self, problems: Sequence[str] = ()) -> LiveConfigurations:
         """The routines' configurations; raises what is wrong with them, and *problems*."""
@@ -378,6 +360,8 @@ class Pipe(MessageVerbs, RoutineVerbs):
                 self._drain(supervisor, signals)
             reason = reason or settled or "stopped"
             failed = settled if settled not in (None, "finished", "killed") else None
+            if failed and not signals:  # what the others have sent is still worked on
+                self._drain(supervisor, signals)
             status = self.status()
             self._end(supervisor, signals, by_force_after=2)
         final = self._last_status or status
@@ -400,8 +384,8 @@ class Pipe(MessageVerbs, RoutineVerbs):
         supervisor.gates.let_go(range(len(spec.routines)))
         sources = [routine for routine in spec.routines if not spec.inputs(routine.index)]
         supervisor.bus.send(commands.DRAIN, sources, {})
-        limit = max(1.0, 2 * self.settings.kill_timeout)
-        supervisor.wait(lambda: supervisor.progress.settled or supervisor.progress.resting or len(signals) > 1, limit)
+        limit, progress = max(1.0, 2 * self.settings.kill_timeout), supervisor.progress
+        supervisor.wait(lambda: progress.drained or progress.resting or len(signals) > 1, limit)
 
     def join(self, to_kill: bool = False, timeout: float | None = None) -> bool:
         """Wait until the pipe has been killed, or all its streams have ended and everything has arrived; then tidy up.
@@ -565,13 +549,6 @@ class Pipe(MessageVerbs, RoutineVerbs):
 
     def __repr__(self) -> str:
         return f"<Pipe {self.name!r}, {len(self.blueprint.flows)} flows>"
-
-
-def _recorder(path: str | Path, source: str) -> Routine:
-    import pipert2  # captures stand above pipes, and are imported when one is wanted
-
-    made: Routine = pipert2.Recorder(path, topic=source, name=f"record-{source}")
-    return made
 
 
 def _most_replicas(count: int) -> int:

@@ -17,6 +17,7 @@ from pipert2 import (
     FrameData,
     Parameter,
     Pipe,
+    PipeBuildError,
     Recorder,
     Replay,
     SharedMemoryTransmitter,
@@ -24,6 +25,7 @@ from pipert2 import (
     Wire,
 )
 from pipert2.patterns.capture.info import capture_info
+from pipert2.pipe.recording import Recording
 from pipert2.testing import CollectingDestination, ListSource, wait_until
 
 pytest.importorskip("mcap")
@@ -179,3 +181,55 @@ def test_replay_whose_process_dies_goes_on_near_where_it_was(tmp_path: Path) -> 
     items = seen.items()
     assert set(items) == set(range(300))
     assert items.count(0) == 1, f"it began anew instead of at {before} s"
+
+
+def test_wires_that_say_so_and_a_caller_from_outside_record_into_the_same_file_once_each(tmp_path: Path) -> None:
+    path = tmp_path / "all.mcap"
+    pipe, numbers, letters = Pipe(lossless=True), ListSource([1, 2], "numbers"), ListSource(["a"], "letters")
+    seen = CollectingDestination("seen")
+    pipe.create_flow("recording", True, seen)
+    pipe.create_flow("numbers", True, numbers)
+    pipe.create_flow("letters", True, letters)
+    pipe.link(Wire(numbers, seen, capture=path), Wire(letters, seen, capture=tmp_path / "letters.mcap"))
+    pipe.recordings += [Recording("numbers", path, lossless=True), Recording("letters", path, lossless=True)]
+    assert pipe.run(timeout=60).ok
+    assert capture_info(path).messages == 3
+    assert capture_info(tmp_path / "letters.mcap").messages == 1
+    assert {flow.name for flow in pipe.status().flows} == {"recording", "recording-2", "numbers", "letters"}
+    assert [one.name for one in pipe.status().routines if one.name.startswith("record-")] == [
+        *("record-numbers", "record-letters", "record-letters-2")
+    ]
+
+
+def test_a_pipe_that_could_not_be_built_gets_its_recorders_once(tmp_path: Path) -> None:
+    pipe, numbers, seen = Pipe(lossless=True, inline=True), ListSource([1, 2], "numbers"), CollectingDestination("seen")
+    pipe.create_flow("all", False, numbers, seen)
+    pipe.create_flow("other", False, CollectingDestination("floating"))
+    pipe.link(Wire(numbers, seen))
+    pipe.recordings.append(Recording("numbers", tmp_path / "a.mcap", lossless=True))
+    for _ in range(2):
+        with pytest.raises(PipeBuildError, match="floating"):
+            pipe.build()
+    pipe.link(Wire(numbers, pipe.routine("floating")))
+    assert pipe.run(timeout=60).ok
+    assert capture_info(tmp_path / "a.mcap").messages == 2
+
+
+@pytest.mark.expects_errors
+def test_the_run_of_a_damaged_capture_is_not_ok_but_all_that_is_in_it_arrives(tmp_path: Path) -> None:
+    path = tmp_path / "a.cbors"
+    pipe = Pipe(inline=True, lossless=True)
+    pipe.create_flow("all", True, ListSource([[b"%d" % number] for number in range(50)]), Recorder(path))
+    assert pipe.run(timeout=60).ok
+    path.write_bytes(path.read_bytes()[:-3])
+    pipe, replay, seen = Pipe(lossless=True), Replay(path, speed="max", name="replay"), CollectingDestination("seen")
+    pipe.create_flow("first", True, replay)
+    pipe.create_flow("last", True, seen)
+    pipe.link(Wire(replay, seen))
+    summary = pipe.run(timeout=60)
+    assert not summary.ok
+    assert "routine 'replay' failed: cleanup" in summary.reason
+    assert "a.cbors" in summary.reason
+    found = seen.items()
+    assert [int(frames[0]) for frames in found] == list(range(len(found)))
+    assert len(found) == 49

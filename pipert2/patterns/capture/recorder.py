@@ -18,6 +18,20 @@ from pipert2.patterns.capture.mcap_writer import Compression, McapWriter
 from pipert2.patterns.streams.stream_data import EventData
 
 
+def check_format(path: Path, compression: Compression | None) -> None:
+    """Find out whether there is a format for a file of this name.
+
+    Raises:
+        ValueError: there is none, or it cannot be packed like that.
+    """
+    if suffix_of(path) is None:
+        raise ValueError(f"Recorder({str(path)!r}): its name ends in {', '.join(_SUFFIXES)}, which says the format")
+    if compression not in (None, "lz4", "zstd"):
+        raise ValueError(f"Recorder(compression=...) is None, 'lz4' or 'zstd', not {compression!r}")
+    if compression is not None and suffix_of(path) != mcap_format.SUFFIX:
+        raise ValueError("Recorder(compression=...) is for .mcap; call the file .cbors.gz to have it packed")
+
+
 class Recorder(DestinationRoutine):
     """Writes what it gets into a capture: link it to the source of the wire that is to be recorded.
 
@@ -67,12 +81,7 @@ class Recorder(DestinationRoutine):
     ) -> None:
         super().__init__(name)
         self.path = Path(path)
-        if suffix_of(self.path) is None:
-            raise ValueError(f"Recorder({str(path)!r}): its name ends in {', '.join(_SUFFIXES)}, which says the format")
-        if compression not in (None, "lz4", "zstd"):
-            raise ValueError(f"Recorder(compression=...) is None, 'lz4' or 'zstd', not {compression!r}")
-        if compression is not None and suffix_of(self.path) != mcap_format.SUFFIX:
-            raise ValueError("Recorder(compression=...) is for .mcap; call the file .cbors.gz to have it packed")
+        check_format(self.path, compression)
         if not flush_every > 0:
             raise ValueError(f"Recorder(flush_every=...) is a time in seconds above 0, not {flush_every!r}")
         if topic is not None and not topic:
@@ -84,6 +93,11 @@ class Recorder(DestinationRoutine):
         self._messages = 0
         self._was_set_up = False
         _Recording.expect(self)
+
+    @property
+    def topic(self) -> str:
+        """The channel's name in the file."""
+        return self._topic or self.name
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -100,7 +114,7 @@ class Recorder(DestinationRoutine):
         assert recording is not None
         about = self.message
         made = round(about.made * 1e9) if about is not None else None
-        recording.write(self._topic or self.name, data, made, about.sequence if about is not None else None)
+        recording.write(self.topic, data, made, about.sequence if about is not None else None)
         self._messages += 1
 
     def cleanup(self) -> None:

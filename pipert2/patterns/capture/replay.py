@@ -98,6 +98,7 @@ class Replay(SourceRoutine):
         self._rounds = 1
         self._sent = 0
         self._over = False
+        self._failure: CaptureError | None = None
 
     def setup(self) -> None:
         if self._over:
@@ -122,8 +123,6 @@ class Replay(SourceRoutine):
             )
 
     def main_logic(self) -> Any:
-        if self._over:
-            raise EndOfStream  # after the error that said why
         if self.position != self._said_position:
             self._go_to(self.position)
             self._open()
@@ -145,8 +144,8 @@ class Replay(SourceRoutine):
         try:
             data = message.load()
         except CaptureError as error:
-            self._over = True
-            raise CaptureError(error.path, error.reason, error.offset, self._sent) from None
+            self._broken_off(error)
+            raise EndOfStream from None
         self._passed += 1
         self._sent += 1
         now = monotonic()
@@ -158,6 +157,11 @@ class Replay(SourceRoutine):
             return CaptureMessage(message.topic, time, message.sequence, data)
         return data
 
+    def _broken_off(self, error: CaptureError) -> None:
+        """End the stream as if the capture ended here; :meth:`cleanup` says that it did not."""
+        self._over = True
+        self._failure = CaptureError(error.path, error.reason, error.offset, self._sent)
+
     def _advance(self) -> Played | None:
         """The next message; None at the end of a round that others follow."""
         try:
@@ -166,8 +170,8 @@ class Replay(SourceRoutine):
             self._ended(closed=bool(stop.value))
             return None
         except CaptureError as error:
-            self._over = True
-            raise CaptureError(error.path, error.reason, error.offset, self._sent) from None
+            self._broken_off(error)
+            raise EndOfStream from None
         if self._end is not None and self._seconds(message.time) >= self._end:
             self._messages.close()
             self._ended(closed=True)
@@ -222,3 +226,5 @@ class Replay(SourceRoutine):
             return
         messages.close()
         self.logger.info("%s: sent %d messages", self.path.name, self._sent)
+        if self._failure is not None:  # so that the run does not end well
+            raise self._failure
