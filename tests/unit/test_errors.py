@@ -20,6 +20,7 @@ EXAMPLES = [
     errors.UnknownFlowError("cam", ["cams"]),
     errors.UnknownRoutineError("lft", ("left",), "flow 'cams'"),
     errors.UnknownWireError("a -> b", ["b -> a"]),
+    errors.LinkError("tcp/127.0.0.1:7447", "it is taken"),
     errors.UnknownEventError("ZOM", ["ZOOM"], "pipe 'x'"),
     errors.FlowStartError("cams", "its process ended"),
     errors.EventHandlerError("left", "ZOOM", "ValueError: no", "Traceback ..."),

@@ -53,7 +53,7 @@ class Shop:
             flows={"f": self.flow},
             memory=SimpleNamespace(size=4096),
             waits_for=lambda flow: (),
-            is_present=lambda index: True,
+            replicas=SimpleNamespace(is_present=lambda index: True),
             live_parameters=lambda index: LiveParameters(Routine.__new__(Routine)),
             dead_letters=SimpleNamespace(counts=lambda: {"show": 2, "of an earlier run": 1}, dropped=5),
             configurations=SimpleNamespace(trigger=lambda name: None),
