@@ -7,7 +7,7 @@ import hashlib
 import secrets
 from collections import deque
 from collections.abc import Callable
-from time import monotonic_ns
+from time import monotonic_ns, sleep
 from typing import Any
 
 from pipert2.engine.link.counting import Counting
@@ -22,6 +22,8 @@ from pipert2.transport.envelope import Message, source_and_sequence
 from pipert2.transport.ring import Interrupted
 from pipert2.transport.work_ends import Delivery
 
+_GATHER, _FEW = 500_000, 32
+"""Nanoseconds in which a lossless egress that is busy gathers messages, unless it has so many already."""
 _AT_ONCE = 64 * 1024
 """Bytes that are not kept back for a batch."""
 LAST_WORD = 5_000_000_000
@@ -108,6 +110,7 @@ class LinkCrew:
         self._reports: deque[bytes] = deque()
         self._counting = Counting(egress)
         self._ended_at = 0
+        self._flushed_at = 0
         there, back = egress.link.keys(egress.key)
         block, drop = zenoh.CongestionControl.BLOCK, zenoh.CongestionControl.DROP
         self._there = session.declare_publisher(there, congestion_control=block, express=True)
@@ -165,6 +168,7 @@ class LinkCrew:
     def _flush(self) -> None:
         while (batch := self._out.next_batch(monotonic_ns())) is not None:
             self._there.put(self._packer.batch(*batch))
+            self._flushed_at = monotonic_ns()
 
     def _read(self) -> None:
         while self._reports:
@@ -182,8 +186,12 @@ class LinkCrew:
 
     def tend(self) -> float | None:
         self._read()
-        self._flush()
         now = monotonic_ns()
+        if self._lossless and 0 < self._out.unsent < _FEW and now - self._flushed_at < _GATHER:
+            sleep(_GATHER / 1e9)  # not by the bell, which each message rings
+            self._flushed_at = 0
+            return 0.0
+        self._flush()
         out = self._out
         wait = out.seconds_to_probe(now)
         if wait == 0:

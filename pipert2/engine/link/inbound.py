@@ -178,6 +178,11 @@ class Stream:
         """Whether the end has come."""
         return bool(self._ending)
 
+    @property
+    def has_news(self) -> bool:
+        """Whether there is something to be said to the egress."""
+        return self._changed
+
     def closed(self, now: int) -> bool:
         """Whether the stream has ended, and its egress knows, or has had time to."""
         if not self._is_through or not self._end_reported_at:
@@ -206,12 +211,16 @@ class Inbound:
     Args:
         ingress: this life of the ingress.
         streams: how many egresses there are.
+
+    Attributes:
+        parcels: what is to be handed on.
     """
 
     def __init__(self, ingress: int, streams: int) -> None:
         self.ingress = ingress
         self._needed = streams
         self.streams: dict[int, Stream] = {}
+        self.parcels: deque[tuple[Tag, Parcel]] = deque()
 
     def hear(self, head: There) -> Stream | None:
         """The stream that a frame belongs to; None: it is not to be listened to."""
@@ -228,6 +237,11 @@ class Inbound:
     def ending(self) -> bool:
         """Whether an end has come."""
         return any(stream.ends for stream in self.streams.values())
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there is something to be said."""
+        return any(stream.has_news for stream in self.streams.values())
 
     def reports(self, now: int) -> list[Report]:
         """What is to be said."""

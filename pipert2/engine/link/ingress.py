@@ -13,7 +13,7 @@ from pipert2.engine.link.counting import Counting
 from pipert2.engine.link.frames import BadFrameError, Clocks, Kind, kind_of, unpack_clocks, unpack_there
 from pipert2.engine.link.inbound import Inbound, Tag
 from pipert2.engine.link.offset import OffsetEstimate
-from pipert2.engine.link.payload import Parcel, parcels_of
+from pipert2.engine.link.payload import parcels_of
 from pipert2.engine.link.settings import LinkSettings, import_zenoh
 from pipert2.errors import ConfigError
 from pipert2.graph.routine import SourceRoutine
@@ -24,6 +24,8 @@ _PINGS_AT_FIRST = 8
 _PING_SOON, _PING_EVERY = 50_000_000, 2_000_000_000
 """Nanoseconds between two looks at the other host's clock."""
 _WHILE_ENDING = 0.1
+_BETWEEN_REPORTS = 2_000_000
+"""Nanoseconds between two reports of a lossless link that is busy: nobody waits for a single one."""
 
 
 class Ingress(BringsFeed, SourceRoutine):
@@ -98,9 +100,11 @@ class LinkFeed:
         self._in = inbound
         self._ring = ring
         self._frames: deque[bytes] = deque()
-        self._parcels: deque[tuple[Tag, Parcel]] = deque()
+        self._parcels = inbound.parcels  # what was not handed on before a stop goes on after it
         self._counting = Counting(ingress)
         self._offsets: dict[int, OffsetEstimate] = {}
+        self._lossless = ingress.lossless
+        self._report_at = 0
         self._ping_at = 0
         self._pings = 0
         there, back = ingress.link.keys(ingress.key)
@@ -178,16 +182,21 @@ class LinkFeed:
     def tend(self) -> float | None:
         self._read()
         now = monotonic_ns()
-        for report in self._in.reports(now):
-            self._back.put(report.pack())
         streams = self._in.streams.values()
         wait: float | None = None
+        if not self._lossless or now >= self._report_at:
+            for report in self._in.reports(now):
+                self._back.put(report.pack())
+                self._report_at = now + _BETWEEN_REPORTS
+        elif self._in.has_news:
+            wait = (self._report_at - now) / 1e9
         if streams:
             if now >= self._ping_at:
                 self._ping(now)
-            wait = (self._ping_at - now) / 1e9
+            ping = (self._ping_at - now) / 1e9
+            wait = ping if wait is None else min(wait, ping)
         if self._in.ending:
-            wait = _WHILE_ENDING
+            wait = _WHILE_ENDING if wait is None else min(wait, _WHILE_ENDING)
         counts: dict[str, float] = {
             "received": sum(stream.received for stream in streams),
             "duplicates": sum(stream.duplicates for stream in streams),
@@ -207,6 +216,7 @@ class LinkFeed:
 
     def close(self) -> None:
         """Say what is left to be said, and listen no more."""
+        self._read()
         for report in self._in.reports(monotonic_ns()):
             self._back.put(report.pack())
         self._counting.show_now()
