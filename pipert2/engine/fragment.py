@@ -55,7 +55,7 @@ class FlowPlan:
 
     Attributes:
         replicas: processes there, with those that stand in for other sites'; None: it is not made to have several.
-        links: of each process that stands in for another site's replicas, from the last one: by routine with inputs,
+        links: of each process that stands in for another site's replicas, behind the others: by routine with inputs,
             the link that carries what it takes.
         first: the number of its first replica among those of all sites.
     """

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from pipert2.errors import PipeBuildError, UnknownRoutineError, UnknownWireError
+from pipert2.errors import PipeBuildError, UnknownFlowError, UnknownRoutineError, UnknownWireError
 from pipert2.graph.dependencies import dependency_problems
 from pipert2.graph.handlers import (
     BUILT_IN_EVENTS,
@@ -21,6 +22,14 @@ from pipert2.graph.spec import MOST_REPLICAS, EdgeSpec, PipeSpec, make_edges, ma
 from pipert2.graph.transmitter import DataTransmitter
 from pipert2.graph.validation import problems
 from pipert2.graph.wire import QueueNetwork, Wire
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a flow asks of its host: *resources* by name for each replica, and which *host* it is to be."""
+
+    resources: Mapping[str, float] = field(default_factory=dict)
+    host: str | None = None
 
 
 class Blueprint:
@@ -37,6 +46,7 @@ class Blueprint:
         wires: as they were declared; :attr:`settled_wires` says what holds for each.
         replicas: of the flows that may have several, how many they begin with.
         depends_on: of each flow that waits for others, which.
+        wishes: of the flows that ask for something, what their host must have.
         version: grows with each change of the wires.
     """
 
@@ -51,6 +61,7 @@ class Blueprint:
         self.wires: list[Wire] = []
         self.replicas: dict[str, int] = {}
         self.depends_on: dict[str, tuple[str, ...]] = {}
+        self.wishes: dict[str, Wish] = {}
         self.version = 0
         self._lock = threading.Lock()
 
@@ -65,9 +76,12 @@ class Blueprint:
         data_transmitter: DataTransmitter | None = None,
         replicas: int | None = None,
         depends_on: Sequence[str] = (),
+        resources: Mapping[str, float] | None = None,
+        host: str | None = None,
     ) -> None:
         """Add a flow; see :meth:`pipert2.Pipe.create_flow`."""
         _check_flow(name, auto_wire, routines, replicas, depends_on)
+        _check_wish(name, resources, host)
         if name in self.flows:
             raise PipeBuildError([f"there are two flows {name!r}: give them different names"])
         present = {id(routine): flow for flow, members in self.flows.items() for routine in members}
@@ -87,6 +101,8 @@ class Blueprint:
             self.replicas[name] = replicas
         if depends_on:
             self.depends_on[name] = tuple(depends_on)
+        if resources or host is not None:
+            self.wishes[name] = Wish(dict(resources or {}), host)
         if auto_wire:
             self.wires += [Wire(source, after, data_transmitter) for source, after in pairwise(routines)]
 
@@ -131,6 +147,11 @@ class Blueprint:
             if routine.name == name:
                 return routine
         raise UnknownRoutineError(name, tuple(self.flow_names), f"pipe {self.name!r}")
+
+    def check_flow(self, name: str) -> None:
+        """Raise UnknownFlowError if there is no flow of this name."""
+        if name not in self.flows:
+            raise UnknownFlowError(name, tuple(self.flows), f"pipe {self.name!r}")
 
     def check_wire(self, source: str, destination: str) -> None:
         """Raise UnknownRoutineError or UnknownWireError if there is no wire between two routines."""
@@ -247,3 +268,16 @@ def _check_flow(
         )
     if isinstance(depends_on, str) or not all(isinstance(one, str) for one in depends_on):
         raise TypeError(f"create_flow({name!r}, ..., depends_on=...) is a list of flows' names, not {depends_on!r}")
+
+
+def _check_wish(name: str, resources: object, host: object) -> None:
+    what = f"create_flow({name!r}, ..., "
+    if host is not None and (not isinstance(host, str) or not host):
+        raise TypeError(f'{what}host=...) is a name, address or label, as in "edge-1", not {host!r}')
+    if resources is None:
+        return
+    if not isinstance(resources, Mapping) or not all(isinstance(one, str) and one for one in resources):
+        raise TypeError(f'{what}resources=...) is given as in {{"GPU": 1}}, not as {resources!r}')
+    for resource, amount in resources.items():
+        if isinstance(amount, bool) or not isinstance(amount, int | float) or not 0 < amount < float("inf"):
+            raise ValueError(f"{what}resources=...): how much of {resource!r} is a number above 0, not {amount!r}")

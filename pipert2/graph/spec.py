@@ -97,6 +97,7 @@ class PipeSpec:
         flows: by process, the indices of its routines; a flow's replicas are processes of their own.
         acknowledged: whether its lossless wires lose nothing even if a process dies.
         depends_on: by flow, the flows that must be done before it starts.
+        partial: whether there are more routines, at other sites.
     """
 
     name: str
@@ -106,6 +107,7 @@ class PipeSpec:
     patience: float
     acknowledged: bool = False
     depends_on: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    partial: bool = False
 
     def members(self, routine: int) -> tuple[int, ...]:
         """The indices of all replicas of a routine."""

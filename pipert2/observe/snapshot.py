@@ -144,6 +144,7 @@ class FlowStatus:
         restarts: so far. uptime: seconds since its process started. last_exit: how its last process ended.
         waits_for: what keeps it from starting, such as ``"flow 'first'"`` or ``"parameter 'workload'"``.
         replica_of: of a further replica of a flow, the flow's name; None: it is the flow, or the first of its replicas.
+        host: of a pipe on a cluster, where it is.
     """
 
     name: str
@@ -156,6 +157,31 @@ class FlowStatus:
     last_exit: str | None
     waits_for: tuple[str, ...] = ()
     replica_of: str | None = None
+    host: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SiteStatus:
+    """The part of a pipe that runs on one host of a cluster.
+
+    Attributes:
+        name: which. host: where it is, None while it has no host.
+        state: ``"starting"``, ``"running"``, ``"restarting"``, ``"lost"`` or ``"ended"``. reason: why it does not run.
+        pid: its process there, None while it has none.
+        restarts: how often it was begun anew, after its process or its host was lost.
+        links: its ends of links that do not work just now, each with the reason.
+        clock_offset: seconds that its clock is ahead of the driver's. clock_uncertainty: to how many; None: not known.
+    """
+
+    name: str
+    host: str | None
+    state: str
+    reason: str | None = None
+    pid: int | None = None
+    restarts: int = 0
+    links: tuple[str, ...] = ()
+    clock_offset: float | None = None
+    clock_uncertainty: float | None = None
 
 
 _Named = TypeVar("_Named", RoutineStatus, FlowStatus)
@@ -172,6 +198,7 @@ class PipeStatus:
         routines, wires, flows: its parts.
         dead_letters: messages that were given up and are kept, also those of routines that only an earlier run had.
         dead_letters_dropped: more of them that are gone, because there were too many to keep in memory.
+        sites: of a pipe on a cluster, its parts on the hosts.
     """
 
     name: str
@@ -184,6 +211,7 @@ class PipeStatus:
     flows: tuple[FlowStatus, ...]
     dead_letters: int = 0
     dead_letters_dropped: int = 0
+    sites: tuple[SiteStatus, ...] = ()
 
     def routine(self, name: str) -> RoutineStatus:
         """The routine of this name.
@@ -219,9 +247,11 @@ class PipeStatus:
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts, lists, numbers and texts, fit for JSON."""
         plain = asdict(self)
-        lists = {name: list(plain[name]) for name in ("routines", "wires", "flows")}
+        lists = {name: list(plain[name]) for name in ("routines", "wires", "flows", "sites")}
         for flow in lists["flows"]:
             flow["waits_for"] = list(flow["waits_for"])
+        for site in lists["sites"]:
+            site["links"] = list(site["links"])
         return {**plain, **lists, "state": self.state.value}
 
 

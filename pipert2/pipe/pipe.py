@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import itertools
 import logging
 import os
@@ -70,6 +71,8 @@ class Pipe(MessageVerbs, RoutineVerbs):
         config: the folder of the routines' configuration files; ``self.config`` in routines.
         clock: what tells the time to triggers, where the pipe runs inline: a :class:`pipert2.testing.VirtualClock` lets
             hours pass at once.
+        engine: where flows run: ``"ray://HOST:PORT"``, ``"ray"`` or a :class:`RayEngine` for a cluster; left out, on
+            this machine.
 
     Raises:
         TypeError, ValueError: an argument is not what it should be.
@@ -105,6 +108,7 @@ class Pipe(MessageVerbs, RoutineVerbs):
         drain_timeout: float = 5.0,
         config: str | Path | None = None,
         clock: Clock | None = None,
+        engine: Any = None,
     ) -> None:
         check_transmitter(data_transmitter, "Pipe(data_transmitter=...)")
         check_start_method(start_method)
@@ -158,6 +162,8 @@ class Pipe(MessageVerbs, RoutineVerbs):
         self._rewiring: Rewiring | None = None
         self._wiring = threading.RLock()
         self._lock = threading.RLock()
+        if engine is not None:
+            move_to(self, engine)
 
     # --- putting it together
 
@@ -169,6 +175,8 @@ class Pipe(MessageVerbs, RoutineVerbs):
         data_transmitter: DataTransmitter | None = None,
         replicas: int | None = None,
         depends_on: Sequence[str] = (),
+        resources: Mapping[str, float] | None = None,
+        host: str | None = None,
     ) -> None:
         """Add a flow: routines that share a process.
 
@@ -180,9 +188,11 @@ class Pipe(MessageVerbs, RoutineVerbs):
             replicas: processes of this flow that compete for its input: each message goes to one of them.
             depends_on: names of flows: it starts when their streams have ended and all of it is done. If some of it is
                 given up for good, it never starts.
+            resources: on a cluster, what each replica needs of its host, as in ``{"GPU": 1, "edge": 1}``.
+            host: on a cluster, a host's name or address, a label of it as in ``"rack=3"``, or ``"driver"``.
 
         Raises:
-            ValueError: replicas is not 1 or more.
+            ValueError: replicas is not 1 or more, or a resource is no amount.
             PipeBuildError: the name is taken, or a routine is in a flow already.
             PipeStateError: the pipe is built already.
             TypeError: something given is not a routine.
@@ -196,6 +206,8 @@ class Pipe(MessageVerbs, RoutineVerbs):
             data_transmitter=data_transmitter,
             replicas=replicas,
             depends_on=depends_on,
+            resources=resources,
+            host=host,
         )
         for routine in routines:
             routine._context = Outside(self, routine)
@@ -309,10 +321,14 @@ class Pipe(MessageVerbs, RoutineVerbs):
             if self.auto_pacing:
                 supervisor.on_tick(AutoPacing(lambda: supervisor.spec, supervisor.board).tick, INTERVAL)
             end_at_exit(supervisor)
-            for handler in self.logger.handlers:
-                watch = getattr(handler, "pipert2_watch", None)  # one that shows the pipe, not only its log
-                if watch is not None:
-                    watch(self)
+            self._show_to_handlers()
+
+    def _show_to_handlers(self) -> None:
+        """Tell the logger's handlers that show the pipe, not only its log, that it is there."""
+        for handler in self.logger.handlers:
+            watch = getattr(handler, "pipert2_watch", None)
+            if watch is not None:
+                watch(self)
 
     def _configure(self, problems: Sequence[str] = ()) -> LiveConfigurations:
         """The routines' configurations; raises what is wrong with them, and *problems*."""
@@ -549,6 +565,12 @@ class Pipe(MessageVerbs, RoutineVerbs):
 
     def __repr__(self) -> str:
         return f"<Pipe {self.name!r}, {len(self.blueprint.flows)} flows>"
+
+
+def move_to(pipe: Pipe, engine: Any) -> None:
+    """Let a pipe that is not built yet run on a cluster; see ``Pipe(engine=...)``."""
+    move = importlib.import_module("pipert2.engine.cluster_pipe").move  # clusters stand above pipes
+    move(pipe, engine)
 
 
 def _most_replicas(count: int) -> int:

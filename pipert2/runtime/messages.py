@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipert2.errors import CallError, SharedMemoryFullError, UnsendableDataError
+from pipert2.errors import PipertError, SharedMemoryFullError, UnsendableDataError
 from pipert2.events.bus import EventResult
 from pipert2.graph.routine import Routine
 from pipert2.graph.spec import PipeSpec
@@ -79,13 +79,13 @@ class CallOutcome:
     """What came of a call: a *value*, or an *error*."""
 
     value: Packed | None
-    error: CallError | None = None
+    error: PipertError | None = None
 
     def unwrap(self) -> Any:
         """The value.
 
         Raises:
-            CallError: there is none.
+            PipertError: there is none.
         """
         if self.error is not None:
             raise self.error
@@ -95,6 +95,14 @@ class CallOutcome:
 @dataclass(frozen=True, slots=True)
 class CallReply:
     """What came of a call that a routine of the flow has made."""
+
+    request: int
+    answer: CallOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class OutwardReply:
+    """What came of an :class:`OutwardRequest`."""
 
     request: int
     answer: CallOutcome
@@ -178,6 +186,20 @@ class CallRequest:
     routine: int
     data: Packed
     timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class OutwardRequest:
+    """A routine wants something of a pipe of which only a part is here; *request* is 0 if it does not wait for it.
+
+    Attributes:
+        verb: ``"event"``, ``"call"`` or ``"store"``.
+        arguments: the verb's, a tuple.
+    """
+
+    request: int
+    verb: str
+    arguments: Packed
 
 
 @dataclass(frozen=True, slots=True)

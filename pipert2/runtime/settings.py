@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from pipert2.runtime.clock import Clock, SystemClock
 from pipert2.runtime.supervision.restart import Restart
@@ -12,7 +13,11 @@ from pipert2.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How a pipe is to be run; the meaning of each is told at :class:`pipert2.Pipe`."""
+    """How a pipe is to be run; the meaning of each is told at :class:`pipert2.Pipe`.
+
+    Attributes:
+        outward: of a part of a pipe: told of what its routines want of other parts, and whom to tell what came of it.
+    """
 
     inline: bool
     restart: Restart
@@ -24,3 +29,4 @@ class Settings:
     drain_timeout: float = 5.0
     replicas: Mapping[str, int] = field(default_factory=dict)
     clock: Clock = field(default_factory=SystemClock)
+    outward: Callable[[Any, Callable[[Any], None]], None] | None = None

@@ -37,13 +37,14 @@ class LinkSettings:
     whoever can send to it can run code there.
 
     Args:
-        listen: endpoints to listen on, ``"tls/10.0.0.2:7450"``, or ``"tcp/127.0.0.1:7450"`` on loopback.
+        listen: endpoints to listen on, ``"tls/10.0.0.2:7450"``, or ``"tcp/127.0.0.1:7450"`` on loopback; port 0: any.
         connect: endpoints to connect to, tried again and again until they are there.
         ca: file of the certificate that all hosts' certificates are signed with.
         certificate, private_key: files of this host's own certificate and its key.
         verify_names: whether a host's certificate must name the address that was connected to.
         insecure: use ``tcp/`` on other addresses than loopback all the same.
         multicast: whether hosts on the same network look for each other by multicast.
+        meet: whether those that connect to the same one learn of each other from it, and connect directly.
         namespace: what all keys begin with: links of different namespaces never meet.
 
     Raises:
@@ -61,6 +62,7 @@ class LinkSettings:
     verify_names: bool = True
     insecure: bool = False
     multicast: bool = False
+    meet: bool = False
     namespace: str = "pipert2"
 
     def __post_init__(self) -> None:
@@ -69,7 +71,7 @@ class LinkSettings:
             if isinstance(value, str) or not all(isinstance(one, str) for one in value):
                 raise _wrong(name, value, 'a tuple of endpoints, such as ("tcp/127.0.0.1:7450",)')
             object.__setattr__(self, name, tuple(value))
-        for name in ("verify_names", "insecure", "multicast"):
+        for name in ("verify_names", "insecure", "multicast", "meet"):
             if not isinstance(getattr(self, name), bool):
                 raise _wrong(name, getattr(self, name), "True or False")
         if not isinstance(self.namespace, str) or not KEY.fullmatch(self.namespace):
@@ -97,8 +99,9 @@ class LinkSettings:
         if found["protocol"] == "unixsock-stream":
             return False
         address = _HOST_AND_PORT.fullmatch(found["address"])
-        if address is None or not 0 < int(address["port"]) < 65536:
-            raise _wrong(name, endpoint, f"{found['protocol']}/HOST:PORT with a port from 1 to 65535")
+        least = 0 if name == "listen" else 1
+        if address is None or not least <= int(address["port"]) < 65536:
+            raise _wrong(name, endpoint, f"{found['protocol']}/HOST:PORT with a port from {least} to 65535")
         if found["protocol"] in _OTHERS_CANNOT_READ:
             return True
         if not self.insecure and not _is_loopback(address["host"]):
@@ -169,7 +172,7 @@ class LinkSettings:
         yield "connect/timeout_ms", -1  # again and again, while the session is used already
         yield "connect/retry", _RETRY
         yield "scouting/multicast/enabled", self.multicast
-        yield "scouting/gossip/enabled", self.multicast
+        yield "scouting/gossip/enabled", self.multicast or self.meet
         yield "transport/link/tx/lease", _LEASE
         yield "transport/link/tx/queue/congestion_control/block/wait_before_close", _LONGEST_PUT
         yield "transport/shared_memory/enabled", False

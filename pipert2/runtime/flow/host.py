@@ -32,6 +32,8 @@ from pipert2.runtime.messages import (
     EventRequest,
     Exit,
     Launch,
+    OutwardReply,
+    OutwardRequest,
     Packed,
     ParameterSet,
     Receipt,
@@ -45,6 +47,7 @@ from pipert2.runtime.routine.loop import Command, Receiver, RoutineLoop
 from pipert2.runtime.routine.preview import Encoder, Side, Tap
 from pipert2.runtime.routine.shown import Sketcher
 from pipert2.runtime.supervision.pipe_memory import BOARD_KEY, bell_key
+from pipert2.store.elsewhere import StoreElsewhere
 from pipert2.transport.board import AWAITS_RECORDS, CLOSED, Board, RoutineState
 from pipert2.transport.codec import dumps_plain
 from pipert2.transport.local import LocalEdge
@@ -101,6 +104,8 @@ class FlowHost:
         self._flow = launch.flow
         self._event_loop: EventLoop | None = None
         self.store = launch.store
+        if isinstance(self.store, StoreElsewhere):
+            self.store.connect(lambda *arguments: self.ask_outward("store", arguments, ANSWER_TIMEOUT))
         self.parameters: Mapping[str, Any] = dict(launch.parameters)
         self.clock = launch.clock
         self.run = launch.prefix
@@ -217,7 +222,7 @@ class FlowHost:
         """Take a message from the main process. Never blocks."""
         if isinstance(message, EventCall):
             self._post(message)
-        elif isinstance(message, EventReply | SegmentReply | CallReply | Receipt):
+        elif isinstance(message, EventReply | SegmentReply | CallReply | OutwardReply | Receipt):
             take = self._pending.pop(message.request, None)
             if take is not None:
                 take(message.answer)
@@ -320,6 +325,10 @@ class FlowHost:
         if not timeout > 0:
             raise ValueError(f"call(timeout=...) is a time in seconds above 0, not {timeout!r}")
         spec = self._spec.routine(routine)
+        late = CallOutcome(None, CallTimeoutError(routine, "there was no answer in time"))
+        if spec is None and self._spec.partial:
+            asked = Packed(dumps_plain((routine, data, timeout)))
+            return self._sent_call(lambda request: OutwardRequest(request, "call", asked), timeout, late)
         if spec is None:
             known = list(dict.fromkeys(known.name for known in self._spec.routines))
             raise UnknownRoutineError(routine, known, f"pipe {self._spec.name!r}")
@@ -330,7 +339,9 @@ class FlowHost:
         def make(request: int) -> CallRequest:
             return CallRequest(request, spec.base, packed, timeout)
 
-        late = CallOutcome(None, CallTimeoutError(routine, "there was no answer in time"))
+        return self._sent_call(make, timeout, late)
+
+    def _sent_call(self, make: Callable[[int], Any], timeout: float, late: CallOutcome) -> Any:
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -355,6 +366,17 @@ class FlowHost:
             self._pending.pop(number, None)
         return outcome.unwrap()
 
+    def ask_outward(self, verb: str, arguments: tuple[Any, ...], wait: float | None) -> Any:
+        """Ask the parts of the pipe that are at other sites; without *wait*, tell them."""
+        packed = Packed(dumps_plain(arguments))
+        if wait is None:
+            self._send(OutwardRequest(0, verb, packed))
+            return None
+        answer = self._ask(lambda request: OutwardRequest(request, verb, packed), wait + ANSWER_TIMEOUT)
+        if answer is None:
+            raise PipeStateError(f"the driver's host did not answer in time ({verb})")
+        return answer.unwrap()
+
     def tap(self, routine: str, side: Side, rate: float, size: int) -> Tap:
         return Tap(self._encoder, routine, side, rate, size)
 
@@ -369,6 +391,9 @@ class FlowHost:
         wait: float | None,
         params: dict[str, Any],
     ) -> dict[str, EventResult] | None:
+        if self._spec.partial:
+            asking = None if sender is None else self._spec.routines[sender].name
+            return self.ask_outward("event", (asking, name, targets, wait, params), wait)  # type: ignore[no-any-return]
         routines = resolve(self._spec, name, targets)
         indices = tuple(routine.index for routine in routines)
         if wait is None:

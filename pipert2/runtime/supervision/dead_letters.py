@@ -29,6 +29,7 @@ from pipert2.runtime.supervision.dead_letter_shelves import (
     Shelf,
     StoreShelf,
 )
+from pipert2.store.elsewhere import StoreElsewhere
 from pipert2.transport.board import RoutineState
 from pipert2.transport.codec import dumps_plain, loads, unflatten
 from pipert2.transport.envelope import FLAT, HEAD, HERE, INDIRECT, PLACE, blob_of, places_of, source_and_sequence
@@ -105,6 +106,8 @@ class DeadLetters:
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
         store = supervisor.settings.store
+        if isinstance(store, StoreElsewhere):  # they stay where they happen
+            store = None
         self._memory = MemoryShelf(first=1 if store is None else MOST)
         self._shelves: tuple[Shelf, ...] = (self._memory,)
         if store is not None:

@@ -431,6 +431,10 @@ class Supervisor:
                 message.timeout,
                 lambda outcome: self.send(flow, m.CallReply(message.request, outcome)),
             )
+        elif isinstance(message, m.OutwardRequest):
+            if self.settings.outward is not None:
+                request = message.request
+                self.settings.outward(message, lambda outcome: self.send(flow, m.OutwardReply(request, outcome)))
         elif isinstance(message, m.SegmentRequest):
             self.send(flow, m.SegmentReply(message.request, self._make_segment(message)))
         elif isinstance(message, m.LogRecords):

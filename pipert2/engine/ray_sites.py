@@ -1,0 +1,282 @@
+"""Ray: the hosts that it knows, and sites as its actors."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import cloudpickle
+
+from pipert2.engine.placement import DRIVER, HostOffer
+from pipert2.engine.ray_engine import RayEngine
+from pipert2.engine.site import Feed, Site, SiteProgress, outcome_of
+from pipert2.engine.site_pipe import SitePlan
+from pipert2.engine.sites import SiteLost
+from pipert2.errors import PipertError, PipeStateError
+
+logger = logging.getLogger(__name__)
+
+MOST_AT_ONCE = 64
+"""Questions that a site works on at a time."""
+_HOST_SHARE = 0.001  # of the resource that every host has of itself
+
+
+class SiteActor:
+    """A site in a process that Ray has made for it."""
+
+    def __init__(self, packed: bytes, engine: RayEngine, rendezvous: str, run: str) -> None:
+        self._site: Site | None = None
+        self._failure: BaseException | None = None
+        self._own = own_address() if not engine_is_here(rendezvous) else "127.0.0.1"
+        self._site, self._failure = outcome_of(
+            lambda: Site(cloudpickle.loads(packed), engine.link(self._own, rendezvous, run))
+        )
+
+    def do(self, packed: bytes) -> bytes:
+        """A verb; what came of it, or its error."""
+        site = self._site
+        if site is None:
+            return _packed((None, self._failure))
+        verb, args, options = cloudpickle.loads(packed)
+        return _packed(outcome_of(lambda: site.do(verb, args, options)))
+
+    def feed(self, packed: bytes) -> bytes:
+        """What is new."""
+        site = self._site
+        if site is None:
+            return _packed((None, self._failure))
+        known, wait = cloudpickle.loads(packed)
+        return _packed(outcome_of(lambda: site.feed(known, wait)))
+
+    def where(self) -> tuple[int, str]:
+        """Its process and its host's address."""
+        return os.getpid(), own_address()
+
+
+def _packed(outcome: tuple[Any, BaseException | None]) -> bytes:
+    value, error = outcome
+    try:
+        return cloudpickle.dumps((value, error))  # type: ignore[no-any-return]
+    except Exception as failure:
+        return cloudpickle.dumps((None, PipertError(f"what came of it cannot be sent: {failure}")))  # type: ignore[no-any-return]
+
+
+def engine_is_here(rendezvous: str) -> bool:
+    """Whether all sites are on one machine."""
+    return "/127.0.0.1:" in rendezvous
+
+
+def own_address() -> str:
+    """This host's address, as Ray knows it."""
+    import ray
+
+    return str(ray.util.get_node_ip_address())  # type: ignore[no-untyped-call]
+
+
+class RaySite:
+    """A site at another host, or in another process of this one. Closes twice without complaint.
+
+    Args:
+        name: which.
+        make: makes its actor.
+        patience: seconds that it may take to begin.
+    """
+
+    def __init__(self, name: str, make: Callable[[], Any], patience: float) -> None:
+        self.name = name
+        self._make = make
+        self._actor = make()
+        self._patience = patience
+        self._closed = False
+
+    def await_start(self) -> tuple[int, str]:
+        """Wait until it runs; its process and host."""
+        import ray
+
+        try:
+            pid, address = ray.get(self._actor.where.remote(), timeout=self._patience)
+        except ray.exceptions.GetTimeoutError:
+            raise PipertError(
+                f"site {self.name!r} did not begin within {self._patience:g} s: has its host what its flows ask for? "
+                "(ray status)"
+            ) from None
+        except ray.exceptions.RayError as error:
+            raise PipertError(f"site {self.name!r} did not begin: {_first_line(error)}") from None
+        self.ask("progress", (), {}, self._patience)
+        return int(pid), str(address)
+
+    def ask(self, verb: str, args: tuple[Any, ...], options: Mapping[str, Any], timeout: float) -> Any:
+        """Let the site do something.
+
+        Raises:
+            SiteLost: it is not there. Otherwise what the verb raises.
+        """
+        packed = cloudpickle.dumps((verb, args, dict(options)))
+        return self._get(lambda: self._actor.do.remote(packed), timeout)
+
+    def feed(self, known: SiteProgress | None, wait: float) -> Feed:
+        """What is new; see :meth:`Site.feed`."""
+        packed = cloudpickle.dumps((known, wait))
+        found: Feed = self._get(lambda: self._actor.feed.remote(packed), wait + 30.0)
+        return found
+
+    def _get(self, start: Callable[[], Any], timeout: float) -> Any:
+        import ray
+
+        if self._closed:
+            raise SiteLost(self.name, "it has ended", for_good=True)
+        try:
+            value, error = cloudpickle.loads(ray.get(start(), timeout=timeout))
+        except ray.exceptions.GetTimeoutError:
+            raise SiteLost(self.name, f"it did not answer within {timeout:g} s") from None
+        except ray.exceptions.ActorDiedError as died:
+            raise SiteLost(self.name, _first_line(died), for_good=True) from None
+        except ray.exceptions.RayError as failure:
+            raise SiteLost(self.name, _first_line(failure)) from None
+        if error is not None:
+            raise error
+        return value
+
+    def place_anew(self) -> None:
+        """Another actor in place of one that Ray has given up."""
+        if not self._closed:
+            self._actor = self._make()
+
+    def where(self, timeout: float) -> tuple[int, str]:
+        """Its process and host."""
+        import ray
+
+        try:
+            pid, address = ray.get(self._actor.where.remote(), timeout=timeout)
+        except ray.exceptions.RayError as failure:
+            raise SiteLost(self.name, _first_line(failure)) from None
+        return int(pid), str(address)
+
+    def close(self) -> None:
+        """End its process."""
+        import ray
+
+        if not self._closed:
+            self._closed = True
+            try:
+                ray.kill(self._actor, no_restart=True)
+            except Exception as error:  # Ray itself may be gone
+                logger.debug("site %r: %s", self.name, error)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return next((line for line in lines if line.startswith(("The actor", "Worker exit", "The node"))), lines[0])[:300]
+
+
+class RayCluster:
+    """The connection to a Ray. Closes twice without complaint.
+
+    Args:
+        engine: which.
+
+    Raises:
+        PipeStateError: there is none, or this machine is not one of its nodes.
+    """
+
+    _lock = threading.Lock()
+
+    def __init__(self, engine: RayEngine) -> None:
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        import ray
+
+        self._engine = engine
+        self._mine = False
+        with self._lock:
+            if not ray.is_initialized():
+                self._connect()
+                self._mine = True
+        self.address = engine.listen or own_address()
+
+    def _connect(self) -> None:
+        import ray
+
+        options: dict[str, Any] = {"logging_level": logging.ERROR, "configure_logging": False}
+        head = self._engine.head
+        try:
+            ray.init(address=head or "auto", **options)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            if head is not None:
+                raise PipeStateError(
+                    f"engine {self._engine.address!r}: {str(error).splitlines()[0]}. This machine must be one of its "
+                    f"nodes: ray start --address={head} --num-cpus=0, with the head's RAY_AUTH_TOKEN"
+                ) from None
+            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+            ray.init(address="local", include_dashboard=False, object_store_memory=80 << 20, **options)
+
+    @property
+    def asks_for_tokens(self) -> bool:
+        """Whether Ray lets in only those who have its token."""
+        return os.environ.get("RAY_AUTH_MODE", "").lower() in ("token", "k8s")
+
+    def hosts(self) -> list[HostOffer]:
+        """The driver's own host, then Ray's nodes with what they have left."""
+        import ray
+        from ray._private.state import available_resources_per_node
+
+        free = available_resources_per_node()  # type: ignore[no-untyped-call]
+        found = [HostOffer(DRIVER, {}, ("here", "localhost"))]
+        for node in ray.nodes():  # type: ignore[no-untyped-call]
+            if not node["Alive"]:
+                continue
+            left = free.get(node["NodeID"], node["Resources"])
+            names = (node["NodeManagerAddress"], node["NodeManagerHostname"], node["NodeName"])
+            name = node["NodeManagerAddress"]
+            if any(host.name == name for host in found):  # several nodes of one machine, as in tests
+                name = f"{name}/{node['NodeID'][:6]}"
+            offer = {key: amount for key, amount in left.items() if not key.startswith("node:")}
+            found.append(HostOffer(name, offer, (*dict.fromkeys(names), node["NodeID"]), node["Labels"]))
+        return found
+
+    def make_site(
+        self,
+        plan: SitePlan,
+        host: HostOffer,
+        resources: Mapping[str, float],
+        rendezvous: str,
+        run: str,
+        *,
+        stays: bool,
+    ) -> RaySite:
+        """Let a site begin; *stays*: at this host or nowhere."""
+        import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        asked = dict(resources)
+        options: dict[str, Any] = {
+            "num_cpus": asked.pop("CPU", 0),
+            "num_gpus": asked.pop("GPU", 0),
+            "max_restarts": self._engine.restarts,
+            "max_concurrency": MOST_AT_ONCE,
+            "scheduling_strategy": NodeAffinitySchedulingStrategy(host.aliases[-1], soft=True),
+        }
+        if "memory" in asked:
+            options["memory"] = asked.pop("memory")
+        if stays:
+            asked[f"node:{host.aliases[0]}"] = _HOST_SHARE
+        options["resources"] = asked
+        if self._engine.runtime_env:
+            options["runtime_env"] = dict(self._engine.runtime_env)
+        packed = cloudpickle.dumps(plan)
+        actor = ray.remote(SiteActor).options(**options)
+        return RaySite(
+            plan.fragment.site,
+            lambda: actor.remote(packed, self._engine, rendezvous, run),
+            self._engine.patience,
+        )
+
+    def close(self) -> None:
+        """Let go of Ray, and end it if it was started for this pipe."""
+        import ray
+
+        if self._mine:
+            self._mine = False
+            ray.shutdown()

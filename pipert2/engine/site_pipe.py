@@ -1,0 +1,196 @@
+"""The pipe of one site: an ordinary pipe made from a fragment."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pipert2.engine.fragment import FlowPlan, Fragment, LinkPlan
+from pipert2.engine.link import Egress, Ingress, LinkSettings
+from pipert2.graph.blueprint import Blueprint
+from pipert2.graph.routine import MiddleRoutine, Routine
+from pipert2.graph.spec import PipeSpec
+from pipert2.graph.wire import QueueNetwork, Wire
+from pipert2.pipe import Pipe
+from pipert2.runtime.configuration.live import LiveConfigurations
+from pipert2.runtime.configuration.routines import Configured, configure_all
+from pipert2.runtime.supervision.restart import Restart
+from pipert2.store import Store
+from pipert2.store.elsewhere import StoreElsewhere
+
+LINK_FLOW = "link: "
+"""What the names of flows begin with that carry wires to other sites."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SitePlan:
+    """All that a site needs to run its part of a pipe; travels by value.
+
+    Attributes:
+        pipe: the pipe's name.
+        fragment: what runs there.
+        level: of the pipe's logger.
+        network, lossless, auto_pacing, restart, hang_timeout, kill_timeout, drain_timeout, requires: the pipe's.
+        depends_on: of flows that are there.
+        configured: what holds for each routine, by name.
+        shared: the pipe's parameters.
+        store: the file of the pipe's store, on the driver's host.
+        main_classes: classes of the user's script that data may be made of.
+        parts: how many sites there are.
+    """
+
+    pipe: str
+    fragment: Fragment
+    level: int
+    network: QueueNetwork
+    lossless: bool
+    auto_pacing: bool
+    restart: Restart
+    hang_timeout: float | None
+    kill_timeout: float
+    drain_timeout: float
+    requires: tuple[str, ...] = ()
+    depends_on: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    configured: Mapping[str, Configured] = field(default_factory=dict)
+    shared: Mapping[str, Any] = field(default_factory=dict)
+    store: str | None = None
+    main_classes: Mapping[str, type] = field(default_factory=dict)
+    parts: int = 1
+
+
+class StandIn(MiddleRoutine):
+    """Stands where a routine of a flow would be whose work is done at another site."""
+
+    def main_logic(self, data: Any) -> None:
+        """Nothing comes here."""
+
+
+class _SiteBlueprint(Blueprint):
+    """The whole pipe was checked before it was cut."""
+
+    partial = False
+
+    def problems(self, more: Sequence[Wire] = ()) -> list[str]:
+        return []
+
+    def spec(self, most_replicas: Callable[[int], int]) -> PipeSpec:
+        return replace(super().spec(most_replicas), partial=self.partial)
+
+
+class SitePipe(Pipe):
+    """Runs one fragment.
+
+    Args:
+        plan: what.
+        link: how links are reached from here.
+        outward: told of what routines want of other sites, and whom to tell what came of it.
+        logger: None: the one of the pipe's name.
+        log_listeners: the driver's, where this is in its process.
+        store: the pipe's, if it is here.
+    """
+
+    def __init__(
+        self,
+        plan: SitePlan,
+        link: LinkSettings,
+        outward: Callable[[Any, Callable[[Any], None]], None],
+        *,
+        logger: logging.Logger | None = None,
+        log_listeners: list[Callable[[logging.LogRecord], None]] | None = None,
+        store: Store | None = None,
+    ) -> None:
+        super().__init__(
+            plan.pipe,
+            network=plan.network,
+            logger=logger,
+            lossless=plan.lossless or plan.fragment.has_lossless_links,
+            auto_pacing_mechanism=plan.auto_pacing,
+            restart=plan.restart,
+            hang_timeout=plan.hang_timeout,
+            kill_timeout=plan.kill_timeout,
+            drain_timeout=plan.drain_timeout,
+            requires=plan.requires,
+        )
+        if log_listeners is not None:
+            self.log_listeners = log_listeners
+        before = self.blueprint
+        self.blueprint = _SiteBlueprint(
+            before.name, network=before.network, lossless=before.lossless, data_transmitter=None
+        )
+        self.blueprint.partial = plan.parts > 1
+        if store is None and plan.store is not None:
+            store = StoreElsewhere(plan.store)
+        self.store = store
+        self.settings = replace(self.settings, replicas=self.blueprint.replicas, store=store, outward=outward)
+        self._plan = plan
+        self._link = link
+        self._shared.update(plan.shared)
+        self._put_together()
+
+    def _put_together(self) -> None:
+        fragment = self._plan.fragment
+        ends: dict[str, Routine] = {}
+        for plan in fragment.flows:
+            routines = [copy.copy(routine) for routine in plan.routines]  # the user's objects stay the user's
+            if not plan.own:
+                routines = [self._egress(link, name) for name, link in plan.links[0].items()]
+            self.create_flow(
+                plan.name, False, *routines, replicas=plan.replicas, depends_on=self._plan.depends_on.get(plan.name, ())
+            )
+            ends.update((routine.name, routine) for routine in routines)
+        for link in fragment.egresses:
+            ends[link.egress] = self._egress(link, link.egress)
+            self.create_flow(LINK_FLOW + link.egress, False, ends[link.egress])
+        for link in fragment.ingresses:
+            ends[link.ingress] = Ingress(link.ingress, key=link.key, link=self._link, lossless=link.lossless)
+            self.create_flow(LINK_FLOW + link.ingress, False, ends[link.ingress])
+        for one in fragment.wires:
+            if one.source not in ends or one.destination not in ends:
+                continue
+            wire = one.wire
+            self.link(
+                Wire(
+                    ends[one.source],
+                    ends[one.destination],
+                    wire.data_transmitter,
+                    lossless=wire.lossless,
+                    capacity=wire.capacity,
+                    where=wire.where if one.where else None,
+                    feedback=wire.feedback,
+                )
+            )
+
+    def _show_to_handlers(self) -> None:
+        """They show the whole pipe."""
+
+    def _egress(self, link: LinkPlan, name: str) -> Egress:
+        return Egress(name, key=link.key, link=self._link, lossless=link.lossless, credit=link.credit)
+
+    def _configure(self, problems: Sequence[str] = ()) -> LiveConfigurations:
+        """What the driver found; the ends of links have no configuration but their defaults."""
+        routines = self.blueprint.routines
+        others = [routine for routine in routines if routine.name not in self._plan.configured]
+        found, _ = configure_all(others, None, {}, has_store=self.store is not None)
+        found.update(self._plan.configured)
+        self._configurations = LiveConfigurations(routines, found, self.logger, has_store=self.store is not None)
+        return self._configurations
+
+    def _objects(self, spec: PipeSpec) -> list[Routine]:
+        found = super()._objects(spec)
+        for plan in self._plan.fragment.flows:
+            for number, part in enumerate(plan.links):
+                for routine in spec.routines:
+                    if routine.flow == plan.name and routine.replica == plan.own + number:
+                        link = part.get(routine.name)
+                        made = StandIn(routine.name) if link is None else self._egress(link, routine.name)
+                        made.flow_name = plan.name
+                        found[routine.index] = made
+        return found
+
+    @property
+    def flow_plans(self) -> Mapping[str, FlowPlan]:
+        """By name."""
+        return {plan.name: plan for plan in self._plan.fragment.flows}
