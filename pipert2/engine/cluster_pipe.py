@@ -19,7 +19,7 @@ from pipert2.errors import CallError, EventHandlerError, PipertError, PipeStateE
 from pipert2.events.bus import EventResult
 from pipert2.events.target import Targets, resolve
 from pipert2.graph.handlers import KILL_EVENT_NAME, START_EVENT_NAME, STOP_EVENT_NAME
-from pipert2.graph.routine import Routine, has_keys
+from pipert2.graph.routine import Routine
 from pipert2.graph.spec import PipeSpec
 from pipert2.graph.wire import Wire
 from pipert2.observe.snapshot import ParameterStatus, PipeState, PipeStatus, RunSummary
@@ -57,16 +57,7 @@ class ClusterPipe(Pipe):
             self._must_be_new("build")
             if self.settings.inline:
                 raise PipeStateError(f"pipe {self.name!r}: inline=True runs it in this process, engine= on a cluster")
-            self._add_recorders()
-            found = self.blueprint.problems()
-            if self.store is None:
-                found += [
-                    f"{type(routine).__name__} {routine.name!r} has an idempotency_key, which needs a store: "
-                    'Pipe(store="run.db")'
-                    for routine in self.blueprint.routines
-                    if has_keys(routine)
-                ]
-            configurations = self._configure(found)
+            configurations = self._checked()
             self._spec = self.blueprint.spec(lambda count: count)
             configured = {routine.name: configurations.of_all([routine.name])[0] for routine in self.blueprint.routines}
             self._cluster = open_cluster(

@@ -290,16 +290,7 @@ class Pipe(MessageVerbs, RoutineVerbs):
             if self._supervisor is not None:
                 raise PipeStateError(f"pipe {self.name!r} is built already")
             self._must_be_new("build")
-            add_recorders(self, [*self.recordings, *captures_of(self.blueprint.wires)])
-            found = self.blueprint.problems()
-            if self.store is None:
-                found += [
-                    f"{type(routine).__name__} {routine.name!r} has an idempotency_key, which needs a store: "
-                    'Pipe(store="run.db")'
-                    for routine in self.blueprint.routines
-                    if has_keys(routine)
-                ]
-            configurations = self._configure(found)
+            configurations = self._checked()
             spec = self.blueprint.spec((lambda count: count) if self.settings.inline else _most_replicas)
             routines = self._objects(spec)
             supervisor = Supervisor(
@@ -322,6 +313,19 @@ class Pipe(MessageVerbs, RoutineVerbs):
                 supervisor.on_tick(AutoPacing(lambda: supervisor.spec, supervisor.board).tick, INTERVAL)
             end_at_exit(supervisor)
             self._show_to_handlers()
+
+    def _checked(self) -> LiveConfigurations:
+        """Put in what is still missing, and raise what is wrong with the pipe; its routines' configurations."""
+        add_recorders(self, [*self.recordings, *captures_of(self.blueprint.wires)])
+        found = self.blueprint.problems()
+        if self.store is None:
+            found += [
+                f"{type(routine).__name__} {routine.name!r} has an idempotency_key, which needs a store: "
+                'Pipe(store="run.db")'
+                for routine in self.blueprint.routines
+                if has_keys(routine)
+            ]
+        return self._configure(found)
 
     def _show_to_handlers(self) -> None:
         """Tell the logger's handlers that show the pipe, not only its log, that it is there."""
