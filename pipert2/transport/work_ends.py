@@ -175,10 +175,11 @@ class WorkSender:
         """Put a message there if there is room, else ask to be woken when there is."""
         queue, words, spec = self._queue, self._word, self.spec
         table = queue.table
-        if self._closed or self._queues.is_forsaken(queue):
-            self.discard()  # unlinked, or nobody is left to take it
-            return True
         with queue.locked_with(above):
+            ends = self._queues.ends(queue)
+            if self._closed or self._queues.is_forsaken(ends):
+                self.discard()  # unlinked, or nobody is left to take it
+                return True
             if not spec.lossless:
                 self._drop_old()
             if not table.has_room(spec.capacity, size if spec.lossless else 0, LARGE_BYTES):
@@ -186,11 +187,11 @@ class WorkSender:
                 return False
             at = table.take_free()
             for segment, slot in slots:
-                segment.words[segment.given(slot) + spec.index] = words[w.NEXT] + 1
+                segment.words[segment.given(slot) + spec.index] = words[w.PUT] + 1
             start = queue.start(at)
             queue.view[start : start + len(cell)] = cell
             table.put(at, size, parent, above.table if above is not None else None)
-            self._queues.wake_one(queue)
+            self._queues.wake_one(ends)
             return True
 
     def _drop_old(self) -> None:

@@ -106,7 +106,7 @@ class WorkQueue:
 
     def is_first(self, cell: int) -> bool:
         """Whether a cell's message has come from no other."""
-        return self.table.parent_of(cell) is None
+        return not self.table.words[self.table.row(cell) + w.PARENT]
 
     def start(self, cell: int) -> int:
         """Where a cell's bytes begin in the block."""
@@ -185,7 +185,8 @@ class WorkQueues:
                 stack.enter_context(queue.lock)
             yield
 
-    def _ends(self, queue: WorkQueue) -> Ends:
+    def ends(self, queue: WorkQueue) -> Ends:
+        """Who is at the two ends of a queue, as the pipe is now."""
         described, ends, known = self._described(), queue.ends, queue.table.words[w.TAKERS]
         if ends is None or ends.spec is not described or ends.known != known:
             routines, row = described.routines, self._board.routine
@@ -207,10 +208,10 @@ class WorkQueues:
 
     # --- waking; with the queue's lock held
 
-    def wake_one(self, queue: WorkQueue) -> None:
+    def wake_one(self, ends: Ends) -> None:
         """Wake a replica that sleeps, if one does; it is awake from now on for whoever looks next."""
         words = self._board.words
-        for index, sleeping in self._ends(queue).sleepers:
+        for index, sleeping in ends.sleepers:
             if words[sleeping]:
                 words[sleeping] = 0
                 self._bell(index).ring()
@@ -218,7 +219,7 @@ class WorkQueues:
 
     def wake_all(self, queue: WorkQueue) -> None:
         """Let all replicas look: the queue may have come to its end."""
-        for index in self._ends(queue).takers:
+        for index in self.ends(queue).takers:
             self._bell(index).ring()
 
     def made_room(self, queue: WorkQueue) -> None:
@@ -227,7 +228,7 @@ class WorkQueues:
         if queue.table.waiting > queue.spec.capacity // 2:
             return
         words[w.ROOM_AWAITED] = 0
-        for index, waits, _ in self._ends(queue).givers:
+        for index, waits, _ in self.ends(queue).givers:
             if words[waits]:
                 words[waits] = 0
                 self._bell(index).ring()
@@ -237,7 +238,7 @@ class WorkQueues:
         if self._board.words[self._board.edge(queue.number) + b.CLOSED]:
             return True
         words = queue.table.words
-        return all(words[ended] for _, _, ended in self._ends(queue).givers)
+        return all(words[ended] for _, _, ended in self.ends(queue).givers)
 
     # --- ends of messages
 
@@ -266,9 +267,9 @@ class WorkQueues:
         if over:
             self._go_up(queue, at)
 
-    def is_forsaken(self, queue: WorkQueue) -> bool:
+    def is_forsaken(self, ends: Ends) -> bool:
         """Whether all replicas of the destination were killed for good."""
-        return all(map(self._board.words.__getitem__, self._ends(queue).gone))
+        return all(map(self._board.words.__getitem__, ends.gone))
 
     def claim(self, queue: WorkQueue, claimer: int) -> Claim | None:
         """The message that has waited longest, now *claimer*'s; None if none waits."""
@@ -310,18 +311,18 @@ class WorkQueues:
             if table.idle and self.has_ended(queue):
                 self.wake_all(queue)
             return False
-        if not self._complete(queue, claim.cell, above) or above is None or parent is None:
+        if not self._complete(queue, claim.cell, parent, above) or above is None or parent is None:
             return False
         if above.is_first(parent.cell):
-            self._complete(above, parent.cell, None)  # at once: its lock is held already
+            self._complete(above, parent.cell, None, None)  # at once: its lock is held already
             return False
         return True
 
-    def _complete(self, queue: WorkQueue, cell: int, above: WorkQueue | None) -> bool:
+    def _complete(self, queue: WorkQueue, cell: int, parent: Parent | None, above: WorkQueue | None) -> bool:
         table = queue.table
         if queue.view[queue.start(cell) + 1]:
             self.free_slots(queue, cell, table.words[table.row(cell) + w.NUMBER])
-        up = table.complete(cell, above.table if above is not None else None)
+        up = table.complete(cell, parent, above.table if above is not None else None)
         if table.words[w.ROOM_AWAITED]:
             self.made_room(queue)
         if queue.spec.ledger:
@@ -347,7 +348,7 @@ class WorkQueues:
             with queue.locked_with(above):
                 if not table.is_alive(at.cell, at.number, at.attempt) or not table.is_over(at.cell):
                     return
-                up = self._complete(queue, at.cell, above)
+                up = self._complete(queue, at.cell, above_at, above)
             if not up or above is None or above_at is None:
                 return
             queue, at = above, above_at
@@ -364,7 +365,7 @@ class WorkQueues:
             if same and table.words[row + w.STATE] == w.CLAIMED:
                 table.give_back(claim.cell, again=again)
                 table.rebuild()
-                self.wake_one(queue)
+                self.wake_one(self.ends(queue))
 
     def release(self, routine: int) -> None:
         """Let other replicas have what this one had claimed and did not get to."""
@@ -434,7 +435,7 @@ class WorkQueues:
                 for number, cell in over:
                     queue = self.get(number)
                     parent = queue.table.parent_of(cell)
-                    self._complete(queue, cell, self.get(parent.queue) if parent is not None else None)
+                    self._complete(queue, cell, parent, self.get(parent.queue) if parent is not None else None)
             for queue in queues:
                 self._free_unput(queue, segments)
                 self.wake_all(queue)

@@ -18,11 +18,11 @@ from typing import NamedTuple
 from pipert2.graph.spec import MOST_REPLICAS
 
 # words of the table
-HEAD, TAIL, FREE_HEAD, FREE_TAIL, NEXT, UNDONE, BYTES, CLAIMED_NOW = range(8)
-PUT, TAKEN, DONE, DROPPED, AGAIN, DEAD = range(8, 14)
-ROOM_AWAITED = 14
+HEAD, TAIL, FREE_HEAD, FREE_TAIL, PUT, UNDONE, BYTES, CLAIMED_NOW = range(8)  # PUT is the last message's number, too
+TAKEN, DONE, DROPPED, AGAIN, DEAD = range(8, 13)
+ROOM_AWAITED = 13
 """1 where a replica of the source may wait for room: only then its words, one for each, need to be looked at."""
-TAKERS = 15
+TAKERS = 14
 """How many replicas of the destination have ever been there: the highest one's number and one."""
 HEADER_WORDS = 16
 SENDER_WAITS = HEADER_WORDS
@@ -115,10 +115,10 @@ class WorkTable:
 
     def put(self, cell: int, size: int = 0, parent: Parent | None = None, parents: WorkTable | None = None) -> int:
         """Make the cell of :meth:`take_free` ready; the message's number."""
-        words, row = self.words, self.row(cell)
+        words, row = self.words, self._rows + cell * CELL_WORDS
         words[FREE_HEAD] += 1
-        number: int = words[NEXT] + 1
-        words[NEXT] = number
+        number: int = words[PUT] + 1
+        words[PUT] = number
         words[row + NUMBER] = number
         words[row + CLAIMER] = words[row + DESCENDANTS] = 0
         words[row + ATTEMPT] = 1
@@ -130,11 +130,10 @@ class WorkTable:
             words[row + PARENT] = (parent.queue + 1) << 32 | parent.cell
             words[row + PARENT_NUMBER] = parent.number << 16 | parent.attempt
             if parents.is_alive(parent.cell, parent.number, parent.attempt):
-                parents.words[parents.row(parent.cell) + DESCENDANTS] += 1
+                parents.words[parents._rows + parent.cell * CELL_WORDS + DESCENDANTS] += 1
         words[UNDONE] += 1
         if size:
             words[BYTES] += size
-        words[PUT] += 1
         words[self._order + words[TAIL] % self.cells] = cell
         words[row + STATE] = READY
         words[TAIL] += 1
@@ -166,7 +165,7 @@ class WorkTable:
         words, cells, order = self.words, self.cells, self._order
         while words[HEAD] != words[TAIL]:
             cell: int = words[order + words[HEAD] % cells]
-            if words[self.row(cell) + STATE] == READY:
+            if words[self._rows + cell * CELL_WORDS + STATE] == READY:
                 return cell
             words[HEAD] += 1  # its claimer died before it could say so
         return None
@@ -186,12 +185,12 @@ class WorkTable:
 
     def claim_of(self, cell: int) -> Claim:
         """The claim of a message that was claimed."""
-        words, row = self.words, self.row(cell)
+        words, row = self.words, self._rows + cell * CELL_WORDS
         return Claim(cell, words[row + NUMBER], words[row + ATTEMPT], self.parent_of(cell))
 
     def parent_of(self, cell: int) -> Parent | None:
         """What a cell's message came from."""
-        words, row = self.words, self.row(cell)
+        words, row = self.words, self._rows + cell * CELL_WORDS
         packed: int = words[row + PARENT]
         if not packed:
             return None
@@ -200,22 +199,20 @@ class WorkTable:
 
     def returned(self, cell: int) -> bool:
         """The routine is done with the message; whether nothing of it is left, so that it can be completed."""
-        words, row = self.words, self.row(cell)
+        words, row = self.words, self._rows + cell * CELL_WORDS
         if words[row + STATE] != CLAIMED:
             return False
         words[row + STATE] = RETURNED
         words[CLAIMED_NOW] -= 1
         return not words[row + DESCENDANTS]
 
-    def complete(self, cell: int, parents: WorkTable | None) -> bool:
+    def complete(self, cell: int, parent: Parent | None, parents: WorkTable | None) -> bool:
         """Free a cell of which nothing is left; whether its parent (in *parents*) is complete now, too."""
-        words = self.words
-        parent = self.parent_of(cell)
-        words[DONE] += 1
+        self.words[DONE] += 1
         self._set_free(cell)
         if parent is None or parents is None or not parents.is_alive(parent.cell, parent.number, parent.attempt):
             return False
-        above, row = parents.words, parents.row(parent.cell)
+        above, row = parents.words, parents._rows + parent.cell * CELL_WORDS
         left = above[row + DESCENDANTS] - 1
         above[row + DESCENDANTS] = left
         return bool(not left and above[row + STATE] == RETURNED)
@@ -230,7 +227,7 @@ class WorkTable:
         return [cell for cell, row in self._each() if self.words[row + STATE] != FREE]
 
     def _set_free(self, cell: int) -> None:
-        words, row = self.words, self.row(cell)
+        words, row = self.words, self._rows + cell * CELL_WORDS
         words[UNDONE] -= 1
         if words[row + SIZE]:
             words[BYTES] -= words[row + SIZE]

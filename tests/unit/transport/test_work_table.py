@@ -40,7 +40,7 @@ def test_a_message_without_descendants_is_over_when_its_routine_is_done() -> Non
     put(queue)
     found = claim(queue)
     assert queue.returned(found.cell)
-    assert not queue.complete(found.cell, None)
+    assert not queue.complete(found.cell, None, None)
     assert (queue.under_way(), queue.words[w.DONE]) == ([], 1)
 
 
@@ -54,7 +54,7 @@ def test_a_message_is_over_when_all_that_came_of_it_is() -> None:
     assert not above.returned(found.cell)
     children = [claim(below), claim(below)]
     assert [below.returned(child.cell) for child in children] == [True, True]
-    assert [below.complete(child.cell, above) for child in children] == [False, True]
+    assert [below.complete(child.cell, child.parent, above) for child in children] == [False, True]
 
 
 def test_what_a_dead_replica_had_is_claimed_again_ahead_of_all_others() -> None:
@@ -79,7 +79,7 @@ def test_what_an_earlier_attempt_has_made_does_not_end_the_next_one() -> None:
     second = claim(above)
     child = claim(below)
     below.returned(child.cell)
-    assert not below.complete(child.cell, above)
+    assert not below.complete(child.cell, child.parent, above)
     assert above.returned(second.cell)
 
 
@@ -145,7 +145,7 @@ class Storm(RuleBasedStateMachine):
     @rule()
     def a_collector_is_done(self) -> None:
         child = self.children.pop(0)
-        if self.below.returned(child.cell) and self.below.complete(child.cell, self.above):
+        if self.below.returned(child.cell) and self.below.complete(child.cell, child.parent, self.above):
             assert child.parent is not None
             self.end(child.parent.cell)
 
@@ -172,7 +172,7 @@ class Storm(RuleBasedStateMachine):
 
     def end(self, cell: int) -> None:
         self.over.append(int(self.above.words[self.above.row(cell) + w.NUMBER]))
-        self.above.complete(cell, None)
+        self.above.complete(cell, None, None)
 
     @invariant()
     def every_message_is_over_once_or_under_way(self) -> None:
