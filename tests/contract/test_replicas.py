@@ -7,6 +7,8 @@ import signal
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from pipert2 import (
     Pipe,
     PipeBuildError,
     SharedMemoryTransmitter,
+    SourceRoutine,
     UnknownDeadLetterError,
     Wire,
     events,
@@ -95,6 +98,33 @@ def test_a_slow_replica_holds_up_nobody() -> None:
     shares = sorted(Counter(pid for _, pid, _ in results.items()).values())
     assert sum(shares) == 60
     assert shares[0] < 20
+
+
+@INLINE
+def test_who_has_all_hands_full_is_not_woken_in_place_of_who_has_time(inline: bool, tmp_path: Path) -> None:
+    class Patient(MiddleRoutine):
+        concurrency = 2
+
+        def main_logic(self, number: int) -> int:
+            (tmp_path / str(number)).touch()
+            wait_until((tmp_path / "all").exists, timeout=30)
+            return number
+
+    class OneByOne(SourceRoutine):
+        def main_logic(self) -> Iterator[int]:
+            for number in range(4):
+                yield number
+                wait_until((tmp_path / str(number)).exists, timeout=20, what="somebody to begin with it")
+            (tmp_path / "all").touch()
+
+    pipe, results = Pipe(inline=inline, lossless=True), CollectingDestination("results")
+    numbers, work = OneByOne("numbers"), Patient("work")
+    pipe.create_flow("source", True, numbers)
+    pipe.create_flow("workers", True, work, replicas=2)
+    pipe.create_flow("end", True, results)
+    pipe.link(Wire(numbers, work), Wire(work, results))
+    assert pipe.run(timeout=60).ok
+    assert sorted(results.items()) == [0, 1, 2, 3]
 
 
 @INLINE

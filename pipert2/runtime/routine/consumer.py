@@ -209,10 +209,13 @@ class Consumer:
         take, _ = loop.taker()
         alone = False
 
+        def takes() -> bool:
+            return not crew.busy or (not alone and self._held is None and crew.has_time)
+
         def can_go_on() -> bool:
-            if outcomes or not crew.busy:
-                return bool(outcomes or again or self._held is not None or loop.has_data())
-            return not alone and self._held is None and crew.has_time and (bool(again) or loop.has_data())
+            if outcomes or (self._held is not None and not crew.busy):
+                return True
+            return takes() and (bool(again) or loop.has_data())
 
         while True:
             if inbox or loop.due:
@@ -263,7 +266,7 @@ class Consumer:
             if self._later:
                 retry = max(0.0, self._later[0][0] - monotonic())
                 timeout = retry if timeout is None else min(timeout, retry)
-            loop.sleep(can_go_on, timeout)
+            loop.sleep(can_go_on, timeout, takes=takes())
 
     def _try_again(self, now: float) -> None:
         """Let those be tried again whose time has come."""

@@ -540,16 +540,22 @@ class RoutineLoop:
         return None
 
     def sleep(
-        self, ready: Callable[[], bool] | None = None, timeout: float | None = None, until: float | None = None
+        self,
+        ready: Callable[[], bool] | None = None,
+        timeout: float | None = None,
+        until: float | None = None,
+        *,
+        takes: bool = True,
     ) -> None:
         """Wait for events, and until there may be something to do (data, if *ready* does not say otherwise).
 
-        *until* is a moment on the pipe's clock, *timeout* a time in seconds.
+        *until* is a moment on the pipe's clock, *timeout* a time in seconds. Data does not wake a routine that *takes*
+        none now: it would be woken in place of another replica.
 
         The order matters: say that we sleep, then look once more, then sleep.
         """
         words, sleeping = self.words, self.row + b.SLEEPING
-        words[sleeping] = 1
+        words[sleeping] = int(takes)
         self.fence()
         if not self.inbox and not (self.has_data() if ready is None else ready()):
             if until is None:
