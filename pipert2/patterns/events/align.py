@@ -115,6 +115,7 @@ class Align(MiddleRoutine):
         self._tick_due = 0.0
         self._most = FIRST_BATCH
         self._reducers: dict[str, str] = {}
+        self._lengths: dict[str, int] = {}
         self._skips = False
         self.refused = 0
 
@@ -160,13 +161,14 @@ class Align(MiddleRoutine):
         Returns:
             How many events the scan had until then if it is given up, else None.
         """
-        while len(self._reducers) > _MOST_REMEMBERED:
-            self._reducers.pop(next(iter(self._reducers)))
+        for known in (self._reducers, self._lengths):
+            while len(known) > _MOST_REMEMBERED:
+                del known[next(iter(known))]
         if self._reducers.setdefault(scan_id, who) == who:
             return None
         feed = self._feed
         if feed is None or feed.scan_id != scan_id:
-            return 0
+            return self._lengths.get(scan_id, 0)
         self.on_abort()
         return feed.events
 
@@ -179,6 +181,7 @@ class Align(MiddleRoutine):
         assert self._feed is not None
         found = self._waiting + self._feed.batches(self._packed, self._most)
         self._waiting = []
+        self._lengths[self._feed.scan_id] = self._feed.events
         self._feed = None
         self._interval = None
         ahead, self._ahead = self._ahead, []

@@ -62,7 +62,7 @@ class Feed:
         self._broadcast: list[tuple[int, tuple[Made, ...]]] = []
         self._closing: tuple[int, str] | None = None
         self._last: Share | None = None
-        self._number = 0
+        self._number = self._total = 0
         self._next = 0  # the next recorded event
 
     @property
@@ -72,7 +72,9 @@ class Feed:
 
     @property
     def events(self) -> int:
-        """How many events there have been so far, the start among them."""
+        """How many events there have been so far, the start among them; in the end, how many there were."""
+        if self.over:
+            return self._total
         return self._aligner.front + 1 if self._aligner is not None else self._next
 
     @property
@@ -166,7 +168,8 @@ class Feed:
             return
         self.over = True
         if self._aligner is None:
-            self._closing = (self._next, problem)
+            self._total = self._next
+            self._closing = (self._total, problem)
             return
         if not self._opened:
             self._open({stream: data for stream, data in self.started.items() if data is not None})
@@ -174,7 +177,8 @@ class Feed:
         number = self._aligner.front + 1
         ends = {stream: data for stream, data in self.ended.items() if data is not None}
         self._last = Share(number, 1, pack_streams(ends))
-        self._closing = (number + 1, problem)
+        self._total = number + 1
+        self._closing = (self._total, problem)
 
     # --- what goes out
 
