@@ -1,7 +1,7 @@
 """Messages between two hosts by pipert2, by bare Zenoh and by Ray's object store: ``python -m benchmarks.cluster``.
 
 The hosts are two network namespaces of this machine (root only). Same run, same data, systems in turn; medians.
-``--works frames,latency``, ``--repeats 1``, ``--no-ray``, ``--delay 20ms`` for a slow cable.
+``--works frames,latency``, ``--repeats 1``, ``--no-ray``, ``--delay 20`` (ms) for a slow cable.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ def main() -> int:
     parser.add_argument("--works", default=",".join(work.key for work in WORKS))
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--no-ray", action="store_true")
-    parser.add_argument("--delay", help="of the cable, each way, such as 20ms")
+    parser.add_argument("--delay", type=float, default=0.0, help="of the cable, each way, in ms")
     options = parser.parse_args()
     works = [work for work in WORKS if work.key in options.works.split(",")]
     with_ray = not options.no_ray and importlib.util.find_spec("ray") is not None
@@ -160,8 +160,8 @@ def main() -> int:
     try:
         with Hosts(2) as hosts:
             if options.delay:
-                hosts.disturb(0, "delay", options.delay)
-                hosts.disturb(1, "delay", options.delay)
+                hosts.disturb(0, delay=options.delay / 1000)
+                hosts.disturb(1, delay=options.delay / 1000)
             for _ in range(options.repeats):
                 for work in works:
                     for system, run in _systems(hosts, work):

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import IO, Any
 
+from benchmarks.environments import ROOT
+
 _NUMBERS = iter(range(1, 1000))
 
 
@@ -18,7 +20,7 @@ class HostsError(Exception):
 
 
 def _run(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False, cwd=ROOT)
     if done.returncode:
         raise HostsError(f"{' '.join(command)}: {done.stderr.strip()}")
 
@@ -39,6 +41,7 @@ class Hosts:
         mark = f"{os.getpid() % 0xFFFF:x}{next(_NUMBERS):x}"
         self._bridge = f"p2b{mark}"
         self._names = [f"p2h{mark}-{at}" for at in range(count)]
+        self._slow: list[subprocess.Popen[bytes]] = []
         self._cables = [f"p2c{mark}-{at}" for at in range(count)]
         net = f"10.{64 + os.getpid() % 64}.{os.getpid() // 64 % 256}"
         self.addresses = [f"{net}.{at + 1}" for at in range(count)]
@@ -93,12 +96,35 @@ class Hosts:
         """Plug it in again."""
         _run("ip", "-n", self._bridge, "link", "set", self._cables[at], "up")
 
-    def disturb(self, at: int, *what: str) -> None:
-        """Let what a host sends be late or lost: ``"delay", "50ms", "loss", "1%"``, as ``tc netem`` says it."""
-        _run("tc", "-n", self._names[at], "qdisc", "replace", "dev", "eth0", "root", "netem", *what)
+    def disturb(self, at: int, *, delay: float = 0.0, loss: float = 0.0) -> None:
+        """Let what a host sends be late by *delay* seconds, and the share *loss* of its frames be lost."""
+        netem = ["netem", "delay", f"{delay * 1000:g}ms", "loss", f"{loss * 100:g}%"]
+        try:
+            _run("tc", "-n", self._names[at], "qdisc", "replace", "dev", "eth0", "root", *netem)
+        except HostsError:
+            self._disturb_without_netem(at, delay, loss)
+
+    def _disturb_without_netem(self, at: int, delay: float, loss: float) -> None:
+        for name in self._names:
+            _run("ip", "netns", "exec", name, sys.executable, "-m", "benchmarks.cable", "--without-offloads", "eth0")
+        outer, (inner, plug) = self._cables[at], (f"in{at}", f"plug{at}")
+        _run("ip", "-n", self._bridge, "link", "set", outer, "nomaster")
+        _run("ip", "-n", self._bridge, "link", "add", inner, "type", "veth", "peer", "name", plug)
+        _run("ip", "-n", self._bridge, "link", "set", plug, "master", "switch", "up")
+        _run("ip", "-n", self._bridge, "link", "set", inner, "up")
+        command = ["ip", "netns", "exec", self._bridge, sys.executable, "-m", "benchmarks.cable"]
+        cable = subprocess.Popen([*command, outer, inner, str(delay), str(loss)], stdout=subprocess.PIPE, cwd=ROOT)
+        self._slow.append(cable)
+        assert cable.stdout is not None
+        if cable.stdout.readline() != b"open\n":
+            raise HostsError("frames cannot be passed on by a program here")
 
     def close(self) -> None:
         """Take it all away. Processes there go on without a network."""
+        for cable in self._slow:
+            cable.kill()
+            cable.communicate(timeout=20)
+        self._slow.clear()
         for name in [*self._names, self._bridge]:
             subprocess.run(["ip", "netns", "del", name], capture_output=True, timeout=20, check=False)
         self._names, self._cables = [], []
