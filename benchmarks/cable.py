@@ -1,4 +1,4 @@
-"""A cable that is slow and lossy one way, for kernels without ``tc netem``: passes frames from one interface to another.
+"""A cable that is slow and lossy one way, for kernels without ``tc netem``: passes frames between two interfaces.
 
 ``python -m benchmarks.cable OUTER INNER SECONDS SHARE``: what comes in at OUTER goes out at INNER so many seconds
 later, unless it is of the share that is lost; what comes in at INNER goes out at OUTER at once.
