@@ -35,7 +35,6 @@ class Cluster:
         sites: the way to them.
         placement: by flow the site of each of its replicas.
         fragments: by site.
-        order: the sites, those first whose data others get.
     """
 
     def __init__(
@@ -44,7 +43,6 @@ class Cluster:
         self.sites = sites
         self.placement = placement
         self.fragments = fragments
-        self.order = _order(fragments)
         self._stack = stack
         self._names = tuple(fragments)
         self._flow_of = {
@@ -88,9 +86,19 @@ class Cluster:
         own, index = divmod(number, len(self._names))
         return self._names[index], own
 
-    def finished_before(self, site: str) -> frozenset[str]:
-        """The routines of a site whose streams had ended before it was lost."""
-        return self.sites.records[site].finished
+    def note_done(self, site: str) -> bool:
+        """Whether all streams of a site had ended before it was lost, so that it has nothing left to do."""
+        record = self.sites.records[site]
+        wired = {end for wire in self.fragments[site].wires for end in (wire.source, wire.destination)}
+        record.done = bool(wired) and wired <= record.finished
+        return record.done
+
+    def ended_links(self, site: str) -> tuple[str, ...]:
+        """The ingresses of a site to which nothing will come: all of it was acknowledged, and its egress has ended."""
+        records = self.sites.records
+        return tuple(
+            link.ingress for link in self.fragments[site].ingresses if link.egress in records[link.origin].finished
+        )
 
     # --- how it is
 
@@ -116,7 +124,9 @@ class Cluster:
         for site, record in records.items():
             if record.lost:
                 return f"site {site!r} was lost too often ({record.reason})"
-        progress = [record.progress for record in records.values()]
+        progress = [record.progress for record in records.values() if not record.done]
+        if not progress:
+            return "finished"
         if any(one is None for one in progress):
             return None
         there = [one for one in progress if one is not None]
@@ -126,7 +136,8 @@ class Cluster:
         wired = [one for one in there if one.wired]
         if all(one.settled == "killed" for one in there):
             return "killed"
-        return "finished" if wired and all(one.settled in ("finished", "killed") for one in wired) else None
+        done = any(record.done for record in records.values())
+        return "finished" if (wired or done) and all(one.settled in ("finished", "killed") for one in wired) else None
 
     @property
     def ended(self) -> bool:
@@ -264,6 +275,8 @@ def _own_address(engine: RayEngine, ray: RayCluster, others: Sequence[HostOffer]
     """
     if all(host.aliases[0] == ray.address for host in others):
         return "127.0.0.1"
+    if all(is_loopback(address) for address in (ray.address, *(host.aliases[0] for host in others))):
+        return ray.address
     problems = []
     if engine.certificates is None and not engine.insecure:
         problems.append(
@@ -284,18 +297,3 @@ def _free_port(host: str) -> int:
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])
-
-
-def _order(fragments: Mapping[str, Fragment]) -> list[str]:
-    """The sites, each behind those that send to it; where they send to each other, as they come."""
-    senders: dict[str, set[str]] = {site: set() for site in fragments}
-    for site, fragment in fragments.items():
-        for link in fragment.ingresses:
-            senders[site].add(link.origin)
-    order: list[str] = []
-    left = list(fragments)
-    while left:
-        first = next((site for site in left if not senders[site] & set(left) - {site}), left[0])
-        left.remove(first)
-        order.append(first)
-    return order

@@ -35,6 +35,8 @@ from pipert2.transport.codec import dumps_plain
 
 ANSWER = 10.0
 """Seconds that a site may take for a question that it need not think about."""
+_QUIET_LOOK = 0.05
+"""Seconds between two looks whether all sites have run empty."""
 
 
 class ClusterPipe(Pipe):
@@ -133,7 +135,7 @@ class ClusterPipe(Pipe):
         self._note(event_name, names)
         dumps_plain(params)  # what cannot travel is said here
         if event_name == STOP_EVENT_NAME and whole and self.blueprint.lossless:
-            return self._stop_in_order(cluster, wait)
+            return self._stop_empty(cluster, wait)
         wanted: dict[str, tuple[str, ...] | None] = {}
         for site in cluster.sites.records:
             here = tuple(name for name in names if site in cluster.sites_with(name))
@@ -192,9 +194,8 @@ class ClusterPipe(Pipe):
         elif event in (STOP_EVENT_NAME, KILL_EVENT_NAME):
             self._wanted.difference_update(names)
 
-    def _stop_in_order(self, cluster: Cluster, wait: float | None) -> dict[str, EventResult] | None:
-        """Stop the sites one after the other, those first whose data the others get: each waits until all that came of
-        its data is done, wherever."""
+    def _stop_empty(self, cluster: Cluster, wait: float | None) -> dict[str, EventResult] | None:
+        """Stop the sources of all sites, and the rest when all that came of what they sent is done, wherever."""
         if wait is None:
             limit = self.settings.drain_timeout
             cluster.sites.later(functools.partial(self._stop_sites, cluster, limit))
@@ -202,11 +203,21 @@ class ClusterPipe(Pipe):
         return self._stop_sites(cluster, wait)
 
     def _stop_sites(self, cluster: Cluster, wait: float) -> dict[str, EventResult]:
-        deadline, results = monotonic() + wait, {}
-        for site in cluster.order:
-            left = max(0.1, deadline - monotonic())
-            found = cluster.sites.ask_all([site], "event", STOP_EVENT_NAME, None, left, {}, patience=left + ANSWER)
-            results.update(self._named(cluster, site, found[site], STOP_EVENT_NAME, list(self.flow_names)))
+        deadline = monotonic() + wait
+        sites, names = cluster.sites, list(self.flow_names)
+        results: dict[str, EventResult] = {}
+        for site, answers in sites.ask_all(cluster.present, "stop_sources", wait, patience=wait + ANSWER).items():
+            results.update(self._named(cluster, site, answers, STOP_EVENT_NAME, names))
+        limit = min(deadline, monotonic() + self.settings.drain_timeout)
+        while monotonic() < limit and not all(
+            quiet is True for quiet in sites.ask_all(cluster.present, "quiet", patience=ANSWER).values()
+        ):
+            if self._wanted or sites.closed.wait(_QUIET_LOOK):  # started again, or ended
+                return results
+        left = max(0.5, deadline - monotonic())
+        found = sites.ask_all(cluster.present, "event", STOP_EVENT_NAME, None, left, {}, patience=left + ANSWER)
+        for site, answers in found.items():
+            results.update(self._named(cluster, site, answers, STOP_EVENT_NAME, names))
         return results
 
     def receivers_of(self, event_name: str, specific_flow_routines: Targets | None = None) -> tuple[str, ...]:
@@ -359,7 +370,12 @@ class ClusterPipe(Pipe):
 
     def results(self, routine_name: str, after: int = 0, *, wait: float = 2.0) -> Sketches:
         found = self._of_routine(routine_name, "results", after, wait=wait)
-        values = {value.name: value for sketches in found for value in sketches.values}
+        values = {
+            value.name: value
+            for sketches in found
+            for value in sketches.values
+            if not value.name.startswith("link/")  # what stands in for replicas elsewhere shows its own
+        }
         return Sketches(
             tuple(values.values()), max(one.last for one in found), any(sketches.more for sketches in found)
         )
@@ -393,7 +409,7 @@ class ClusterPipe(Pipe):
             return PipeStatus(self.name, PipeState.NEW, None, 0.0, 0, (), (), ())
         found = cluster.sites.ask_all(
             [site for site, record in cluster.sites.records.items() if record.progress is not None],
-            "status",
+            "report",
             patience=2.0,
         )
         state, reason = self._cluster_state(cluster)
@@ -479,9 +495,14 @@ class ClusterPipe(Pipe):
             if site in cluster.sites_of(args[0]):
                 cluster.sites.ask_all([site], verb, *args, **options)
         names = tuple(name for name in self._wanted if site in cluster.sites_with(name))
-        names = tuple(name for name in names if name not in cluster.finished_before(site))
+        if cluster.note_done(site):
+            wired = {routine.name for wire in self.blueprint.wires for routine in (wire.source, *wire.destinations)}
+            names = tuple(name for name in names if name not in wired)
         if names:
             cluster.sites.ask_all([site], "event", START_EVENT_NAME, names, None, {})
+            over = cluster.ended_links(site)
+            if over:
+                cluster.sites.ask_all([site], "end_streams", over)
 
     # --- running and ending
 
@@ -545,7 +566,9 @@ class ClusterPipe(Pipe):
             histograms = self.histograms()
             limit = self.settings.kill_timeout + ANSWER
             found = cluster.sites.ask_all(cluster.present, "end", patience=limit)
-            last = replace(merged_status(cluster, self, found), state=PipeState.ENDED, time=time.time())
+            last = merged_status(cluster, self, found)
+            sites = tuple(replace(site, state="ended", pid=None) for site in last.sites)
+            last = replace(last, state=PipeState.ENDED, time=time.time(), sites=sites)
             self._last_dead_letters, self._last_histograms, self._last_status = letters, histograms, last
         finally:
             cluster.close()

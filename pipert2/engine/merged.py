@@ -6,7 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from pipert2.engine.placement import DRIVER
+from pipert2.engine.site import SiteReport
 from pipert2.engine.site_pipe import LINK_FLOW
+from pipert2.graph.spec import process_name
+from pipert2.graph.wire import Wire
 from pipert2.observe.snapshot import (
     FlowStatus,
     Latency,
@@ -28,9 +32,10 @@ _REMARKABLE = ("failed", "running", "starting", "stopping", "idle", "killed")
 
 def merged_status(cluster: Cluster, pipe: Pipe, found: Mapping[str, Any]) -> PipeStatus:
     """The whole pipe, of what each site told; sites that did not tell are named, their routines shown as idle."""
-    told: dict[str, PipeStatus] = {site: one for site, one in found.items() if isinstance(one, PipeStatus)}
+    reports: dict[str, SiteReport] = {site: one for site, one in found.items() if isinstance(one, SiteReport)}
+    told = {site: one.status for site, one in reports.items()}
     routines = tuple(_routine(cluster, pipe, name, told) for name in pipe.flow_names)
-    wires = tuple(_wire(cluster, wire.source.name, wire.destinations[0].name, told, wire) for wire in pipe.wires)
+    wires = tuple(_wire(cluster, wire, reports) for wire in pipe.wires)
     flows = [flow for site in cluster.sites.records for flow in _flows(cluster, site, told.get(site))]
     order = {flow: number for number, flow in enumerate(pipe.blueprint.flows)}
     flows.sort(key=lambda flow: order.get(flow.replica_of or flow.name, len(order)))
@@ -44,7 +49,7 @@ def merged_status(cluster: Cluster, pipe: Pipe, found: Mapping[str, Any]) -> Pip
         wires,
         tuple(flows),
         sum(one.dead_letters for one in told.values()),
-        sites=tuple(_site(cluster, site, told.get(site)) for site in cluster.sites.records),
+        sites=tuple(_site(cluster, site, reports) for site in cluster.sites.records),
     )
 
 
@@ -88,14 +93,18 @@ def _slowest(latencies: Sequence[Latency]) -> Latency:
     )
 
 
-def _wire(cluster: Cluster, source: str, destination: str, told: Mapping[str, PipeStatus], wire: Any) -> WireStatus:
+def _wire(cluster: Cluster, wire: Wire, reports: Mapping[str, SiteReport]) -> WireStatus:
     """A wire of the user's: what went in where it begins, what came out where it ends, what was lost on the way."""
+    source, destination = wire.source.name, wire.destinations[0].name
+    gaps = 0
     begins: list[WireStatus] = []
     ends: list[WireStatus] = []
     for site, fragment in cluster.fragments.items():
         for trace in fragment.traces:
-            if (trace.source, trace.destination) == (source, destination) and site in told:
-                part = next((one for one in told[site].wires if (one.source, one.destination) == trace.here), None)
+            if (trace.source, trace.destination) == (source, destination) and site in reports:
+                found = reports[site].status.wires
+                part = next((one for one in found if (one.source, one.destination) == trace.here), None)
+                gaps += int(reports[site].links.get(trace.here[0], {}).get("gap", 0))
                 if part is not None and trace.begins:
                     begins.append(part)
                 if part is not None and trace.ends:
@@ -109,7 +118,7 @@ def _wire(cluster: Cluster, source: str, destination: str, told: Mapping[str, Pi
         transmitter=repr(wire.data_transmitter),
         sent=sum(part.sent for part in begins),
         received=sum(part.received for part in ends),
-        dropped=sum(part.dropped for part in parts),
+        dropped=sum(part.dropped for part in parts) + gaps,
         queued=sum(part.queued for part in parts),
         rate=sum(part.rate for part in ends),
         copied=sum(part.copied for part in ends),
@@ -125,13 +134,13 @@ def _flows(cluster: Cluster, site: str, told: PipeStatus | None) -> list[FlowSta
     record = cluster.sites.records[site]
     if told is None:
         state = "failed" if record.lost else "restarting"
-        names = [plan for plan in cluster.fragments[site].flows if plan.own]
         return [
             FlowStatus(
-                cluster.label_of(site, plan.name) or plan.name, state, None, 0.0, 0, record.restarts, 0.0,
-                record.reason, replica_of=plan.name if plan.first else None, host=record.host,
+                process_name(plan.name, plan.first + number), state, None, 0.0, 0, record.restarts, 0.0, record.reason,
+                replica_of=plan.name if plan.first + number else None, host=record.host,
             )
-            for plan in names
+            for plan in cluster.fragments[site].flows
+            for number in range(plan.own)
         ]  # fmt: skip
     found = []
     for flow in told.flows:
@@ -142,8 +151,10 @@ def _flows(cluster: Cluster, site: str, told: PipeStatus | None) -> list[FlowSta
     return found
 
 
-def _site(cluster: Cluster, site: str, told: PipeStatus | None) -> SiteStatus:
+def _site(cluster: Cluster, site: str, reports: Mapping[str, SiteReport]) -> SiteStatus:
     record = cluster.sites.records[site]
+    report = reports.get(site)
+    told = None if report is None else report.status
     if record.lost:
         state = "lost"
     elif record.progress is None:
@@ -162,8 +173,26 @@ def _site(cluster: Cluster, site: str, told: PipeStatus | None) -> SiteStatus:
         reason=record.reason,
         pid=record.pid,
         restarts=record.restarts,
-        links=tuple(links),
+        links=(*links, *_cut(report)),
+        **_clock(cluster, site, reports),
     )
+
+
+def _cut(report: SiteReport | None) -> list[str]:
+    """The ends of links that hear nothing from the other side."""
+    counts = {} if report is None else report.links
+    return [f"{name}: {one['state']}" for name, one in counts.items() if one.get("state") == "cut"]
+
+
+def _clock(cluster: Cluster, site: str, reports: Mapping[str, SiteReport]) -> dict[str, float]:
+    """How far a site's clock is ahead of the driver's, as the links between them found."""
+    for end, other, sign in ((site, DRIVER, 1.0), (DRIVER, site, -1.0)):
+        for link in cluster.fragments[end].ingresses if end in reports else ():
+            counts = reports[end].links.get(link.ingress, {})
+            if link.origin == other and "offset ms" in counts:
+                offset, uncertainty = float(counts["offset ms"]), float(counts["uncertainty ms"])
+                return {"clock_offset": sign * offset / 1e3, "clock_uncertainty": uncertainty / 1e3}
+    return {}
 
 
 def merged_histograms(

@@ -9,7 +9,7 @@ import secrets
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -17,7 +17,9 @@ from typing import Any
 from pipert2.engine.link import LinkSettings
 from pipert2.engine.site_pipe import LINK_FLOW, SitePipe, SitePlan
 from pipert2.errors import PipertError, PipeStateError
+from pipert2.events.bus import EventResult
 from pipert2.graph.handlers import START_EVENT_NAME, STOP_EVENT_NAME
+from pipert2.graph.spec import RoutineSpec
 from pipert2.observe.snapshot import PipeStatus
 from pipert2.runtime import commands
 from pipert2.runtime.flow.logs import FORWARDED_ATTRIBUTE, ForwardingHandler
@@ -32,7 +34,11 @@ _VERBS = frozenset(
         *("drop_dead_letters", "set_replicas", "restart_flow", "histograms", "status", "unlink"),
     )
 )
-_OWN_VERBS = frozenset(("event", "drain", "answer", "end", "progress"))
+_OWN_VERBS = frozenset(
+    ("event", "drain", "end_streams", "quiet", "answer", "end", "progress", "report", "stop_sources")
+)
+LINKS_LOOK = 2.0
+"""Seconds between two looks at what the ends of links count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,14 @@ class SiteProgress:
     active: bool
     finished: frozenset[str]
     given_up: int
+
+
+@dataclass(frozen=True, slots=True)
+class SiteReport:
+    """How a site is: its pipe's status, and what each end of a link counts, by its name."""
+
+    status: PipeStatus
+    links: Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +131,19 @@ class Site:
         self.pipe = SitePipe(plan, link, self._outward, logger=self._logger, log_listeners=log_listeners, store=store)
         self.pipe.build()
         self._supervisor = self.pipe._running("site")
+        self._links: dict[str, dict[str, Any]] = {}
+        fragment = plan.fragment
+        self._link_names = [link.egress for link in fragment.egresses] + [link.ingress for link in fragment.ingresses]
+        self._watch = threading.Thread(target=self._watch_links, name="pipert2-site-links", daemon=True)
+        if self._link_names:
+            self._watch.start()
+
+    def _watch_links(self) -> None:
+        while not self._ended.wait(LINKS_LOOK):
+            for name in self._link_names:
+                with contextlib.suppress(PipertError):  # it is being restarted, or the pipe has ended
+                    values = self.pipe.results(name, wait=0.5).values
+                    self._links[name] = {one.name.removeprefix("link/"): _number_or_text(one.text) for one in values}
 
     def _nudge(self) -> None:
         if self._supervisor is not None:
@@ -149,13 +176,29 @@ class Site:
             return None
         return supervisor.bus.call(name, specs, params, wait)
 
+    def _sources(self) -> list[RoutineSpec]:
+        """The user's sources; what comes from other sites has its source there."""
+        spec = self._running().spec
+        return [one for one in spec.routines if not spec.inputs(one.index) and not one.flow.startswith(LINK_FLOW)]
+
     def drain(self) -> None:
         """End the streams of the sources here."""
         supervisor = self._running()
-        spec = supervisor.spec
-        supervisor.gates.let_go(range(len(spec.routines)))
-        sources = [one for one in spec.routines if not spec.inputs(one.index) and not one.flow.startswith(LINK_FLOW)]
-        supervisor.bus.send(commands.DRAIN, sources, {})
+        supervisor.gates.let_go(range(len(supervisor.spec.routines)))
+        supervisor.bus.send(commands.DRAIN, self._sources(), {})
+
+    def end_streams(self, names: tuple[str, ...]) -> None:
+        """End the streams of these sources."""
+        supervisor = self._running()
+        supervisor.bus.send(commands.DRAIN, [one for one in supervisor.spec.routines if one.name in names], {})
+
+    def stop_sources(self, wait: float) -> dict[str, EventResult]:
+        """Stop the sources here, so that all sites can run empty."""
+        return self._running().bus.call(STOP_EVENT_NAME, self._sources(), {}, wait)
+
+    def quiet(self) -> bool:
+        """Whether all that was sent on lossless wires is done, also what went to other sites."""
+        return self._running().progress.nothing_on_its_way()
 
     def _running(self) -> Supervisor:
         supervisor = self._supervisor
@@ -227,18 +270,26 @@ class Site:
 
     # --- its end
 
-    def end(self) -> PipeStatus:
+    def end(self) -> SiteReport:
         """Kill all flows, wait until they have ended, leave nothing behind; how it was at last."""
+        self._finish()
+        return self.report()
+
+    def report(self) -> SiteReport:
+        """How it is."""
+        return SiteReport(self.pipe.status(), {name: dict(counts) for name, counts in self._links.items()})
+
+    def _finish(self) -> None:
         self._ended.set()
         self._nudge()
+        if self._watch.is_alive():
+            self._watch.join(5.0)
         self.pipe.join(to_kill=True)
-        return self.pipe.status()
 
     def close(self) -> None:
         """End everything at once."""
-        self._ended.set()
         self._closed.set()
-        self.pipe.join(to_kill=True)
+        self._finish()
 
     def __enter__(self) -> Site:
         return self
@@ -247,6 +298,13 @@ class Site:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _number_or_text(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 _ACTIVE = ("STARTING", "RUNNING", "STOPPING")

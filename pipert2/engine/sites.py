@@ -88,6 +88,7 @@ class SiteRecord:
         restarts: how often it was begun anew. reason: why it is not there.
         lost: it does not come back.
         finished: the routines whose streams had ended before it was lost.
+        done: all of them had, so that it has nothing left to do.
     """
 
     handle: SiteHandle
@@ -99,10 +100,14 @@ class SiteRecord:
     reason: str | None = None
     lost: bool = False
     finished: frozenset[str] = frozenset()
+    done: bool = False
 
 
 class Sites:
     """All sites of one pipe. Safe to use from any thread. Closes twice without complaint.
+
+    Attributes:
+        closed: set when they are ended.
 
     Args:
         handles: the sites.
@@ -125,10 +130,11 @@ class Sites:
         self._begun_anew = begun_anew
         self._lost = lost
         self._restarts = restarts
-        self._closed = threading.Event()
+        self.closed = threading.Event()
         self._pool = concurrent.futures.ThreadPoolExecutor(max(4, 4 * len(handles)), "pipert2-sites")
         for record in self.records.values():
             record.pid, record.host = record.handle.where(60.0)
+            record.progress = record.handle.ask("progress", (), {}, 60.0)
         self._threads = [
             threading.Thread(target=self._listen, args=(record,), name=f"pipert2-site-{name}", daemon=True)
             for name, record in self.records.items()
@@ -157,7 +163,7 @@ class Sites:
 
     def later(self, function: Callable[[], object]) -> None:
         """Do something that may take long, in another thread."""
-        if not self._closed.is_set():
+        if not self.closed.is_set():
             self._pool.submit(function)
 
     def wait(self, done: Callable[[], Any], timeout: float | None) -> bool:
@@ -182,7 +188,7 @@ class Sites:
     # --- listening
 
     def _listen(self, record: SiteRecord) -> None:
-        while not self._closed.is_set():
+        while not self.closed.is_set():
             try:
                 feed = record.handle.feed(record.progress, FEED_WAIT)
                 self._take(record, feed)
@@ -202,14 +208,14 @@ class Sites:
         record.incarnation, record.progress, record.reason = feed.incarnation, feed.progress, None
         if not anew:
             record.finished = feed.progress.finished
-        elif not self._closed.is_set():
+        elif not self.closed.is_set():
             self._begun_anew(name)
             record.progress = None  # it is another one after that: ask at once
         self._told(name, feed)
         self.notify()
 
     def _miss(self, record: SiteRecord, error: SiteLost) -> None:
-        if self._closed.is_set():
+        if self.closed.is_set():
             return
         name = record.handle.name
         if record.reason is None:
@@ -223,12 +229,12 @@ class Sites:
                 record.incarnation = record.incarnation or "-"
                 record.handle.place_anew()
         self.notify()
-        self._closed.wait(_RETRY)
+        self.closed.wait(_RETRY)
 
     def close(self) -> None:
         """End all sites at once."""
-        first = not self._closed.is_set()
-        self._closed.set()
+        first = not self.closed.is_set()
+        self.closed.set()
         if first:
             closing = [self._pool.submit(record.handle.close) for record in self.records.values()]
             concurrent.futures.wait(closing, 30.0)

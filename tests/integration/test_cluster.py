@@ -1,0 +1,295 @@
+"""A pipe on a Ray cluster is the pipe it is on one machine: data, events, calls, logs, status, failures."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from pipert2 import (
+    DestinationRoutine,
+    MiddleRoutine,
+    Parameter,
+    Pipe,
+    PipeBuildError,
+    PipeStateError,
+    SourceRoutine,
+    UnknownRoutineError,
+    Wire,
+    events,
+)
+from pipert2.control.service import ControlService
+from pipert2.testing import ListSource, wait_until
+from tests.processes import Journal
+from tests.ray_nodes import HAVE_RAY, RayNodes
+
+pytestmark = [
+    pytest.mark.timeout(180),
+    pytest.mark.filterwarnings("ignore"),
+    pytest.mark.skipif(not HAVE_RAY, reason='a cluster needs Ray and Zenoh: pip install "pipert2[cluster]"'),
+]
+
+ENGINE = "ray"
+
+
+class Numbers(SourceRoutine):
+    def __init__(self, count: int, *, pause: float = 0.0) -> None:
+        super().__init__("numbers")
+        self._count = count
+        self._pause = pause
+
+    def main_logic(self) -> Iterator[int]:
+        for number in range(self._count):
+            if self._pause:
+                self.wait(self._pause)
+            yield number
+
+
+class Double(MiddleRoutine):
+    gain = Parameter(2)
+
+    @events("where")
+    def where(self) -> int:
+        return os.getpid()
+
+    def main_logic(self, number: int) -> int:
+        if number == 3:
+            self.logger.warning("three")
+        return number * self.gain
+
+
+class Note(DestinationRoutine):
+    def __init__(self, journal: Journal, name: str = "note") -> None:
+        super().__init__(name)
+        self._journal = journal
+
+    def main_logic(self, value: Any) -> None:
+        self._journal.note(value)
+
+
+@pytest.fixture(scope="module")
+def ray_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayNodes]:
+    nodes = RayNodes(tmp_path_factory.mktemp("ray"), [{"CPU": 1}, {"edge": 4}, {"lab": 4}, {"lab": 1, "spare": 1}])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_MODE", "token")
+        patch.setenv("RAY_AUTH_TOKEN", nodes.token)
+        import ray
+
+        try:
+            ray.init(address=nodes.address, logging_level=logging.ERROR, configure_logging=False, log_to_driver=False)
+            yield nodes
+        finally:
+            ray.shutdown()
+            nodes.close()
+
+
+@pytest.fixture(autouse=True)
+def _on_ray(ray_nodes: RayNodes) -> None:
+    """All of these run on it."""
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    return Journal(tmp_path / "journal")
+
+
+def doubling(journal: Journal, count: int, *, pause: float = 0.0, where: str = "edge", **options: Any) -> Pipe:
+    """Numbers here, doubled at another node, noted here."""
+    pipe = Pipe("doubling", engine=ENGINE, **{"lossless": True, **options})
+    numbers, double, note = Numbers(count, pause=pause), Double("double"), Note(journal)
+    pipe.create_flow("here", False, numbers)
+    pipe.create_flow("there", False, double, resources={where: 1})
+    pipe.create_flow("back", False, note)
+    pipe.link(Wire(numbers, double), Wire(double, note))
+    return pipe
+
+
+def values(journal: Journal) -> list[int]:
+    return [int(line) for line in journal.lines()]
+
+
+def remote(pipe: Pipe) -> Any:
+    return next(site for site in pipe.status().sites if site.name != "driver")
+
+
+def test_a_lossless_pipe_over_two_nodes_delivers_everything_in_order(journal: Journal) -> None:
+    with doubling(journal, 300) as pipe:
+        summary = pipe.run(timeout=60)
+    assert (summary.ok, summary.reason) == (True, "finished")
+    assert values(journal) == list(range(0, 600, 2))
+    status = pipe.status()
+    assert [(wire.sent, wire.received, wire.dropped) for wire in status.wires] == [(300, 300, 0)] * 2
+    assert [routine.name for routine in status.routines] == ["numbers", "double", "note"]
+    assert [flow.name for flow in status.flows] == ["here", "there", "back"]
+
+
+def test_verbs_reach_a_routine_wherever_it_is(journal: Journal, caplog: pytest.LogCaptureFixture) -> None:
+    with doubling(journal, 100_000, pause=0.002) as pipe, ControlService(pipe) as service:
+        assert service.start(wait=20.0).ok
+        wait_until(lambda: len(values(journal)) > 10, 20)
+        site = remote(pipe)
+        flow = pipe.status().flow("there")
+        assert (site.state, flow.host, flow.state) == ("running", site.host, "running")
+        (result,) = pipe.notify_event("where", wait=5.0).values()
+        assert result.unwrap() == flow.pid
+        assert pipe.call("double", 21) == 42
+        pipe.set_parameters("double", {"gain": 3})
+        assert service.parameters("double").routines["double"][0].value == 3
+        wait_until(lambda: any(value % 3 == 0 and value % 2 for value in values(journal)), 10)
+        assert "three" in caplog.text
+        assert service.health().ok
+        assert service.structure().flows
+        with pytest.raises(UnknownRoutineError, match="did you mean 'double'"):
+            pipe.call("doubel", 1)
+        with pytest.raises(PipeStateError, match="settled when it is built"):
+            pipe.link(Wire(pipe.routine("numbers"), pipe.routine("note")))
+        pipe.restart_flow("there")
+        wait_until(lambda: pipe.status().flow("there").pid not in (None, flow.pid), 20)
+
+
+def test_stopping_as_a_whole_loses_nothing(journal: Journal) -> None:
+    with doubling(journal, 400, pause=0.002) as pipe:
+        pipe.notify_event("start", wait=20.0)
+        wait_until(lambda: len(values(journal)) > 50, 20)
+        pipe.notify_event("stop", wait=20.0)
+        seen = len(values(journal))
+        assert values(journal) == [2 * number for number in range(seen)]
+        pipe.notify_event("start", wait=20.0)
+        assert pipe.join(timeout=60)
+    assert set(values(journal)) == set(range(0, 800, 2))
+
+
+class Asking(MiddleRoutine):
+    """Asks routines of another host."""
+
+    def main_logic(self, number: int) -> Any:
+        doubled = self.call("double", number, timeout=20)
+        told = self.notify_event("where", {"there": []}, wait=20.0)
+        self.store.put("asked", number, {"doubled": doubled})
+        return f"{doubled} {told['double'].unwrap() != os.getpid()} {self.store.count('asked')}"
+
+
+class DoubleHere(Double):
+    service = True
+
+
+def test_routines_on_different_hosts_call_each_other_and_share_the_store(journal: Journal, tmp_path: Path) -> None:
+    numbers, asking, note, double = ListSource([1, 2], "two"), Asking("asking"), Note(journal), DoubleHere("double")
+    with Pipe("asking", lossless=True, engine=ENGINE, store=tmp_path / "run.db") as pipe:
+        pipe.create_flow("here", False, numbers)
+        pipe.create_flow("asks", False, asking, resources={"edge": 1})
+        pipe.create_flow("there", False, double, resources={"lab": 2})
+        pipe.create_flow("back", False, note)
+        pipe.link(Wire(numbers, asking), Wire(asking, note))
+        summary = pipe.run(timeout=60)
+        assert pipe.store is not None
+        assert pipe.store.get("asked", 2) == {"doubled": 4}
+        pipe.store.close()
+    assert summary.ok, summary
+    assert journal.lines() == ["2 True 1", "4 True 2"]
+
+
+class Work(MiddleRoutine):
+    def main_logic(self, number: int) -> tuple[int, int]:
+        self.wait(0.005)
+        return number, os.getpid()
+
+
+def test_replicas_at_several_hosts_compete_for_the_same_work(journal: Journal) -> None:
+    numbers, work, note = Numbers(300), Work("work"), Note(journal)
+    with Pipe("spread", lossless=True, engine=ENGINE) as pipe:
+        pipe.create_flow("here", False, numbers)
+        pipe.create_flow("work", False, work, replicas=5, resources={"lab": 1})
+        pipe.create_flow("back", False, note)
+        pipe.link(Wire(numbers, work), Wire(work, note))
+        pipe.build()
+        flows = [flow for flow in pipe.status().flows if (flow.replica_of or flow.name) == "work"]
+        assert sorted(flow.name for flow in flows) == ["work", "work#2", "work#3", "work#4", "work#5"]
+        assert len({flow.host for flow in flows}) >= 1
+        with pytest.raises(PipeStateError, match="replicas on several hosts"):
+            pipe.set_replicas("work", 2)
+        summary = pipe.run(timeout=60)
+    assert summary.ok, summary
+    done = [tuple(map(int, line.strip("()").split(", "))) for line in journal.lines()]
+    assert sorted(number for number, _ in done) == list(range(300))
+    assert len({pid for _, pid in done}) == 5
+
+
+def test_a_real_time_wire_over_two_nodes_drops_and_counts_what_a_slow_destination_misses(journal: Journal) -> None:
+    class Slow(Note):
+        def main_logic(self, value: Any) -> None:
+            self.wait(0.02)
+            super().main_logic(value)
+
+    numbers, slow = Numbers(400, pause=0.002), Slow(journal, "slow")
+    with Pipe("newest", engine=ENGINE) as pipe:
+        pipe.create_flow("here", False, numbers)
+        pipe.create_flow("there", False, slow, resources={"edge": 1})
+        pipe.link(Wire(numbers, slow))
+        assert pipe.run(timeout=60).ok
+    wire = pipe.status().wire("numbers", "slow")
+    assert wire.sent == 400
+    assert 0 < wire.received < 300
+    assert wire.received + wire.dropped == 400
+    assert len(values(journal)) == wire.received
+    assert values(journal) == sorted(values(journal))
+
+
+def test_what_fits_nowhere_is_said_before_anything_starts(journal: Journal) -> None:
+    pipe = doubling(journal, 1, where="moon")
+    with pytest.raises(PipeBuildError, match="flow 'there' fits nowhere: no host is right for 1 moon"):
+        pipe.build()
+
+
+@pytest.mark.expects_errors
+def test_a_site_whose_process_is_killed_begins_anew_and_nothing_is_lost(journal: Journal) -> None:
+    with doubling(journal, 600, pause=0.003) as pipe:
+        pipe.notify_event("start", wait=20.0)
+        wait_until(lambda: len(values(journal)) > 100, 20)
+        os.kill(pipe.status().flow("there").pid or 0, signal.SIGKILL)  # its site restarts a flow
+        wait_until(lambda: pipe.status().flow("there").restarts == 1, 20)
+        before = remote(pipe).pid
+        os.kill(before, signal.SIGKILL)  # Ray restarts a site
+        wait_until(lambda: remote(pipe).state == "restarting", 20)
+        assert f"site {remote(pipe).name!r} is not there" in str(pipe.status().reason)
+        wait_until(lambda: remote(pipe).state == "running", 30)
+        assert remote(pipe).restarts == 1
+        assert remote(pipe).pid != before
+        assert pipe.join(timeout=60)
+    assert set(values(journal)) == set(range(0, 1200, 2))
+
+
+def test_nothing_is_left_of_a_cluster_when_its_pipe_ends(journal: Journal) -> None:
+    pipe = doubling(journal, 100_000, pause=0.01)
+    pipe.notify_event("start", wait=20.0)
+    site, flow = remote(pipe), pipe.status().flow("there")
+    processes = [psutil.Process(site.pid), psutil.Process(flow.pid)]
+    memory = f"pr2-{site.pid:x}-"
+    assert any(memory in name for name in os.listdir("/dev/shm"))
+    assert pipe.join(to_kill=True)
+    wait_until(lambda: not any(process.is_running() for process in processes), 10)
+    assert not any(memory in name for name in os.listdir("/dev/shm"))
+    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("pipert2-")]
+    assert pipe.status().sites[1].state == "ended"
+
+
+@pytest.mark.expects_errors
+def test_a_site_whose_node_is_lost_is_placed_at_another_one(journal: Journal, ray_nodes: RayNodes) -> None:
+    with doubling(journal, 500, pause=0.004, where="lab") as pipe:
+        pipe.notify_event("start", wait=20.0)
+        wait_until(lambda: len(values(journal)) > 50, 20)
+        first = remote(pipe).pid
+        host = psutil.Process(first)
+        for process in (host.parent(), host, *host.children(recursive=True)):
+            process.kill()  # all of its node
+        wait_until(lambda: remote(pipe).restarts == 1 and remote(pipe).state == "running", 60)
+        assert remote(pipe).pid != first
+        assert pipe.join(timeout=60)
+    assert set(values(journal)) == set(range(0, 1000, 2))

@@ -1,0 +1,99 @@
+"""A Ray for tests, with several nodes on this machine, beside the test's own processes.
+
+It runs in a session of its own that is no child of the tests: Ray keeps idle processes, which are not what a test
+leaves behind. It ends when it is told to, or when whoever started it is gone.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+ROOT = Path(__file__).resolve().parents[1]
+START = 90.0
+HAVE_RAY = all(importlib.util.find_spec(module) is not None for module in ("ray", "zenoh"))
+"""Ray itself is imported when its token is known: it looks for it then, and never again."""
+
+_QUICK = {  # a lost node is noticed within two seconds, not twenty
+    "RAY_health_check_initial_delay_ms": "500",
+    "RAY_health_check_period_ms": "500",
+    "RAY_health_check_timeout_ms": "1000",
+    "RAY_health_check_failure_threshold": "3",
+}
+
+
+class RayNodes:
+    """Nodes of a Ray. Closes twice without complaint.
+
+    Args:
+        folder: for its files.
+        nodes: the resources of each; the first one is the head.
+    """
+
+    def __init__(self, folder: Path, nodes: list[dict[str, float]]) -> None:
+        self._said = folder / "ray.json"
+        launcher = [sys.executable, str(Path(__file__)), str(self._said), json.dumps(nodes), str(os.getpid())]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token"}
+        environment.update(_QUICK)
+        environment["RAY_AUTH_TOKEN"] = self.token = os.urandom(32).hex()
+        environment.pop("TMPDIR", None)  # sockets with long paths cannot be opened
+        with (folder / "ray.log").open("wb") as log:
+            subprocess.run(launcher, check=True, env=environment, stdout=log, stderr=log, timeout=30)
+        deadline = time.monotonic() + START
+        while not self._said.exists():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"Ray was not there after {START:g} s: {(folder / 'ray.log').read_text()[-2000:]}")
+            time.sleep(0.05)
+        said = json.loads(self._said.read_text())
+        self.address: str = said["address"]
+        self._pid: int = said["pid"]
+        self.raylets: list[int] = said["raylets"]
+
+    def close(self) -> None:
+        """End it."""
+        try:
+            process = psutil.Process(self._pid)
+            children = process.children(recursive=True)
+            process.send_signal(signal.SIGTERM)
+            psutil.wait_procs([process], timeout=10)
+        except psutil.NoSuchProcess:
+            return
+        for child in (process, *children):
+            try:
+                child.kill()
+            except psutil.NoSuchProcess:
+                pass
+
+
+def _serve(said: Path, nodes: list[dict[str, float]], parent: int) -> None:
+    from ray.cluster_utils import Cluster
+
+    ended: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, frame: ended.append(number))
+    options: dict[str, Any] = {"object_store_memory": 80 << 20, "include_dashboard": False}
+    cluster = Cluster()
+    made = [cluster.add_node(num_cpus=resources.pop("CPU", 1), resources=resources, **options) for resources in nodes]
+    raylets = [node.all_processes["raylet"][0].process.pid for node in made]
+    partial = said.with_suffix(".part")
+    partial.write_text(json.dumps({"address": cluster.address, "pid": os.getpid(), "raylets": raylets}))
+    partial.rename(said)
+    while not ended and psutil.pid_exists(parent):
+        time.sleep(0.2)
+    cluster.shutdown()
+
+
+if __name__ == "__main__":
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            _serve(Path(sys.argv[1]), json.loads(sys.argv[2]), int(sys.argv[3]))
+    os._exit(0)
