@@ -1,7 +1,8 @@
 """What the control API costs a pipe: ``python -m benchmarks.control``.
 
-1. A stream of 1080p frames at 60 per second, by turns left alone and with 1,000 requests a second of
-   ``GET /api/v1/status``: how far the p50 and p99 of the frames' latency move.
+1. A stream of 1080p frames at 60 per second, by turns left alone, with 1,000 requests a second of
+   ``GET /api/v1/status``, and with as many of a server that only sends the same bytes (in another process, a loop
+   around a socket): how far the p50 and p99 of the frames' latency move. The last says what of it is the load itself.
 2. From ``POST /api/v1/start`` to the first message of a built pipe.
 """
 
@@ -105,6 +106,19 @@ def flood(url: str, seconds: float, rate: float) -> None:
     print(json.dumps({"per_second": len(times) / seconds, "p50_ms": middle, "p99_ms": high}))
 
 
+def echo() -> None:
+    """Answer each request with what a status takes, and do nothing else; prints where."""
+    body = b"x" * 4096
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        print(f"http://127.0.0.1:{server.getsockname()[1]}", flush=True)
+        while True:
+            connection, _ = server.accept()
+            with connection:
+                while connection.recv(1 << 16):
+                    connection.sendall(answer)
+
+
 def stream(seconds: float, rounds: int, rate: float) -> None:
     """Measure the stream by turns alone and under load."""
     camera, screen = Camera("camera"), Screen("screen")
@@ -121,23 +135,29 @@ def stream(seconds: float, rounds: int, rate: float) -> None:
 
         time.sleep(2.0)
         take()
-        quiet: list[float] = []
-        loaded: list[float] = []
-        for _ in range(rounds):
-            time.sleep(seconds)
-            p50, p99, count = take()
-            quiet.append(p99)
-            print(f"alone       p50 {p50:6.0f} us  p99 {p99:6.0f} us  {count} frames")
-            command = [sys.executable, "-m", "benchmarks.control", "--flood", api.url, str(seconds), str(rate)]
-            asked = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-            p50, p99, count = take()
-            loaded.append(p99)
-            print(
-                f"{asked['per_second']:5.0f}/s     p50 {p50:6.0f} us  p99 {p99:6.0f} us  {count} frames;"
-                f"  answers p50 {asked['p50_ms']:.2f} ms  p99 {asked['p99_ms']:.2f} ms"
-            )
-    before, after = statistics.median(quiet), statistics.median(loaded)
-    print(f"p99 of the stream: {before:.0f} us alone, {after:.0f} us under load, {100 * (after / before - 1):+.0f} %")
+        own = [sys.executable, "-m", "benchmarks.control"]
+        with subprocess.Popen([*own, "--echo"], stdout=subprocess.PIPE, text=True) as bare:
+            assert bare.stdout is not None
+            places = {"alone": None, "status": api.url, "bare server": bare.stdout.readline().strip()}
+            found: dict[str, list[float]] = {name: [] for name in places}
+            for _ in range(rounds):
+                for name, url in places.items():
+                    if url is None:
+                        time.sleep(seconds)
+                        said = ""
+                    else:
+                        command = [*own, "--flood", url, str(seconds), str(rate)]
+                        done = subprocess.run(command, check=True, capture_output=True, text=True)
+                        asked = json.loads(done.stdout)
+                        said = "  {per_second:.0f} answers/s p50 {p50_ms:.2f} ms p99 {p99_ms:.2f} ms".format(**asked)
+                    p50, p99, count = take()
+                    found[name].append(p99)
+                    print(f"{name:12} p50 {p50:6.0f} us  p99 {p99:6.0f} us  {count} frames{said}")
+            bare.kill()
+    before, *after = (statistics.median(p99s) for p99s in found.values())
+    print(f"p99 of the stream: {before:.0f} us alone")
+    for name, p99 in zip(list(places)[1:], after, strict=True):
+        print(f"  {p99:.0f} us with requests to {name}, {100 * (p99 / before - 1):+.0f} %")
 
 
 def first_message(rounds: int) -> None:
@@ -168,7 +188,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="turns alone and under load (default: %(default)s)")
     parser.add_argument("--rate", type=float, default=1000.0, help="requests a second (default: %(default)s)")
     parser.add_argument("--flood", nargs=3, metavar=("URL", "SECONDS", "RATE"), help=argparse.SUPPRESS)
+    parser.add_argument("--echo", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.echo:
+        echo()
+        return
     if options.flood:
         flood(options.flood[0], float(options.flood[1]), float(options.flood[2]))
         return
