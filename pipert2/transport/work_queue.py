@@ -409,6 +409,8 @@ class WorkQueues:
         spent: list[tuple[WorkQueue, int]] = []
         attempts = 0
         with self._all_locked(queues):
+            for queue in queues:
+                queue.table.rebuild()  # the dead may have left its sums half-way, too
             for index in routines:
                 in_hand: list[tuple[WorkQueue, int]] = []
                 for queue in queues:
@@ -429,6 +431,8 @@ class WorkQueues:
                         queue.table.suspect(cell)
                         attempts = max(attempts, attempt)
             for queue in queues:
+                if queue.spec.ledger:
+                    queue.table.forget_waiting()
                 queue.table.rebuild()
             tables = {queue.number: queue.table for queue in queues}
             while over := recount(tables):

@@ -274,6 +274,12 @@ class WorkTable:
         words[row + STATE] = READY
         words[AGAIN] += 1
 
+    def forget_waiting(self) -> None:
+        """Free what is ready: in a ledger nothing waits, so its source has died before it could claim it."""
+        for _, row in self._each():
+            if self.words[row + STATE] == READY:
+                self.words[row + STATE] = FREE
+
     def rebuild(self) -> None:
         """Make rings and sums anew from the states."""
         words = self.words
