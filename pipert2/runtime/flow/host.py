@@ -306,9 +306,9 @@ class FlowHost:
     def open_account(self, ledger: WorkQueue, routine: int) -> Delivery:
         return Delivery(self._queues, ledger, self._queues.open_account(ledger, routine))
 
-    def return_result(self, source: int, value: Any) -> None:
-        """Hand what a destination returned back to a source; it has it when this returns, unless it has gone."""
-        params = {"value": Packed(dumps_plain(value))}
+    def return_result(self, source: int, origin: int, value: Any) -> None:
+        """Hand what a destination returned for a message back to its source, which has it then, unless it has gone."""
+        params = {"origin": origin, "value": Packed(dumps_plain(value))}
         self._ask(
             lambda request: EventRequest(request, commands.RESULT, (source,), params, ANSWER_TIMEOUT),
             2 * ANSWER_TIMEOUT,

@@ -102,8 +102,9 @@ class RoutineCommands:
             send(instead, letter.origin, monotonic_ns(), letter.attempts, KEPT)
 
     def _take_result(self, params: dict[str, Any]) -> None:
-        if self._loop.producer is not None:
-            self._loop.producer.result = params["value"].open()
+        producer = self._loop.producer
+        if producer is not None and params["origin"] == producer.awaited:
+            producer.result = params["value"].open()
 
     def _shut(self, params: dict[str, Any]) -> None:
         assert self._loop.outlet is not None

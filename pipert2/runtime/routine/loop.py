@@ -100,7 +100,7 @@ class Host(Protocol):
 
     def open_account(self, ledger: WorkQueue, routine: int) -> Delivery: ...
 
-    def return_result(self, source: int, value: Any) -> None: ...
+    def return_result(self, source: int, origin: int, value: Any) -> None: ...
 
     def keep_dead_letter(self, letter: DeadLetter) -> bool: ...
 
@@ -507,7 +507,7 @@ class RoutineLoop:
         source, _ = source_and_sequence(origin)
         if self.pipe.routines[source].max_in_flight == 1:
             with self._not_busy():
-                self.host.return_result(source, data)
+                self.host.return_result(source, origin, data)
 
     def inputs_ended(self) -> bool:
         """Whether nothing will come any more."""

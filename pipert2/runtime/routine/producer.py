@@ -46,7 +46,8 @@ class Producer:
         self._most = ledger.spec.capacity if ledger is not None else 0
         self._unsent: Delivery | Kept | None = None
         self._fed: FedProducer | None = None
-        self.result: Any = None  # what the destination returned for the last message, where that is handed back
+        self.awaited: int | None = None  # the last message of this stream, where what is returned for it is handed back
+        self.result: Any = None  # what the destination returned for that
 
     def run(self) -> End:
         """Call ``main_logic`` until the routine is told to end, or its stream has ended."""
@@ -132,6 +133,8 @@ class Producer:
                 words[sent] = sequence
                 delivery: Delivery | Kept | None = kept if ledger is None else loop.host.open_account(ledger, index)
                 origin = origin_of(index, sequence)
+                if ledger is not None:
+                    self.awaited = origin
                 try:
                     send(data, origin, done, 0, delivery)
                 except Interrupted:
@@ -168,6 +171,7 @@ class Producer:
         delivery: Delivery | Kept | None = KEPT if loop.pipe.acknowledged else None
         if ledger is not None:
             delivery = loop.host.open_account(ledger, index)
+            self.awaited = origin
         try:
             send(data, origin, made, 0, delivery)
         except Interrupted:
@@ -199,6 +203,8 @@ class Producer:
 
     def next_of(self, stream: _Stream) -> Callable[[], Any]:
         """What gets the next of a generator's data."""
+        # What comes for a message of an earlier stream, or of the process before this one, is none of its business.
+        self.awaited = self.result = None
         if isinstance(stream, AsyncGenerator):
             return lambda: self._loop.await_here(_as_coroutine(stream.__anext__()))
         if self._loop.spec.max_in_flight != 1:
