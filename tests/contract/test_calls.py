@@ -53,6 +53,7 @@ def service(inline: bool, routine: Any, *, replicas: int = 1, **options: Any) ->
 
 
 def test_each_caller_gets_the_reply_to_its_own_request_and_replicas_share_them(inline: bool) -> None:
+    """C-8: 200 calls from four clients to two replicas, 30 % each at least."""
     with service(inline, Upper("upper"), replicas=2) as pipe:
         pipe.notify_event("start", wait=10)
 
@@ -70,6 +71,7 @@ def test_each_caller_gets_the_reply_to_its_own_request_and_replicas_share_them(i
 
 @pytest.mark.expects_errors
 def test_what_it_raises_is_raised_at_the_caller_and_the_service_goes_on(inline: bool) -> None:
+    """C-8: a handler that raises."""
     with service(inline, Upper("upper")) as pipe:
         pipe.notify_event("start", wait=10)
         with pytest.raises(CallError, match="ValueError: no letters") as failed:
@@ -81,6 +83,7 @@ def test_what_it_raises_is_raised_at_the_caller_and_the_service_goes_on(inline: 
 
 
 def test_wrong_calls_say_what_is_wrong(inline: bool) -> None:
+    """C-8: an unknown name, among others."""
     pipe = service(inline, Upper("upper"))
     with pytest.raises(PipeStateError, match="is not built yet"):
         pipe.call("upper", "a")
@@ -129,6 +132,16 @@ def test_a_call_waits_for_the_service_to_be_started(inline: bool) -> None:
         wait_until(lambda: pipe._supervisor and pipe._supervisor.calls._waiting)
         pipe.notify_event("start", wait=10)
         assert reply.result(30)[0] == "A"
+
+
+def test_nobody_spins_while_a_call_waits_for_a_service_that_is_not_started(inline: bool) -> None:
+    """C-8: no replica: a time-out, and hardly any processor time until then."""
+    with service(inline, Upper("upper")) as pipe:
+        pipe.build()
+        before = time.process_time()
+        with pytest.raises(TimeoutError, match="does not run: start it"):
+            pipe.call("upper", "a", timeout=2.0)
+        assert time.process_time() - before < 0.5, "a wait that spins would take 2 s of processor time"
 
 
 @pytest.mark.expects_errors
@@ -349,6 +362,8 @@ def test_frames_travel_in_calls(inline: bool) -> None:
 
 @pytest.mark.expects_errors
 def test_a_call_whose_replica_is_killed_is_answered_by_another() -> None:
+    """C-8: the replica dies in the midst of a call."""
+
     class Slow(Upper):
         def main_logic(self, text: str) -> Any:
             if text == "long":

@@ -81,6 +81,7 @@ def write(folder: Path, name: str, **values: Any) -> None:
 
 
 def test_without_a_file_defaults_hold(pipes: Pipes) -> None:
+    """B-1: no file."""
     clock = VirtualClock()
     pipe = pipes(YourAnalysis("mine"), inline=True, clock=clock)
     pipe.build()
@@ -96,6 +97,7 @@ def test_without_a_file_defaults_hold(pipes: Pipes) -> None:
 def test_a_file_of_the_class_sets_interval_level_and_keys_of_ones_own(
     pipes: Pipes, configs: Path, caplog: pytest.LogCaptureFixture, inline: bool, level: str
 ) -> None:
+    """B-1: a file, on the real clock: no more fires than 200 ms allow, missed ticks counted, DEBUG for it alone."""
     write(configs, "YourAnalysis", log_level=level, interval="every 200 ms", new_value="I'm a new configuration!")
     write(configs, "other", interval="every 50 ms")
 
@@ -121,6 +123,7 @@ def test_a_file_of_the_class_sets_interval_level_and_keys_of_ones_own(
 def test_layers_are_merged_and_each_value_knows_its_origin(
     pipes: Pipes, configs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """B-2: five layers, and where each value is from."""
     write(configs, "PeriodicWorker", interval="1 h", log_level="INFO", limits={"cpu": 2, "mem": "4G"})
     write(configs, "YourAnalysis", limits={"cpu": 4})
     write(configs, "mine", log_level="WARNING")
@@ -206,6 +209,7 @@ BAD = [
 def test_a_bad_setting_is_one_error_before_any_process_starts(
     pipes: Pipes, configs: Path, text: str, key: str | None
 ) -> None:
+    """B-8: see also tests/unit/runtime/test_configuration.py."""
     (configs / "YourAnalysis.json").write_text(text)
     pipe = pipes(YourAnalysis("mine"), YourAnalysis("twin"))
     with pytest.raises(ConfigError) as caught:
@@ -240,6 +244,7 @@ class DestinationOfNothing(DestinationRoutine):
 def test_a_key_that_nobody_knows_is_kept_with_a_warning_if_it_looks_misspelt(
     pipes: Pipes, configs: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """B-8: `intervall`."""
     write(configs, "mine", intervall="1 h")
     pipe = pipes(YourAnalysis("mine"), inline=True)
     pipe.build()
@@ -249,6 +254,7 @@ def test_a_key_that_nobody_knows_is_kept_with_a_warning_if_it_looks_misspelt(
 
 
 def test_a_routine_that_declares_its_keys_has_no_others(pipes: Pipes, configs: Path) -> None:
+    """B-8: `intervall`, where the keys are declared."""
     write(configs, "strict", treshold=1)
     with pytest.raises(ConfigError, match="did you mean 'threshold'"):
         pipes(Strict("strict")).build()
@@ -279,6 +285,7 @@ def test_config_is_the_path_of_a_folder(config: Any) -> None:
 
 
 def test_a_changed_interval_holds_from_the_next_period_on(pipes: Pipes) -> None:
+    """B, extra: reconfigured while it runs, by an event; from each face in tests/contract/test_verbs.py."""
     clock = VirtualClock()
     routine = YourAnalysis("mine")
     routine.trigger = "every 1 h"

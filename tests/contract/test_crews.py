@@ -94,6 +94,7 @@ async def beside(found: Any) -> Any:
 
 
 def test_coroutines_of_a_flow_share_one_loop_and_run_at_once(inline: bool) -> None:
+    """A-4: see also tests/integration/test_staged_analysis.py."""
     pipe = Pipe(inline=inline, lossless=True)
     tasks, work, results = ListSource(list(range(40)), "tasks"), Meeting("work"), CollectingDestination("results")
     pipe.create_flow("first", True, tasks)
@@ -448,6 +449,8 @@ def test_destinations_and_sources_may_be_async(inline: bool) -> None:
 
 
 def test_who_blocks_the_event_loop_is_named(inline: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """A-4: a blocking call inside the async flow."""
+
     @destination(name="bad-neighbour")
     async def blocks(number: int) -> None:
         time.sleep(1.7)  # what it is about: it blocks

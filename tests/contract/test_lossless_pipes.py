@@ -61,6 +61,8 @@ LOCAL = pytest.mark.parametrize("local", [False, True], ids=["flows", "one flow"
 @pytest.mark.expects_errors
 @LOCAL
 def test_what_fails_is_tried_again_as_often_as_it_says(inline: bool, local: bool) -> None:
+    """A-5: see also tests/integration/test_staged_analysis.py."""
+
     class Flaky(MiddleRoutine):
         retries = 2
 
@@ -313,6 +315,8 @@ def test_no_more_is_unacknowledged_than_the_source_says(inline: bool, local: boo
 @LOCAL
 @pytest.mark.parametrize("concurrency", [1, 2])
 def test_yield_gives_back_what_the_destination_returned(inline: bool, local: bool, concurrency: int) -> None:
+    """C-7: the next task waits for what came of the one before."""
+
     @source(name="sums", max_in_flight=1)
     def sums() -> Any:
         total = 0
@@ -491,6 +495,8 @@ def test_a_circle_ends_when_all_that_goes_round_is_done(inline: bool, shape: str
 
 
 def test_a_circle_without_a_mark_is_refused_and_named() -> None:
+    """A-8: a cycle without a feedback mark."""
+
     @middle(name="one")
     def one(item: Any) -> Any:
         return item

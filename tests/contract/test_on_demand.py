@@ -26,6 +26,7 @@ class Notes(DestinationRoutine):
 @pytest.mark.expects_errors
 @pytest.mark.parametrize("inline", [True, False], ids=["inline", "processes"])
 def test_each_worker_gets_its_types_and_what_is_invalid_is_a_dead_letter(tmp_path: Path, inline: bool) -> None:
+    """B, extra: workers for zip, for what is no zip, and for everything; one record is invalid."""
     records = [{"type": kind, "n": n} for n in range(10) for kind in ("zip", "png")]
     submit, identify = ListSource([*records[:7], "garbage", *records[7:]], "submit"), Identify("identify")
     unzip, look, everything = Notes("unzip"), Notes("look"), Notes("everything")

@@ -81,6 +81,8 @@ def test_the_replicas_share_the_work(inline: bool) -> None:
 
 
 def test_a_slow_replica_holds_up_nobody() -> None:
+    """A-2: replicas compete: a slow one gets what it has time for, and nothing waits for it."""
+
     class Uneven(Work):
         def setup(self) -> None:
             self.seconds = 0.2 if self.slow.acquire(block=False) else 0.005
@@ -207,6 +209,7 @@ def test_a_message_that_fails_is_tried_again_and_then_kept(inline: bool) -> None
 
 @pytest.mark.expects_errors
 def test_a_message_that_kills_its_process_again_and_again_is_kept_and_the_others_are_done() -> None:
+    """C-5: poison, with the default of no retries."""
     pipe, results = shop([*range(10), -2, *range(10, 20)], inline=False)
     summary = pipe.run(timeout=60)
     assert sorted(number for number, _, _ in results.items()) == list(range(20))

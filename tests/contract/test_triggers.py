@@ -120,6 +120,7 @@ def test_a_source_runs_once_at_each_tick(rigs: Rigs, trigger: Any) -> None:
 
 
 def test_ticks_that_were_missed_are_one_run_and_counted(rigs: Rigs) -> None:
+    """B-5: missed ticks coalesce into one and are counted."""
     rig = rigs()
     worker = Worker(rig.clock)
     rig.start(worker)
@@ -131,6 +132,7 @@ def test_ticks_that_were_missed_are_one_run_and_counted(rigs: Rigs) -> None:
 
 
 def test_runs_do_not_overlap(rigs: Rigs) -> None:
+    """B-5: no overlap."""
     rig = rigs()
     worker = Worker(rig.clock, lambda run: rig.clock.advance(2.5 * HOUR) if run == 1 else None)
     rig.start(worker)
@@ -372,6 +374,7 @@ def test_a_generator_that_raises_ends_its_run_and_not_the_stream(rigs: Rigs) -> 
 def test_a_plain_run_that_takes_too_long_is_said_once_counted_and_waited_for(
     rigs: Rigs, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """B-7: a run that takes longer than its timeout."""
     rig = rigs(tmp_path / "run.db")
     said = lambda: [record for record in caplog.records if "timeout=" in record.getMessage()]  # noqa: E731
 
@@ -399,6 +402,8 @@ def test_a_plain_run_that_takes_too_long_is_said_once_counted_and_waited_for(
 @MODES
 @pytest.mark.expects_errors
 def test_an_async_run_that_takes_too_long_is_cancelled_and_the_next_ones_go_on(inline: bool, tmp_path: Path) -> None:
+    """B-7: a run that takes longer than its timeout, and can be cancelled."""
+
     class Slow(SourceRoutine):
         trigger = "every 100 ms"
         timeout = 0.5
@@ -425,6 +430,7 @@ def test_an_async_run_that_takes_too_long_is_cancelled_and_the_next_ones_go_on(i
 
 
 def test_an_interval_and_a_count_of_new_records_together(rigs: Rigs, tmp_path: Path) -> None:
+    """B-3: a trigger of an interval and a count of records, by the clock of the test."""
     rig = rigs(tmp_path / "run.db")
     worker = Worker(rig.clock)
     worker.trigger = Every("1 hour") & AtLeast(1000, "elf", within="2 h")
@@ -482,6 +488,7 @@ def test_new_records_wake_who_waits_for_them_at_once(inline: bool, tmp_path: Pat
 
 
 def test_a_restart_after_a_night_makes_up_for_it_with_one_run(rigs: Rigs, tmp_path: Path) -> None:
+    """B-4: the last fire survives a restart: one catch-up, not five."""
     rig = rigs(tmp_path / "run.db")
     rig.start(Worker(rig.clock))
     rig.to(1)
@@ -498,6 +505,7 @@ def test_a_restart_after_a_night_makes_up_for_it_with_one_run(rigs: Rigs, tmp_pa
 
 
 def test_a_restart_within_the_hour_fires_nothing(rigs: Rigs, tmp_path: Path) -> None:
+    """B-4: the last fire survives a restart."""
     rig = rigs(tmp_path / "run.db")
     rig.start(Worker(rig.clock))
     rig.to(1)

@@ -107,6 +107,7 @@ def test_a_handler_returns_its_result(face: Face) -> None:
 
 
 def test_a_running_source_is_configured(face: Face) -> None:
+    """B, extra: reconfigured while it runs, from each face."""
     face.call("event", name="configure", routine="hours", params={"interval": "50 ms", "log_level": "DEBUG"}, wait=10.0)
 
     def trigger() -> dict[str, Any]:

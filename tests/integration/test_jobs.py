@@ -26,6 +26,7 @@ class DomainLength(MiddleRoutine):
 
 
 def test_a_staged_analysis_with_replicas_reports_each_request_once() -> None:
+    """A-1: 201 requests, one without a domain; two processes share them, 35 to 65 % each."""
     samples: list[dict[str, Any]] = [{"id": i, "domain": f"thisisadomain{i}.com"} for i in range(200)]
     samples.append({"id": 200})
     pipe = Pipe(lossless=True)
@@ -48,6 +49,8 @@ def test_a_staged_analysis_with_replicas_reports_each_request_once() -> None:
 def test_a_replica_that_is_killed_in_the_middle_of_a_task_is_replaced_and_the_task_done_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    """A-3: see also tests/integration/test_staged_analysis.py."""
+
     class Work(MiddleRoutine):
         def main_logic(self, number: int) -> Any:
             if number == 20 and self.message.attempt == 1:
@@ -130,6 +133,7 @@ class Slow(CollectingDestination):
 
 @pytest.mark.parametrize("lossless", [True, False], ids=["jobs", "frames"])
 def test_a_slow_consumer_holds_up_jobs_and_gets_the_newest_of_frames(lossless: bool) -> None:
+    """A-7: an endless source; lossless it waits, in real time it goes on and what is old is dropped."""
     pipe, endless, slow = Pipe(lossless=lossless), Endless("endless"), Slow("slow")
     pipe.create_flow("first", True, endless)
     pipe.create_flow("last", True, slow)
@@ -154,6 +158,8 @@ def test_a_slow_consumer_holds_up_jobs_and_gets_the_newest_of_frames(lossless: b
 
 
 def test_a_finish_hook_runs_once_and_after_the_last_result() -> None:
+    """C-1: see also tests/integration/test_tasks.py."""
+
     class Collector(CollectingDestination):
         def cleanup(self) -> None:
             super().main_logic("finished")
@@ -177,6 +183,8 @@ def test_a_finish_hook_runs_once_and_after_the_last_result() -> None:
 
 
 def test_ten_threads_in_each_of_two_processes_work_at_once() -> None:
+    """C-2: see also tests/integration/test_tasks.py."""
+
     class Work(MiddleRoutine):
         concurrency = 10
 

@@ -205,7 +205,7 @@ def test_what_depends_on_something_that_failed_for_good_never_starts_and_the_sum
 
 
 def test_a_task_without_a_worker_holds_up_no_other(tmp_path: Path) -> None:
-    """Independent flows do not block each other: one has nobody who takes its tasks, the other one is done."""
+    """C-4: independent flows do not block each other: one has nobody who takes its tasks, the other one is done."""
     pipe = Pipe(lossless=True, store=tmp_path / "run.db")
     batch(pipe, "idle", 50)
     batch(pipe, "busy", 50)

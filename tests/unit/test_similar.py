@@ -53,6 +53,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def test_a_second_run_compares_nothing_and_doubles_no_relation(store: Store) -> None:
+    """B, extra: similarity, run twice."""
     table = Table()
     assert similar.relate_similar(store, "elf", 60, table) == ALL
     assert (len(table.asked), len(set(table.asked))) == (ALL, ALL)
@@ -62,6 +63,7 @@ def test_a_second_run_compares_nothing_and_doubles_no_relation(store: Store) -> 
 
 
 def test_only_pairs_with_a_new_or_a_changed_member_are_compared(store: Store) -> None:
+    """B, extra: similarity, the counter of comparisons."""
     table = Table()
     similar.relate_similar(store, "elf", 60, table)
     table.asked.clear()
@@ -85,6 +87,7 @@ def test_a_score_that_has_changed_is_put_right_where_it_is(store: Store, score: 
 
 
 def test_a_lower_threshold_adds_and_a_higher_one_takes_nothing_away(store: Store) -> None:
+    """B, extra: similarity, 12, 20 and again 20 relations."""
     table = Table()
     for threshold, relations in ((60, 12), (50, 20), (60, 20), (50, 20)):
         similar.relate_similar(store, "elf", threshold, table)

@@ -148,7 +148,7 @@ class EventLoop:
         if self._closing.is_set():
             return
         self._closing.set()
-        self._busy.set()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_JOIN_TIMEOUT)
+        self._busy.set()  # now that no task's end can take it back
         self._watch.join(_JOIN_TIMEOUT)

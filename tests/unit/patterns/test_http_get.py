@@ -140,6 +140,8 @@ def fetch(path: str, **options: Any) -> Page:
 
 
 def test_each_url_gets_its_answer_in_the_order_of_the_list() -> None:
+    """A, extra: one URL is refused, the other one answers, in the order of the request."""
+
     async def do(found: Site, get: HttpGet) -> list[Page]:
         return list(await get.main_logic([found.url("/a"), "http://127.0.0.1:1/", found.url("/missing")]))
 

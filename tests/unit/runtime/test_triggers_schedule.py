@@ -86,6 +86,7 @@ def hours(*values: float) -> list[float]:
 
 
 def test_every_200_ms_fires_ten_times_in_two_seconds() -> None:
+    """B-1: the fires, by a virtual clock."""
     rig = Rig("every 200 ms", start=1.7e9)
     rig.until(1.7e9 + 2.1)
     assert len(rig.fires) == 10
@@ -103,6 +104,7 @@ def _day(rig: Rig) -> None:
 
 
 def test_an_interval_and_a_count_fire_when_both_hold() -> None:
+    """B-3: fires at 2:00 and 4:00 only, six ticks skipped for the condition."""
     rig = Rig(Every("1 h") & AtLeast(1000, "elf", within="2 h"))
     _day(rig)
     assert rig.fires == hours(2, 4)
@@ -113,6 +115,7 @@ def test_an_interval_and_a_count_fire_when_both_hold() -> None:
 
 
 def test_the_interval_alone_fires_at_each_tick() -> None:
+    """B-3: the interval alone."""
     rig = Rig("every 1 h")
     _day(rig)
     assert rig.fires == hours(1, 2, 3, 4, 5, 6, 7, 8)
@@ -155,6 +158,7 @@ def test_periods_are_counted_from_the_start_of_the_pipe() -> None:
 
 
 def test_a_run_that_takes_longer_than_the_period_makes_missed_ticks_one() -> None:
+    """B-5"""
     rig = Rig("every 1 s", seconds=2.5)
     rig.until(11.0)
     assert rig.fires == [1.0, 3.5, 6.0, 8.5, 11.0]
@@ -172,6 +176,7 @@ def test_while_a_run_lasts_there_is_nothing_to_do() -> None:
 
 
 def test_there_is_no_drift_in_an_hour() -> None:
+    """B-5: of virtual time."""
     rig = Rig("every 100 ms", seconds=0.03)
     rig.until(HOUR)
     assert len(rig.fires) == 36_000
@@ -193,6 +198,7 @@ def test_a_tick_that_was_skipped_is_over() -> None:
 
 @pytest.mark.parametrize("phrase", ["every 1 h", "hourly", "cron 0 * * * *"])
 def test_after_downtime_there_is_one_catch_up_not_five(phrase: str) -> None:
+    """B-4"""
     rig = Rig(phrase)
     rig.until(1 * HOUR)
     rig.clock.advance(5.5 * HOUR)
@@ -371,6 +377,7 @@ def test_a_count_whose_run_fails_is_tried_again_later_and_later() -> None:
 
 
 def test_a_run_that_takes_too_long_is_told_once() -> None:
+    """B-7"""
     schedule = Schedule(Every(10), now=0.0, timeout=3.0)
     assert schedule.decide(10.0).act is Act.FIRE
     assert schedule.decide(11.0) == Decision(Act.WAIT, 13.0)
