@@ -15,7 +15,7 @@ import pickle
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from enum import Enum, IntEnum
 from types import MappingProxyType
 from typing import Any, cast
@@ -142,6 +142,16 @@ class ValueEncoder:
         if type(value.tzinfo) is timezone and not value.fold:
             return Tagged(_TIME, value.isoformat())
         return self._pickled(value)
+
+
+def _time_with_zone(text: str) -> datetime:
+    """The moment that a text says; Python takes a zone that is less than a second off UTC for UTC."""
+    moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    sign, seconds = text[-16:-15], text[-15:]  # of an offset such as +00:00:00.000001
+    if sign not in ("+", "-") or not seconds.startswith("00:00:00."):
+        return moment
+    offset = timedelta(microseconds=int(sign + seconds[9:]))
+    return moment.replace(tzinfo=timezone(offset))
 
 
 def _is_plain(dtype: np.dtype[Any]) -> bool:
@@ -390,7 +400,7 @@ _READERS: dict[int, Callable[[Any], Any]] = {
     Tag.BYTEARRAY: bytearray,
     Tag.COMPLEX: lambda value: complex(*value),
     Tag.LOCAL_TIME: datetime.fromisoformat,
-    _TIME: lambda value: datetime.fromisoformat(value.replace("Z", "+00:00")),
+    _TIME: _time_with_zone,
 }
 
 

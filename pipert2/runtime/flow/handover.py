@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from multiprocessing import context as mp_context
 from multiprocessing import reduction, spawn
 from multiprocessing.process import BaseProcess
+from multiprocessing.synchronize import SemLock
 from types import FunctionType
 from typing import Any
 
@@ -33,6 +34,12 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         reduction.ForkingPickler._extra_reducers,  # type: ignore[attr-defined]
         getattr(cloudpickle.Pickler, "dispatch_table", copyreg.dispatch_table),
     )
+
+    def reducer_override(self, obj: Any) -> Any:
+        # Such a lock has no name by which another process could find it. Before 3.11 Python pickles it all the same.
+        if isinstance(obj, SemLock) and obj._semlock.name is None:  # type: ignore[attr-defined]
+            raise RuntimeError("it was made in a fork context, which only forks share")
+        return super().reducer_override(obj)
 
 
 def _dumps(value: Any) -> bytes:

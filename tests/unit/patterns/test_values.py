@@ -5,13 +5,13 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
@@ -120,6 +120,9 @@ VALUES = st.recursive(
 
 @QUICK
 @given(VALUES)
+@example(datetime(2000, 1, 1, tzinfo=timezone(timedelta(microseconds=1))))
+@example(datetime(2000, 1, 1, 5, 6, 7, 8, tzinfo=timezone(-timedelta(microseconds=999_999))))
+@example(datetime(2000, 1, 1, tzinfo=timezone(timedelta(seconds=1, microseconds=1))))
 def test_what_is_encoded_comes_back_and_needs_no_pickle(value: Any) -> None:
     assert same(value, back(value))
 
