@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import mmap
 import os
+import sys
 import zlib
 from collections.abc import Iterator
 from datetime import datetime, timezone
@@ -102,8 +103,9 @@ class CborsReader:
             raise
 
     def __iter__(self) -> Iterator[Record]:
-        window, views = self._window, self._views
-        parse: Any = _EventParser() if self.layout is Layout.EVENTS else _frames_at
+        window = self._window
+        least = 0 if self._views else sys.maxsize
+        parse: Any = EventParser() if self.layout is Layout.EVENTS else _frames_at
         window.rewind()
         count = at = 0
         while True:
@@ -112,7 +114,7 @@ class CborsReader:
                     at = window.more(at)
                     if at >= len(window.buffer):
                         return
-                value, end = parse(window.buffer, at, views)
+                value, end = parse(window.buffer, at, least)
             except CborEndError as error:
                 left = len(window.buffer) - at
                 at = window.more(at)
@@ -126,6 +128,24 @@ class CborsReader:
             yield Record(window.base + at, value)
             at = end
             count += 1
+
+    @property
+    def buffer(self) -> memoryview | None:
+        """All bytes of the file; None if they have to be unpacked."""
+        return None if self._window.is_packed else self._window.buffer
+
+    def event_at(self, at: int, parse: EventParser, count: int) -> tuple[EventData, int]:
+        """The event at a byte, the *count*-th of the file, with frames as views; and where the next one begins.
+
+        Raises:
+            CaptureError: there is none.
+        """
+        try:
+            return parse(self._window.buffer, at, 0)
+        except CborEndError as error:
+            raise CaptureError(self.path, error.reason, at, count) from None
+        except CborError as error:
+            raise CaptureError(self.path, error.reason, error.offset, count) from None
 
     def close(self) -> None:
         """Close the file; views of it stay valid. Closes twice without complaint."""
@@ -160,6 +180,11 @@ class _Window:
         except (OSError, ValueError) as error:
             raise CaptureError(path, f"it cannot be read: {getattr(error, 'strerror', None) or error}") from error
         self._path = path
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether it is unpacked bit by bit."""
+        return self._packed is not None
 
     def first_byte(self) -> int | None:
         """The file's first byte; None if it is empty."""
@@ -202,28 +227,33 @@ def _expect(buffer: memoryview, at: int, major: int, what: str) -> tuple[int, in
     return number, after
 
 
-class _EventParser:
-    """Reads events; what is between the number and the frames, mostly the same from event to event, only once."""
+class EventParser:
+    """Reads events; what is between the number and the frames, mostly the same from event to event, only once.
+
+    Attributes:
+        alike: these bytes, of the last event that had one stream.
+    """
 
     def __init__(self) -> None:
-        self._alike = b""
+        self.alike = b""
         self._name = self._typ = ""
 
-    def __call__(self, buffer: memoryview, at: int, views: bool) -> tuple[EventData, int]:
+    def __call__(self, buffer: memoryview, at: int, least: int) -> tuple[EventData, int]:
+        """The event at *at*, whose frames of *least* bytes and more are views, and where the next one begins."""
         length, number, after = _event_head(buffer, at)
         streams = {}
-        if self._alike and buffer[after : after + len(self._alike)] == self._alike:
-            frames, after = _frames_at(buffer, after + len(self._alike), views)
+        if self.alike and buffer[after : after + len(self.alike)] == self.alike:
+            frames, after = _frames_at(buffer, after + len(self.alike), least)
             streams[self._name] = StreamData(self._typ, frames)
         else:
             before = after
             count, after = _expect(buffer, after, MAP, "an event's streams")
             for _ in range(count):
                 name, typ, start = _stream_head(buffer, after)
-                frames, after = _frames_at(buffer, start, views)
+                frames, after = _frames_at(buffer, start, least)
                 streams[name] = StreamData(typ, frames)
                 if count == 1:
-                    self._alike, self._name, self._typ = bytes(buffer[before:start]), name, typ
+                    self.alike, self._name, self._typ = bytes(buffer[before:start]), name, typ
         created = None
         for position in range(2, length):
             item, after = take(buffer, after, _time_or_ignored)
@@ -271,7 +301,7 @@ def _text(buffer: memoryview, at: int, start: int, size: int) -> tuple[str, int]
     return text_of(buffer[start : start + size], at), start + size
 
 
-def _frames_at(buffer: memoryview, at: int, views: bool) -> tuple[list[bytes | memoryview], int]:
+def _frames_at(buffer: memoryview, at: int, least: int) -> tuple[list[bytes | memoryview], int]:
     count, after = _expect(buffer, at, ARRAY, "a message's frames")
     if count > len(buffer) - after:
         raise CborEndError(at)
@@ -295,7 +325,7 @@ def _frames_at(buffer: memoryview, at: int, views: bool) -> tuple[list[bytes | m
         if after > whole:
             raise CborEndError(start)
         view = buffer[start:after]
-        frames.append(view if views else bytes(view))
+        frames.append(view if after - start >= least else bytes(view))
     return frames, after
 
 

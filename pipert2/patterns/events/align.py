@@ -11,6 +11,7 @@ from typing import Any
 from pipert2.errors import PipertError
 from pipert2.graph.handlers import events
 from pipert2.graph.routine import MiddleRoutine
+from pipert2.patterns.capture.cbors_blocks import EventBlock
 from pipert2.patterns.events.aligner import Aligner, Missing, TimeAligner
 from pipert2.patterns.events.batch import (
     ABORT,
@@ -127,6 +128,8 @@ class Align(MiddleRoutine):
                 self._take_frame(one)
             elif isinstance(one, EventData):
                 self._take_recorded(one)
+            elif isinstance(one, EventBlock):
+                self._take_block(one)
             elif isinstance(one, ScanEnd):
                 self._end_recorded(one.problem)
             else:
@@ -206,6 +209,11 @@ class Align(MiddleRoutine):
             self._held = event  # what comes with it may say how the scan ended
         else:
             self._feed.recorded(event)
+
+    def _take_block(self, block: EventBlock) -> None:
+        if self._feed is None or self._held is not None or not self._feed.recorded_block(block):
+            for event in block.read(0):
+                self._take_recorded(event)
 
     def _end_recorded(self, problem: str) -> None:
         held, self._held = self._held, None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, NamedTuple
@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from pipert2.patterns.capture.cbors_blocks import EventBlock
 from pipert2.patterns.events.aligner import Outcome
 from pipert2.patterns.events.scan import Closing
 from pipert2.patterns.streams.stream_data import EventData, StreamData
@@ -83,6 +84,8 @@ class Batch:
     Attributes:
         number: counts the batches of the scan.
         lane: the flow whose workers it is for.
+        shares: the events, read.
+        block: or recorded events that are not; *tick*: the first of them is marked with one.
         parameters: what holds for these events, pickled; the same bytes for as long as nothing changes.
         opening: the scan's first event, for a worker that was not there when it came.
         broadcast: what all workers made of events that everyone got, by event.
@@ -96,6 +99,8 @@ class Batch:
     lane: str
     shares: tuple[Share, ...]
     parameters: bytes
+    block: EventBlock | None = None
+    tick: bool = False
     opening: Share | None = None
     broadcast: tuple[tuple[int, tuple[Made, ...]], ...] = ()
     notes: tuple[tuple[int, Outcome], ...] = ()
@@ -174,6 +179,26 @@ def _packed(frame: Any) -> Any:
         return frame if len(frame) < _LARGE else np.frombuffer(frame, np.uint8)
     view = frame if kind is memoryview else memoryview(frame)
     return bytes(view) if view.nbytes < _LARGE else np.frombuffer(view, np.uint8)
+
+
+def pack_block(block: EventBlock) -> EventBlock:
+    """A block as a :class:`Batch` has it."""
+    return block._replace(data=_packed(block.data))
+
+
+def events_of(batch: Batch) -> Iterator[tuple[int, int, bool, EventData]]:
+    """The events of a batch as users get them, each with its number, its copies, and whether it has a tick.
+
+    Raises:
+        CborError: one cannot be read.
+    """
+    for share in batch.shares:
+        yield share.number, share.copies, share.tick, unpack_event(share)
+    if batch.block is not None:
+        tick = batch.tick
+        for event in batch.block.read(_LARGE):
+            yield event.event_number, 1, tick, event
+            tick = False
 
 
 def unpack_event(share: Share) -> EventData:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from pipert2.patterns.capture.cbors_blocks import EventBlock
 from pipert2.patterns.events.aligner import FARTHEST, Aligner, Counts, Outcome, Settled, TimeAligner
-from pipert2.patterns.events.batch import LARGEST_BATCH, Batch, Lane, Made, Share, pack_streams
+from pipert2.patterns.events.batch import LARGEST_BATCH, Batch, Lane, Made, Share, pack_block, pack_streams
 from pipert2.patterns.events.plan import Plan, To
 from pipert2.patterns.events.scan import Closing
 from pipert2.patterns.streams.stream_data import EventData, StreamData
@@ -56,6 +57,7 @@ class Feed:
         self._opened = False
         self._settled: list[Settled] = []
         self._shares: dict[str, list[Share]] = {}
+        self._blocks: list[tuple[EventBlock, bool]] = []
         self._together: dict[str, list[list[Share]]] = {}
         self._groups: dict[tuple[int, To], tuple[int, list[Share]]] = {}
         self._notes: list[tuple[int, Outcome]] = []
@@ -160,6 +162,18 @@ class Feed:
         else:
             self._give(share, _ANYONE[0])
 
+    def recorded_block(self, block: EventBlock) -> bool:
+        """Recorded events that nobody has read; False if they are not the next ones, and have to be looked at."""
+        if not self._opened or block.first != self._next:
+            return False
+        count = len(block.ends)
+        self._next += count
+        self.recorded_counts.frames += count
+        self.recorded_counts.events += count
+        self.recorded_counts.complete += count
+        self._blocks.append((block, self._tick()))
+        return True
+
     # --- the end
 
     def close(self, problem: str = "") -> None:
@@ -200,6 +214,13 @@ class Feed:
             for lane, shares in self._shares.items()
             for at in range(0, len(shares), most)
         ]
+        if self._blocks:
+            lane = self._lane(_ANYONE[0])
+            for block, tick in self._blocks:
+                for at in range(0, len(block.ends), most):
+                    part = pack_block(block.part(at, at + most))
+                    found.append(self._batch(lane, (), parameters, part, tick and not at))
+            self._blocks = []
         if self._together:
             found += [
                 self._batch(lane, tuple(shares), parameters)
@@ -226,10 +247,17 @@ class Feed:
         self._notes, self._broadcast = [], []
         return found
 
-    def _batch(self, lane: str, shares: tuple[Share, ...], parameters: bytes) -> Batch:
+    def _batch(
+        self,
+        lane: str,
+        shares: tuple[Share, ...],
+        parameters: bytes,
+        block: EventBlock | None = None,
+        tick: bool = False,
+    ) -> Batch:
         number = self._number
         self._number += 1
-        return Batch(self.scan_id, number, lane, shares, parameters, self._opening)
+        return Batch(self.scan_id, number, lane, shares, parameters, block, tick, self._opening)
 
     def _deliver(self, one: Settled) -> None:
         if not one.frames:

@@ -21,7 +21,9 @@ class MergeCounts:
     out_of_order: int = 0
 
 
-def merged(files: Iterable[Iterable[EventData]], counts: MergeCounts) -> Iterator[tuple[int, EventData]]:
+def merged(
+    files: Iterable[Iterable[EventData]], counts: MergeCounts, done: int = -1
+) -> Iterator[tuple[int, EventData]]:
     """The events of several files, each of which has some of the streams.
 
     A file in which the numbers begin anew has several scans, which are told apart; the first scans of all files belong
@@ -30,6 +32,7 @@ def merged(files: Iterable[Iterable[EventData]], counts: MergeCounts) -> Iterato
     Args:
         files: the events of each.
         counts: where is counted what was dropped.
+        done: what has a smaller number than this has come too late, in the first scan.
 
     Returns:
         The number of the scan, from 0, and an event with the streams of all files; in order, each event once.
@@ -40,7 +43,7 @@ def merged(files: Iterable[Iterable[EventData]], counts: MergeCounts) -> Iterato
     >>> [(event.event_number, sorted(event)) for _, event in merged([a, b], MergeCounts())]
     [(0, ['a', 'b']), (1, ['a']), (2, ['a']), (3, ['a', 'b'])]
     """
-    sorted_files = [_in_order(events, at, counts) for at, events in enumerate(files)]
+    sorted_files = [_in_order(events, at, counts, done) for at, events in enumerate(files)]
     in_turn = sorted_files[0] if len(sorted_files) == 1 else heapq.merge(*sorted_files, key=lambda one: one[:3])
     current: EventData | None = None
     current_scan = 0
@@ -66,10 +69,11 @@ def _add(to: EventData, event: EventData, counts: MergeCounts) -> None:
             to.streams[name] = data
 
 
-def _in_order(events: Iterable[EventData], file: int, counts: MergeCounts) -> Iterator[tuple[int, int, int, EventData]]:
+def _in_order(
+    events: Iterable[EventData], file: int, counts: MergeCounts, done: int
+) -> Iterator[tuple[int, int, int, EventData]]:
     """The events of one file in order, with the number of their scan."""
     scan = 0
-    done = -1
     waiting: deque[tuple[int, EventData]] = (
         deque()
     )  # in order; mostly they come so, which makes this quicker than a heap

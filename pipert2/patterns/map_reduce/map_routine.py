@@ -14,6 +14,7 @@ from typing import Any
 from pipert2.errors import PipertError
 from pipert2.graph.handlers import events
 from pipert2.graph.routine import MiddleRoutine
+from pipert2.patterns.capture.cbor import CborError
 from pipert2.patterns.events.batch import (
     CALL,
     CLOSED,
@@ -24,12 +25,14 @@ from pipert2.patterns.events.batch import (
     Made,
     Results,
     Share,
+    events_of,
     fitting,
     make,
     unpack_event,
 )
 from pipert2.patterns.map_reduce.parameters import ParameterSet
 from pipert2.patterns.map_reduce.users_code import UserCode, WorkerState, check_user_code, show_logs_of
+from pipert2.patterns.streams.stream_data import EventData
 
 _NEW_WEIGHT = 0.3  # of the newest batch, in what an event is thought to cost
 
@@ -69,14 +72,17 @@ class Map(MiddleRoutine):
 
     def _work(self, batch: Batch) -> Results:
         parameters = self._unpacked(batch.parameters)
-        code = self._opened(batch.scan_id, batch.opening, parameters) if batch.shares else ("", "")
-        began = monotonic()
-        items = [self._process(code, share, parameters) for share in batch.shares]
-        if items:
+        items: list[Item] = []
+        if batch.shares or batch.block is not None:
+            code = self._opened(batch.scan_id, batch.opening, parameters)
+            began = monotonic()
+            self._process_all(code, batch, parameters, items)
             self._tell_pace((monotonic() - began) / len(items))
         made = make(self._label, parameters.hash, items)
         opening = batch.opening if batch.closing is not None else None
-        return Results(replace(batch, shares=(), opening=opening), made)  # the events themselves have arrived
+        return Results(
+            replace(batch, shares=(), block=None, opening=opening), made
+        )  # the events themselves have arrived
 
     def _tell_pace(self, seconds: float) -> None:
         """Say how many events a batch is to have, when that has changed a good deal."""
@@ -96,7 +102,9 @@ class Map(MiddleRoutine):
         if scan_id in self._over:
             return make(self._label, values.hash, []), None
         code = self._opened(scan_id, opening, values)
-        items = [self._process(code, share, values)] if share is not None else []
+        items = []
+        if share is not None:
+            items.append(_processed(code, share.number, share.copies, share.tick, unpack_event(share), values))
         interval = None
         if isinstance(code, UserCode):
             try:
@@ -159,14 +167,29 @@ class Map(MiddleRoutine):
         self._told = 0  # whoever makes batches may be new, and so may the cost of an event
         return code
 
-    def _process(self, code: UserCode | tuple[str, str], share: Share, parameters: ParameterSet) -> Item:
-        if not isinstance(code, UserCode):
-            return Item(share.number, share.copies, Kind.FAILURE, code)
+    def _process_all(
+        self, code: UserCode | tuple[str, str], batch: Batch, parameters: ParameterSet, items: list[Item]
+    ) -> None:
+        """Add what is made of the events of a batch to *items*, of each event one."""
         try:
-            result = code.process(unpack_event(share), parameters, share.tick)
-        except Exception as error:
-            return Item(share.number, share.copies, Kind.FAILURE, _described(error))
-        return Item(share.number, share.copies, Kind.NOTHING if result is None else Kind.RESULT, result)
+            for number, copies, tick, event in events_of(batch):
+                items.append(_processed(code, number, copies, tick, event, parameters))
+        except CborError as error:  # only a block can have that, which was told apart but not read until now
+            assert batch.block is not None
+            rest = range(batch.block.first + len(items) - len(batch.shares), batch.block.first + len(batch.block.ends))
+            items += [Item(number, 1, Kind.FAILURE, _described(error)) for number in rest]
+
+
+def _processed(
+    code: UserCode | tuple[str, str], number: int, copies: int, tick: bool, event: EventData, parameters: ParameterSet
+) -> Item:
+    if not isinstance(code, UserCode):
+        return Item(number, copies, Kind.FAILURE, code)
+    try:
+        result = code.process(event, parameters, tick)
+    except Exception as error:
+        return Item(number, copies, Kind.FAILURE, _described(error))
+    return Item(number, copies, Kind.NOTHING if result is None else Kind.RESULT, result)
 
 
 def _described(error: Exception) -> tuple[str, str]:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipert2.errors import CaptureError, PipertError
 from pipert2.graph.handlers import events
 from pipert2.graph.routine import EndOfStream, SourceRoutine
-from pipert2.patterns.capture.cbors import CborsReader
-from pipert2.patterns.events.batch import CLOSED, ScanEnd, StreamFrame
+from pipert2.patterns.capture.cbors import CborsReader, Layout
+from pipert2.patterns.capture.cbors_blocks import EventBlock, in_blocks
+from pipert2.patterns.events.batch import CLOSED, LARGEST_BATCH, ScanEnd, StreamFrame
 from pipert2.patterns.events.merge import MergeCounts, merged
 from pipert2.patterns.streams.protocols import protocol_of
 from pipert2.patterns.streams.stream_data import EventData, Place
 
-_LARGEST_BATCH = 64
 _LARGEST_BYTES = 1 << 20
 
 
@@ -87,20 +88,23 @@ class RecordedEvents(ScanSource):
         problems: list[str] = []
         counts = MergeCounts()
         message: list[Any] = []
-        current, size, most = 0, 0, 1
+        current, size = 0, 0
         anything = False
-        for scan, event in merged([self._events(file, problems) for file in self.files], counts):
+        for scan, one in self._in_order(problems, counts):
             if scan != current:
                 current = scan
                 yield [*message, ScanEnd()]
-                message, size, most = [], 0, 1
+                message, size = [], 0
             anything = True
-            if len(message) >= most or size > _LARGEST_BYTES:
+            is_block = isinstance(one, EventBlock)
+            if message and (is_block or len(message) >= LARGEST_BATCH or size > _LARGEST_BYTES):
                 yield message
-                # Few at first, so that every worker has something to do soon; then many, because that is quicker.
-                message, size, most = [], 0, min(_LARGEST_BATCH, most + 1)
-            message.append(event)
-            for data in event.streams.values():
+                message, size = [], 0
+            if isinstance(one, EventBlock):
+                yield [one]
+                continue
+            message.append(one)
+            for data in one.streams.values():
                 size += sum(map(len, data.frames))
         if counts.out_of_order or counts.duplicate:
             problems.append(
@@ -109,12 +113,46 @@ class RecordedEvents(ScanSource):
         if anything:
             yield [*message, ScanEnd("; ".join(problems))]
 
-    def _events(self, file: str, problems: list[str]) -> Iterator[EventData]:
+    def _in_order(self, problems: list[str], counts: MergeCounts) -> Iterator[tuple[int, EventBlock | EventData]]:
+        """The number of the scan, and what is next in it."""
+        files = [self._file(file, problems) for file in self.files]
+        if len(files) > 1:
+            yield from merged(map(_events, files), counts)
+            return
+        # What is in order is passed on as it lies in the file; from the first event that is not, each is looked at.
+        scan, expected = 0, -1
+        for one in files[0]:
+            if isinstance(one, EventBlock):
+                expected = one.first + len(one.ends)
+            elif one.event_number == expected or expected < 0 or one.event_number == 0:
+                scan += one.event_number == 0 and expected >= 0
+                expected = one.event_number + 1
+            else:
+                rest = _events(itertools.chain((one,), files[0]))
+                for more, event in merged([rest], counts, expected):
+                    yield scan + more, event
+                return
+            yield scan, one
+
+    def _file(self, file: str, problems: list[str]) -> Iterator[EventBlock | EventData]:
         try:
             with CborsReader(file, views=True) as reader:
+                if reader.layout is not Layout.EVENTS:
+                    return
+                if reader.buffer is not None:
+                    yield from in_blocks(reader, reader.buffer, LARGEST_BATCH, _LARGEST_BYTES)
+                    return
                 for record in reader:
-                    if isinstance(record.value, EventData):
-                        yield record.value
+                    assert isinstance(record.value, EventData)
+                    yield record.value
         except CaptureError as error:
             self.logger.error("%s", error)
             problems.append(str(error))
+
+
+def _events(items: Iterable[EventBlock | EventData]) -> Iterator[EventData]:
+    for one in items:
+        if isinstance(one, EventBlock):
+            yield from one.read(0)
+        else:
+            yield one
