@@ -28,6 +28,7 @@ class Work:
 
 WORKS = (
     Work("messages", "small messages/s, lossless", False, 0, True),
+    Work("messages_rt", "small messages/s, newest 1024 win", False, 0, False),
     Work("frames", "1080p frames/s, lossless", True, 0, True),
     Work("frames_rt", "1080p frames/s, newest wins", True, 0, False),
     Work("latency", "small messages, 1000/s: p50", False, 1000, False),

@@ -82,7 +82,7 @@ class There(NamedTuple):
         )
 
 
-HEAD_BYTES = _WAY_THERE.size
+HEAD_BYTES, CLOCKS_BYTES = _WAY_THERE.size, _CLOCKS.size
 
 
 class Report(NamedTuple):

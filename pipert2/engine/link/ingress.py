@@ -10,7 +10,7 @@ from time import monotonic_ns
 from typing import Any
 
 from pipert2.engine.link.counting import Counting
-from pipert2.engine.link.frames import BadFrameError, Clocks, Kind, kind_of, unpack_clocks, unpack_there
+from pipert2.engine.link.frames import CLOCKS_BYTES, BadFrameError, Clocks, Kind, unpack_clocks, unpack_there
 from pipert2.engine.link.inbound import Inbound, Tag
 from pipert2.engine.link.offset import OffsetEstimate
 from pipert2.engine.link.payload import parcels_of
@@ -99,7 +99,7 @@ class LinkFeed:
         self._name = ingress.name
         self._in = inbound
         self._ring = ring
-        self._frames: deque[bytes] = deque()
+        self._frames: deque[Any] = deque()
         self._parcels = inbound.parcels  # what was not handed on before a stop goes on after it
         self._counting = Counting(ingress)
         self._offsets: dict[int, OffsetEstimate] = {}
@@ -121,20 +121,20 @@ class LinkFeed:
     def _heard(self, sample: Any) -> None:
         """In a thread of Zenoh's."""
         arrived = monotonic_ns()
-        frame = sample.payload.to_bytes()
-        with contextlib.suppress(BadFrameError):
-            if kind_of(frame) is Kind.PONG:
-                clocks = unpack_clocks(frame)
+        payload = sample.payload
+        if len(payload) == CLOCKS_BYTES:
+            with contextlib.suppress(BadFrameError):
+                clocks = unpack_clocks(payload.to_bytes())
                 self._counting.hear(arrived)
                 estimate = self._offsets.setdefault(clocks.run, OffsetEstimate())
                 estimate.add(asked=clocks.asked, answered=clocks.answered, arrived=arrived)
                 return
-        self._frames.append(frame)
+        self._frames.append(payload)  # made bytes of as late as may be, so that the same memory serves for the next one
         self._ring()
 
     def _read(self) -> None:
         while self._frames:
-            frame = self._frames.popleft()
+            frame = self._frames.popleft().to_bytes()
             try:
                 head = unpack_there(frame)
                 parcels = parcels_of(head, frame) if head.kind is Kind.BATCH else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
@@ -52,7 +53,9 @@ class Outbound(Generic[_Item]):
         self.epoch = epoch
         self.lossless = lossless
         self.sent = self.resent = self.lost = 0
-        self.window = Window(credit) if credit is not None else Window()
+        self.window = Window()
+        self._credit = credit
+        self._batches: deque[int] = deque()  # of a real-time link, the last number in each that has not arrived
         self._most = min(credit or MOST_UNCONFIRMED, MOST_UNCONFIRMED)
         self._kept: dict[int, _Sent[_Item]] = {}  # in order of their numbers; of a real-time link what is not sent yet
         self._bytes = 0
@@ -86,10 +89,12 @@ class Outbound(Generic[_Item]):
         if not self._ingress or self._ending:
             return False
         if not self.lossless:
-            full = self._next - self._expected >= self.window.size
-            if full:
-                self.window.was_full()
-            return not full
+            if self._credit is not None and self._next - self._expected >= self._credit:
+                return False
+            if len(self._batches) < self.window.size:
+                return True
+            self.window.was_full()
+            return False
         kept = len(self._kept)
         return kept < self._most and (self._bytes < MOST_BYTES or kept < 2)
 
@@ -132,6 +137,7 @@ class Outbound(Generic[_Item]):
         if not self.lossless:
             for number in range(first, self._cursor):
                 self._bytes -= self._kept.pop(number).size
+            self._batches.append(self._cursor - 1)
         self._asked_at = now
         return Batch(head, parcels)
 
@@ -175,6 +181,8 @@ class Outbound(Generic[_Item]):
         if report.echo and report.echo <= now:
             self.window.measured(now - report.echo, now)
         self._expected = max(self._expected, report.expected)
+        while self._batches and self._batches[0] < self._expected:
+            self._batches.popleft()
         over = []
         for low, high in report.done:
             if low <= self._ending <= high:
@@ -245,6 +253,7 @@ class Outbound(Generic[_Item]):
         self.lost += 0 if self.lossless else self._next - self._expected
         left = [sent.item for sent in self._kept.values() if sent.item is not None]
         self._kept.clear()
+        self._batches.clear()
         self._bytes = 0
         self._cursor = self._expected = self._next
         return left

@@ -1,8 +1,8 @@
-"""How many messages of a real-time link may be on their way at once."""
+"""How many batches of a real-time link may be on their way at once."""
 
 from __future__ import annotations
 
-LEAST, FIRST, MOST = 2, 4, 256
+LEAST, FIRST, MOST = 3, 4, 256
 _SLACK = 1_000_000
 """Nanoseconds that a round trip may take longer without anything waiting on the way: threads are woken late."""
 _FEW, _MANY = 1.0, 3.0
@@ -11,7 +11,7 @@ _TRUSTED = 10_000_000_000
 
 
 class Window:
-    """Grows while the link takes more, shrinks when messages begin to wait on the way.
+    """Grows while the link takes more, shrinks when they begin to wait on the way.
 
     What waits on the way makes newer messages late, and what is not sent yet can still be replaced by a newer one.
     Growing is that of TCP Vegas (Brakmo, Peterson, IEEE JSAC 13(8), 1995), shrinking at once to what fits that of FAST
@@ -38,11 +38,11 @@ class Window:
         self._resume = 0  # the size to go back to when the way has run empty
 
     def was_full(self) -> None:
-        """The window has held back a message since the last change of its size."""
+        """The window has held back messages since the last change of its size."""
         self._full = True
 
     def measured(self, round_trip: int, now: int) -> None:
-        """A message that was sent *round_trip* ns ago has been confirmed; *now* is a monotonic time in ns."""
+        """A batch that was sent *round_trip* ns ago has been confirmed; *now* is a monotonic time in ns."""
         self.round_trip = round_trip if not self.round_trip else (7 * self.round_trip + round_trip) // 8
         if not self.base or round_trip <= self.base + self.base // 8:
             self.base = min(self.base or round_trip, round_trip)
