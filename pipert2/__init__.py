@@ -58,6 +58,7 @@ from pipert2.observe.snapshot import (
     PipeStatus,
     RoutineStatus,
     RunSummary,
+    SiteStatus,
     TriggerStatus,
     WireStatus,
 )
@@ -76,6 +77,7 @@ if _typing.TYPE_CHECKING:
     from pipert2.control.http.api_wrapper import APIWrapper
     from pipert2.control.rpc.wrapper import RPCPipeWrapper
     from pipert2.document import DocumentError, load_pipe
+    from pipert2.engine.ray_engine import RayEngine
     from pipert2.patterns.capture.reading import CaptureMessage
     from pipert2.patterns.capture.recorder import Recorder
     from pipert2.patterns.capture.replay import Replay
@@ -92,6 +94,7 @@ _LATER = {
     "Page": "pipert2.patterns.http_get.page",
     "PipeClient": "pipert2.control.client.client",
     "RPCPipeWrapper": "pipert2.control.rpc.wrapper",
+    "RayEngine": "pipert2.engine.ray_engine",
     "Recorder": "pipert2.patterns.capture.recorder",
     "Replay": "pipert2.patterns.capture.replay",
     "load_pipe": "pipert2.document",
@@ -161,6 +164,7 @@ __all__ = [
     "PreviewFrame",
     "QueueNetwork",
     "RPCPipeWrapper",
+    "RayEngine",
     "Recorder",
     "Replay",
     "RequeueResult",
@@ -171,6 +175,7 @@ __all__ = [
     "SharedMemoryFullError",
     "SharedMemoryTransmitter",
     "ShownValue",
+    "SiteStatus",
     "Sketches",
     "SourceRoutine",
     "Store",

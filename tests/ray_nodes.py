@@ -23,11 +23,11 @@ START = 90.0
 HAVE_RAY = all(importlib.util.find_spec(module) is not None for module in ("ray", "zenoh"))
 """Ray itself is imported when its token is known: it looks for it then, and never again."""
 
-_QUICK = {  # a lost node is noticed within two seconds, not twenty
-    "RAY_health_check_initial_delay_ms": "500",
-    "RAY_health_check_period_ms": "500",
-    "RAY_health_check_timeout_ms": "1000",
-    "RAY_health_check_failure_threshold": "3",
+QUICK = {  # a lost node is noticed within five seconds, not twenty
+    "RAY_health_check_initial_delay_ms": "2000",
+    "RAY_health_check_period_ms": "1000",
+    "RAY_health_check_timeout_ms": "2000",
+    "RAY_health_check_failure_threshold": "4",
 }
 
 
@@ -43,7 +43,7 @@ class RayNodes:
         self._said = folder / "ray.json"
         launcher = [sys.executable, str(Path(__file__)), str(self._said), json.dumps(nodes), str(os.getpid())]
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token"}
-        environment.update(_QUICK)
+        environment.update(QUICK)
         environment["RAY_AUTH_TOKEN"] = self.token = os.urandom(32).hex()
         environment.pop("TMPDIR", None)  # sockets with long paths cannot be opened
         with (folder / "ray.log").open("wb") as log:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipert2.cli.exit_codes import CommandError
 from pipert2.cli.level import complete_level, parse_level
 from pipert2.cli.options import Json
 
@@ -29,6 +30,16 @@ Rpc = Annotated[
 ]
 Cockpit = Annotated[
     bool, typer.Option("--cockpit", help="Serve the cockpit beside it: see and drive the pipe in a browser.")
+]
+Engine = Annotated[
+    str | None,
+    typer.Option(
+        "--engine",
+        metavar="ADDRESS",
+        help="Run its flows on a cluster: ray://HOST:PORT, the head's address, or ray, the Ray here. Options "
+        "stand behind a question mark, as in ?certificates=FOLDER.",
+        show_default=False,
+    ),
 ]
 ApiToken = Annotated[
     str | None,
@@ -91,6 +102,7 @@ def run(
         bool,
         typer.Option("--inline", help="Everything in this one process, for debuggers and where there is only one."),
     ] = False,
+    engine: Engine = None,
     api: Api = None,
     no_api: NoApi = False,
     rpc: Rpc = None,
@@ -120,8 +132,12 @@ def run(
     settings = parse_settings(values or ())
     given = parse_pairs(shared or ())
     check_summary_file(summary)
+    if engine is not None and inline:
+        raise CommandError("--engine and --inline contradict each other")
     with logging_to_stderr(log_level):
         pipe = load_target(target)
+        if engine is not None:
+            _put_on(pipe, engine)
         if inline:
             _put_inline(pipe)
         for routine, wanted in settings.items():
@@ -133,6 +149,17 @@ def run(
             found = pipe.run(timeout=duration)
     show_summary(found, as_json=as_json, file=summary)
     raise typer.Exit(exit_code_of_run(found))
+
+
+def _put_on(pipe: Pipe, engine: str) -> None:
+    """Let it run on a cluster, whatever its script says."""
+    from pipert2.engine.cluster_pipe import move
+    from pipert2.errors import ConfigError
+
+    try:
+        move(pipe, engine)
+    except ConfigError as error:
+        raise CommandError(f"--engine: {error}") from None
 
 
 def _put_inline(pipe: Pipe) -> None:

@@ -159,6 +159,8 @@ def _site(cluster: Cluster, site: str, reports: Mapping[str, SiteReport]) -> Sit
         state = "lost"
     elif record.progress is None:
         state = "restarting" if record.reason is not None or record.restarts else "starting"
+    elif report is None:
+        state = "silent"
     else:
         state = "ended" if record.progress.ended else "running"
     links = [

@@ -11,6 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from time import monotonic
 from types import TracebackType
 from typing import Any
 
@@ -39,6 +40,8 @@ _OWN_VERBS = frozenset(
 )
 LINKS_LOOK = 2.0
 """Seconds between two looks at what the ends of links count."""
+LONGEST_MEND = 30.0
+"""Seconds, at most, between two attempts to bring back a link that is cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,16 +137,32 @@ class Site:
         self._links: dict[str, dict[str, Any]] = {}
         fragment = plan.fragment
         self._link_names = [link.egress for link in fragment.egresses] + [link.ingress for link in fragment.ingresses]
+        self._mendable = {link.egress for link in fragment.egresses}  # a message in its hand is sent again by the next
+        self._mendable |= {link.ingress for link in fragment.ingresses if link.credit is not None}
         self._watch = threading.Thread(target=self._watch_links, name="pipert2-site-links", daemon=True)
         if self._link_names:
             self._watch.start()
 
     def _watch_links(self) -> None:
+        mending: dict[str, tuple[float, float]] = {}  # when to open a session anew, and how long to wait after that
         while not self._ended.wait(LINKS_LOOK):
             for name in self._link_names:
                 with contextlib.suppress(PipertError):  # it is being restarted, or the pipe has ended
                     values = self.pipe.results(name, wait=0.5).values
-                    self._links[name] = {one.name.removeprefix("link/"): _number_or_text(one.text) for one in values}
+                    found = {one.name.removeprefix("link/"): _number_or_text(one.text) for one in values}
+                    self._links[name] = found
+                    if name in self._mendable and found.get("state") == "cut":
+                        self._mend(name, mending)
+                    elif found.get("state") == "connected":
+                        mending.pop(name, None)
+
+    def _mend(self, name: str, mending: dict[str, tuple[float, float]]) -> None:
+        """Open a session anew that others have found through the driver's, and would not find again by themselves."""
+        now = monotonic()
+        due, wait = mending.setdefault(name, (now, LINKS_LOOK))
+        if now >= due:
+            mending[name] = now + wait, min(2 * wait, LONGEST_MEND)
+            self.pipe.restart_flow(LINK_FLOW + name)
 
     def _nudge(self) -> None:
         if self._supervisor is not None:

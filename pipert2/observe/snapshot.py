@@ -166,7 +166,8 @@ class SiteStatus:
 
     Attributes:
         name: which. host: where it is, None while it has no host.
-        state: ``"starting"``, ``"running"``, ``"restarting"``, ``"lost"`` or ``"ended"``. reason: why it does not run.
+        state: ``"starting"``, ``"running"``, ``"silent"`` (it does not answer), ``"restarting"``, ``"lost"`` or
+            ``"ended"``. reason: why it does not run.
         pid: its process there, None while it has none.
         restarts: how often it was begun anew, after its process or its host was lost.
         links: its ends of links that do not work just now, each with the reason.

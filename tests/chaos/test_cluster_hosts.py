@@ -1,0 +1,167 @@
+"""A pipe over three hosts, each a network namespace of its own, its links over TLS: cables cut, hosts killed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipert2.testing import wait_until
+from tests.hosts import Hosts, why_not
+from tests.processes import Children
+from tests.ray_nodes import HAVE_RAY
+
+_WHY_NOT = 'it needs Ray and Zenoh: pip install "pipert2[cluster]"' if not HAVE_RAY else why_not()
+pytestmark = [pytest.mark.timeout(240), pytest.mark.skipif(_WHY_NOT is not None, reason=str(_WHY_NOT))]
+
+PIPE = """
+import json, logging, sys, time
+import numpy as np
+from pipert2 import DestinationRoutine, MiddleRoutine, Pipe, SharedMemoryTransmitter, SourceRoutine, Wire
+
+class Camera(SourceRoutine):
+    def __init__(self, count, pause):
+        super().__init__("camera")
+        self.count, self.pause = count, pause
+    def main_logic(self):
+        for number in range(self.count):
+            self.wait(self.pause)
+            frame = self.loan((120, 160, 3))
+            frame[:] = number % 250
+            yield {"number": number, "frame": frame}
+
+class Detector(MiddleRoutine):
+    def main_logic(self, data):
+        assert int(data["frame"].min()) == int(data["frame"].max()) == data["number"] % 250
+        return {"number": data["number"], "found": int(data["frame"][0, 0, 0])}
+
+class Screen(DestinationRoutine):
+    def __init__(self, path):
+        super().__init__("screen")
+        self.path = path
+    def main_logic(self, found):
+        with open(self.path, "a") as file:
+            print(found["number"], found["found"], file=file)
+
+engine, path, count, pause, lossless = sys.argv[1:6]
+logging.basicConfig(level=logging.INFO)
+camera, detector, screen = Camera(int(count), float(pause)), Detector("detector"), Screen(path)
+pipe = Pipe("faces", engine=engine, lossless=lossless == "lossless", data_transmitter=SharedMemoryTransmitter())
+pipe.create_flow("camera", False, camera)
+pipe.create_flow("detector", False, detector, resources={"detects": 1})
+pipe.create_flow("screen", False, screen)
+pipe.link(Wire(camera, detector), Wire(detector, screen))
+pipe.notify_event("start", wait=30.0)
+
+def say(**what):
+    print(json.dumps(what), flush=True)
+
+seen = None
+began = time.monotonic()
+while time.monotonic() < began + 90:
+    status = pipe.status()
+    site = status.sites[1]
+    links = [link for one in status.sites for link in one.links]
+    now = {"host": status.flow("detector").host, "state": site.state, "restarts": site.restarts, "links": links}
+    if now != seen:
+        say(**now)
+        seen = now
+    if status.state.value in ("finished", "failed"):
+        break
+    time.sleep(0.1)
+clock = [status.sites[1].clock_offset, status.sites[1].clock_uncertainty]
+age = status.routine("screen").age.p99
+pipe.join(timeout=5)
+status = pipe.status()
+wires = [[wire.sent, wire.received, wire.dropped] for wire in status.wires]
+say(end=status.reason, wires=wires, clock=clock, age=age)
+"""
+
+
+@pytest.fixture(scope="module")
+def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
+    made = Hosts(tmp_path_factory.mktemp("hosts"), ['{"desk": 1}', '{"detects": 1}', '{"detects": 1}'])
+    yield made
+    made.close()
+
+
+class Run:
+    """The pipe, driven from the first host."""
+
+    def __init__(self, hosts: Hosts, folder: Path, count: int, pause: float, lossless: str = "lossless") -> None:
+        (folder / "faces.py").write_text(PIPE)
+        self.path = folder / "found"
+        self._said = folder / "said"
+        self._children = Children()
+        words = [hosts.engine, str(self.path), str(count), str(pause), lossless]
+        command = hosts.command(0, sys.executable, str(folder / "faces.py"), *words)
+        self._output = self._said.open("wb")
+        self.errors = (folder / "errors").open("wb")
+        self._process = subprocess.Popen(command, env=hosts.environment(), stdout=self._output, stderr=self.errors)
+
+    def said(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self._said.read_text().splitlines() if line.startswith("{")]
+
+    def found(self) -> list[int]:
+        lines = self.path.read_text().splitlines() if self.path.exists() else []
+        pairs = [tuple(map(int, line.split())) for line in lines]
+        assert all(found == number % 250 for number, found in pairs)
+        return [number for number, _ in pairs]
+
+    def end(self) -> dict[str, Any]:
+        assert self._process.wait(120) == 0, Path(self.errors.name).read_text()[-3000:]
+        return self.said()[-1]
+
+    def close(self) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait(10)
+        self._output.close()
+        self.errors.close()
+
+
+@pytest.fixture
+def runs() -> Iterator[list[Run]]:
+    made: list[Run] = []
+    yield made
+    for run in made:
+        run.close()
+
+
+def test_a_detector_on_another_host_gets_the_newest_frames(hosts: Hosts, tmp_path: Path, runs: list[Run]) -> None:
+    run = Run(hosts, tmp_path, 120, 0.02, "newest")
+    runs.append(run)
+    end = run.end()
+    (sent, received, dropped), (_, shown, lost) = end["wires"]
+    assert sent == 120
+    assert sent == received + dropped
+    assert shown + lost == received
+    assert run.said()[0]["host"] in hosts.addresses[1:]
+    assert abs(end["clock"][0]) <= end["clock"][1]  # these hosts have the same clock
+    assert run.found() == sorted(run.found())
+
+
+def test_a_cut_link_and_a_lost_host_lose_nothing_on_lossless_wires(
+    hosts: Hosts, tmp_path: Path, runs: list[Run]
+) -> None:
+    run = Run(hosts, tmp_path, 900, 0.01)
+    runs.append(run)
+    wait_until(lambda: len(run.found()) > 100, 40)
+    host = hosts.addresses.index(run.said()[0]["host"])
+    hosts.cut(host)
+    wait_until(lambda: any("cut" in link for link in run.said()[-1]["links"]), 20)  # it is named
+    assert run.said()[-1]["state"] == "silent"
+    hosts.cut(host, off=False)
+    before = len(run.found())
+    wait_until(lambda: len(run.found()) > before + 50, 20)
+    hosts.kill(host)
+    wait_until(lambda: run.said()[-1].get("restarts") == 1 and run.said()[-1]["state"] == "running", 40)
+    assert run.said()[-1]["host"] in set(hosts.addresses) - {hosts.addresses[host], hosts.addresses[0]}
+    end = run.end()
+    assert end["end"] is None
+    assert set(run.found()) == set(range(900))
