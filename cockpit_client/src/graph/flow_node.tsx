@@ -23,7 +23,7 @@ export const FlowNode = memo(function FlowNode({ data }: NodeProps<FlowNodeType>
         <span className={`dot ${tone(state ?? "")}`} />
         <span className="flow-name">{data.name}</span>
         {replicas !== null && <span className="flow-replicas" title={`${replicas} processes share its work`} data-replicas={replicas}>×{replicas}</span>}
-        {waiting && <span className="flow-state">waits for {waiting}</span>}
+        {waiting && <span className="flow-state" title={`waits for ${waiting}`}>waits for {waiting}</span>}
         {state !== undefined && state !== "running" && <span className="flow-state">{state}</span>}
         {!far && <Usage name={data.name} />}
       </button>

@@ -117,7 +117,7 @@ function flowProblems(flow: FlowStatus): Problem[] {
         severity: "warning",
         title: `Flow ${flow.name} waits for ${waitsFor(flow)}`,
         detail: "It was told to start, and does when that is there.",
-        advice: `Set it for the pipe as a whole: pipert2 params ${missing.map((name) => `${name}=VALUE`).join(" ")}`,
+        advice: `Set it for the pipe as a whole, by “Parameters…” above or pipert2 params ${missing.map((name) => `${name}=VALUE`).join(" ")}`,
         where,
       },
     ];

@@ -9,6 +9,7 @@ import { NO_FILTER } from "../logic/view";
 import type { RoutineStatus, RoutineStructure } from "../protocol/records";
 import { DeadLetters } from "../problems/dead_letters";
 import { StateBadge } from "../shell/state_badge";
+import { CallForm } from "./call_form";
 import { EventForm } from "./event_form";
 import { FramePair } from "./frame_pair";
 import { LastErrors } from "./last_errors";
@@ -45,6 +46,7 @@ export function RoutinePanel({ pipe, name }: { pipe: string; name: string }) {
           {structure.events.map((event) => <EventForm key={event.name} event={event} target={{ routine: name }} />)}
         </Section>
       )}
+      {structure.kind !== "source" && <Section title="Call"><CallForm key={name} routine={name} /></Section>}
       {(status?.dead_letters ?? 0) > 0 && (
         <Section title="Dead letters"><DeadLetters owner={{ routine: name }} count={status?.dead_letters ?? 0} /></Section>
       )}

@@ -89,6 +89,18 @@ export interface PipeStatus {
   readonly dead_letters?: number;
 }
 
+/** The parameters of the pipe as a whole. */
+export interface SharedParameters {
+  readonly values: Readonly<Record<string, unknown>>;
+  /** What it waits for before anything starts. */
+  readonly missing: readonly string[];
+}
+
+export interface CallReply {
+  readonly routine: string;
+  readonly value: unknown;
+}
+
 export interface Health {
   readonly ok: boolean;
   readonly ready: boolean;

@@ -8,6 +8,7 @@ import type { PipeSummary } from "../protocol/messages";
 import type { FlowStatus } from "../protocol/records";
 import { ConfirmDialog } from "./confirm_dialog";
 import { EventDialog } from "./event_dialog";
+import { ParametersDialog } from "./parameters_dialog";
 import { StateBadge, tone } from "./state_badge";
 
 /** The pipe at a glance, and what can be done with all of it. */
@@ -79,13 +80,14 @@ function FlowChip({ flow }: { flow: FlowStatus }) {
 function PipeButtons({ name, disabled }: { name: string; disabled: boolean }) {
   const mayDrive = useMayDrive();
   const sender = useSender();
-  const [dialog, setDialog] = useState<"kill" | "event" | null>(null);
+  const [dialog, setDialog] = useState<"kill" | "event" | "parameters" | null>(null);
   if (!mayDrive) return <span className="muted">viewer: looking only</span>;
   return (
     <div className="buttons" role="group" aria-label="Pipe commands">
       <button className="button" disabled={disabled || sender.busy} onClick={() => void sender.send("start", {}, `${name}: start was sent`)}>▶ Start</button>
       <button className="button" disabled={disabled || sender.busy} onClick={() => void sender.send("stop", {}, `${name}: stop was sent`)}>❚❚ Stop</button>
       <button className="button" disabled={disabled} onClick={() => setDialog("event")}>Event…</button>
+      <button className="button" disabled={disabled} onClick={() => setDialog("parameters")}>Parameters…</button>
       <button className="button danger" disabled={disabled} onClick={() => setDialog("kill")}>Kill…</button>
       {dialog === "kill" && (
         <ConfirmDialog title={`Kill the pipe ${name}?`} action="Kill the pipe" onAct={() => void sender.send("kill", {}, `${name}: kill was sent`)} onClose={() => setDialog(null)}>
@@ -93,6 +95,7 @@ function PipeButtons({ name, disabled }: { name: string; disabled: boolean }) {
         </ConfirmDialog>
       )}
       {dialog === "event" && <EventDialog onClose={() => setDialog(null)} />}
+      {dialog === "parameters" && <ParametersDialog onClose={() => setDialog(null)} />}
     </div>
   );
 }

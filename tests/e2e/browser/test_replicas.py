@@ -43,3 +43,33 @@ def test_a_flow_that_waits_is_a_problem_and_its_replicas_are_counted_and_changed
     panel.get_by_role("button", name="One replica fewer").click()
     expect(head.locator("[data-replicas]")).to_have_attribute("data-replicas", "1")
     expect(panel.get_by_role("button", name="One replica fewer")).to_be_disabled()
+
+
+def test_what_a_pipe_waits_for_is_set_on_the_page_and_a_routine_is_called_there(
+    page, own_cockpit, market, shoot
+) -> None:
+    page.goto(f"{own_cockpit.url}/?pipe=market&selection=flow+counter")
+    head = page.locator(".flow-node").filter(has_text="counter")
+    expect(head).to_contain_text("waits for parameter 'price'")
+    page.get_by_role("button", name="Parameters…").click()
+    dialog = page.get_by_role("dialog")
+    price = dialog.get_by_label("price")
+    price.fill('{"a":')
+    dialog.get_by_role("button", name="Set").click()
+    expect(dialog).to_contain_text("this is not JSON yet")
+    price.fill("0.5")
+    dialog.get_by_label("Name of another one").fill("shop")
+    dialog.locator("#shared-").fill("corner")
+    shoot(page, "shared-parameters")
+    dialog.get_by_role("button", name="Set").click()
+    expect(dialog.get_by_label("shop")).to_have_value('"corner"')
+    expect(price).to_have_value("0.5")
+    dialog.get_by_role("button", name="Close").click()
+    expect(head).not_to_contain_text("waits")
+
+    page.locator('[data-routine="scales"]').click()
+    call = page.get_by_role("form", name="Call scales")
+    call.get_by_label("data").fill("120")
+    call.get_by_role("button", name="Call").click()
+    expect(call.get_by_role("status")).to_have_text("60")
+    shoot(page, "call")
