@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from pipert2.graph.functions import _FunctionRoutine
 from pipert2.graph.handlers import event_handlers
+from pipert2.graph.hidden import misused_names
 from pipert2.graph.hints import contradiction
 from pipert2.graph.routine import Routine, RoutineKind
 from pipert2.graph.wire import QueueNetwork, Wire
@@ -147,6 +148,7 @@ def _options(
         what = f"{type(routine).__name__} {routine.name!r}"
         if not isinstance(routine.kind, RoutineKind):
             yield f"{what}: its attribute 'kind' says what a routine is to the pipe: name your own one differently"
+        yield from misused_names(routine)
         for name, least in (("concurrency", 1), ("retries", 0)):
             value = getattr(routine, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:

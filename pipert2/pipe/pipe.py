@@ -19,6 +19,7 @@ from pipert2.errors import PipeBuildError, PipeStateError, UnknownFlowError
 from pipert2.events.notices import Notices
 from pipert2.graph.blueprint import Blueprint, check_transmitter
 from pipert2.graph.handlers import START_EVENT_NAME
+from pipert2.graph.hidden import hidden_names
 from pipert2.graph.routine import Routine, has_keys
 from pipert2.graph.spec import MOST_REPLICAS, EdgeSpec, PipeSpec
 from pipert2.graph.transmitter import DataTransmitter
@@ -338,9 +339,11 @@ class Pipe(MessageVerbs, RoutineVerbs):
         """The routines' configurations; raises what is wrong with them, and *problems*."""
         routines = self.blueprint.routines
         has_store = self.store is not None
+        if not all(isinstance(routine.name, str) for routine in routines):  # then nothing is found by it
+            raise_problems(problems, ())
         found, errors = configure_all(routines, self.config_folder, os.environ, has_store=has_store)
         raise_problems(problems, errors)
-        for warning in warnings_of(self.config_folder, routines, found.values()):
+        for warning in [*hidden_names(routines), *warnings_of(self.config_folder, routines, found.values())]:
             self.logger.warning("%s", warning)
         self._configurations = LiveConfigurations(routines, found, self.logger, has_store=has_store)
         return self._configurations

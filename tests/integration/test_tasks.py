@@ -112,11 +112,15 @@ def test_each_thread_of_each_worker_is_prepared_once_and_sees_the_parameters() -
     pipe.create_flow("collector", True, end)
     pipe.link(Wire(tasks, work), Wire(work, end))
     pipe.set_parameters(meta_variable="my value")
-    assert pipe.run(timeout=100).ok
+    with pipe:
+        pipe.notify_event("start", {"workers": []}, wait=10)  # so that none begins before the other
+        assert pipe.run(timeout=100).ok
     found = end.items()
     assert sorted(number for number, *_ in found) == list(range(200))
     names = {(pid, name) for _, pid, name, _, _ in found}
-    assert set(Counter(pid for pid, _ in names).values()) <= {10}
+    shares = Counter(pid for pid, _ in names)
+    assert max(shares.values()) == 10
+    assert len(shares) == 2
     for _, _, _, seen, setups in found:
         assert seen == "my value"
         assert len(setups) == len(set(setups)) == 10
