@@ -1,8 +1,8 @@
 """Tasks that depend on one another: all of the first must be done before any of the second begins.
 
-A flow hands out tasks, two processes of ten threads each do them, a collector notes each result and says so to whoever
-sent the task. How long a task takes is not known when the pipe starts: it waits for that parameter, which is set half
-a second later. Each source notes when it began, and gets back from `yield` what the collector has returned. Prints
+A flow hands out tasks, two processes of ten threads each do them, and a collector notes each result: then the task is
+acknowledged, of which at most 40 wait for that. How long a task takes is not known when the pipe starts: it waits for
+that parameter, which is set half a second later. Each source notes when it began. Prints
 
     nothing was done before the parameters were there: True
     first: 200 of 200 tasks collected, by 2 processes
