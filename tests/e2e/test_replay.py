@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +205,55 @@ def test_a_port_that_is_taken_fails_the_replay_and_says_so(folder: Path) -> None
     assert done.returncode == 1
     assert f"port {port}" in done.stderr
     assert "FAILED" in done.stdout
+
+
+PUBLISHES = """
+class Reducer:
+    def __init__(self):
+        self.publish = {"means": []}
+
+    def process_result(self, result):
+        self.publish["means"].append(result.payload)
+
+def mean(event):
+    from pipert2.patterns import stins
+    message = stins.parse(event["xrd"])
+    return float(message.data[:2, 8:].mean()) if isinstance(message, stins.StinsData) else None
+"""
+
+
+def test_results_can_be_looked_at_after_the_end_until_ctrl_c(folder: Path) -> None:
+    (folder / "shown.py").write_text(PUBLISHES)
+    arguments = ["-w", "shown:mean", "-r", "shown:Reducer", "-f", "data/xrd.cbors", "--publish", "0", "--keep-alive"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipert2", "replay", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stderr is not None
+        lines = []
+        for line in process.stderr:
+            lines.append(line)
+            if "scan done" in line:
+                break
+        (url,) = [line.split("results at ")[1].strip() for line in lines if "results at " in line]
+        with urllib.request.urlopen(f"{url}/", timeout=10) as answer:
+            root = json.load(answer)["root"]
+        with urllib.request.urlopen(f"{url}/groups/{root}/links/means", timeout=10) as answer:
+            means = json.load(answer)["link"]["id"]
+        with urllib.request.urlopen(f"{url}/datasets/{means}/value", timeout=10) as answer:
+            assert json.load(answer)["value"] == list(xrd.SMALL)
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 0, err
+    assert "done: 11 events, 11 done" in out
 
 
 def test_an_interrupted_replay_finishes_its_analysis(folder: Path) -> None:

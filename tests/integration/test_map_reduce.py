@@ -18,7 +18,8 @@ import pytest
 
 from pipert2 import Pipe, PipertError
 from pipert2.patterns.events.batch import ABORT, StreamFrame
-from pipert2.patterns.events.plan import ANY, Plan, PlanError, tagged
+from pipert2.patterns.events.plan import ANY, DISCARD, Plan, PlanError, tagged
+from pipert2.patterns.map_reduce.parameters import IntParameter, ParameterSet
 from pipert2.patterns.map_reduce.pipes import map_reduce
 from pipert2.patterns.map_reduce.recorded_events import ScanSource
 from pipert2.patterns.streams.stins import StinsData, StinsEnd, StinsStart, parse
@@ -166,6 +167,29 @@ def test_streams_meet_by_the_number_of_their_frames(tmp_path: Path) -> None:
     assert run.frames() == {number: {"a": number - 1, "b": number - 1} for number in (1, 2, 4, 5, 6)}
     assert accounts(report) == (7, 0, 1, 0, 0)
     assert report["state"] == "short"
+
+
+def test_a_sparse_stream_is_in_every_fourth_event_and_the_ends_are_everyones(tmp_path: Path) -> None:
+    messages = [start("xrd"), start("aux")]
+    for number in range(8):
+        messages += [frame("xrd", number)] + ([frame("aux", number // 4)] if number % 4 == 3 else [])
+    plan = Plan({"main": {"xrd": [ANY] * 8, "aux": [ANY if at % 4 == 3 else None for at in range(8)]}})
+    run = Run(tmp_path, [*messages, end("xrd"), end("aux")], plan=plan, streams=(), workers=2)
+    (report,) = run.run()
+    assert run.frames() == {
+        number: {"xrd": number - 1} | ({"aux": number // 4 - 1} if number % 4 == 0 else {}) for number in range(1, 9)
+    }
+    assert (report["state"], accounts(report)) == ("done", (10, 0, 0, 0, 0))
+    numbers = [note[2] for note in run.notes if note[1] == "result"]
+    assert [numbers.count(number) for number in (0, 9)] == [2, 2]
+
+
+def test_discarded_frames_are_read_and_counted_and_reach_nobody(tmp_path: Path) -> None:
+    plan = Plan({"main": {"xrd": [DISCARD if 4 <= number <= 7 else ANY for number in range(1, 9)]}})
+    run = Run(tmp_path, scan("xrd", 8), plan=plan, streams=())
+    (report,) = run.run()
+    assert run.frames() == {1: {"xrd": 0}, 2: {"xrd": 1}, 3: {"xrd": 2}, 8: {"xrd": 7}}
+    assert (report["state"], accounts(report)) == ("done", (6, 0, 0, 0, 4))
 
 
 def test_partial_events_are_processed_where_that_is_the_policy(tmp_path: Path) -> None:
@@ -440,6 +464,10 @@ def test_a_changed_parameter_holds_from_one_event_on(tmp_path: Path) -> None:
     assert set(values) == {2, 3}
     assert values == sorted(values)
     assert len(set(seen)) == 2
+    hashes = {
+        rows: ParameterSet([IntParameter("rows", rows)]).hash for rows in (2, 3)
+    }  # of the values, not of the time
+    assert dict(seen) == hashes
 
 
 def test_ticks_and_timers_come_while_the_scan_runs(tmp_path: Path) -> None:

@@ -130,3 +130,11 @@ def test_h5pyd_reads_it() -> None:
         assert file["flag"][()]
         assert file["group/x"][()].tolist() == [1, 2, 3]
         assert dict(file["image"].attrs) == {"units": "counts", "frames": 3}
+
+
+def test_silx_reads_it() -> None:
+    silx_io: Any = pytest.importorskip("silx.io")
+    pytest.importorskip("h5pyd")
+    with HdfServer(REST) as server, silx_io.open(f"{server.url}/") as file:
+        assert sorted(file.keys()) == ["complex", "flag", "group", "image", "names", "title"]
+        np.testing.assert_array_equal(file["image"][1:, ::2], TREE["image"][1:, ::2])
