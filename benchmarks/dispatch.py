@@ -1,7 +1,7 @@
 """What it costs to hand out messages to many replicas by credit: ``python -m benchmarks.dispatch``.
 
-No process and no network: the tables of work queues as they are, one for each site that hands out, in a tree whose inner
-sites each stand for up to FANOUT others. A message goes down only where credit is left, and its cells are
+No process and no network: the tables of work queues as they are, one for each site that hands out, in a tree whose
+inner sites each stand for up to FANOUT others. A message goes down only where credit is left, and its cells are
 completed on the way back, as egresses and ingresses do it. Counted is processor time.
 """
 
