@@ -1,8 +1,8 @@
 """How late triggers fire, and whether they drift: ``python -m benchmarks.triggers``.
 
 A source with ``Every("100 ms")`` notes when it runs, for a minute of real time; its ticks are counted from the first.
-Beside it a process that does nothing but sleep until the same moments shows how late the machine itself is: what is above
-that is pipert2's own.
+Beside it a process that does nothing but sleep until the same moments shows how late the machine itself is: what is
+above that is pipert2's own.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -22,6 +23,7 @@ logger = logging.getLogger(__name__)
 MOST_AT_ONCE = 64
 """Questions that a site works on at a time."""
 _HOST_SHARE = 0.001  # of the resource that every host has of itself
+_CONNECT_SECONDS = 5.0
 
 
 class SiteActor:
@@ -172,6 +174,30 @@ def _first_line(error: BaseException) -> str:
     return next((line for line in lines if line.startswith(("The actor", "Worker exit", "The node"))), lines[0])[:300]
 
 
+def _running_ray() -> str | None:
+    """The address of the Ray that runs on this machine; None if there is none, or only a note of one that has ended."""
+    from ray._private.services import canonicalize_bootstrap_address
+
+    if address := os.environ.get("RAY_ADDRESS"):
+        return address.removeprefix("ray://")
+    try:
+        address = canonicalize_bootstrap_address("auto")
+        if address is not None:
+            _check_answers(address)
+    except (OSError, ValueError):
+        return None
+    return address
+
+
+def _check_answers(address: str) -> None:
+    """Raise OSError if nobody takes connections at an address, ValueError if it is none."""
+    host, separator, port = address.rpartition(":")
+    if not separator or not port.isdecimal():
+        raise ValueError(f"{address!r} is not HOST:PORT")
+    with socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS):
+        pass
+
+
 class RayCluster:
     """The connection to a Ray. Closes twice without complaint.
 
@@ -201,16 +227,20 @@ class RayCluster:
 
         options: dict[str, Any] = {"logging_level": logging.ERROR, "configure_logging": False}
         head = self._engine.head
-        try:
-            ray.init(address=head or "auto", **options)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            if head is not None:
-                raise PipeStateError(
-                    f"engine {self._engine.address!r}: {str(error).splitlines()[0]}. This machine must be one of its "
-                    f"nodes: ray start --address={head} --num-cpus=0, with the head's RAY_AUTH_TOKEN"
-                ) from None
+        address = head or _running_ray()
+        if address is None:
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
             ray.init(address="local", include_dashboard=False, object_store_memory=80 << 20, **options)
+            return
+        try:
+            _check_answers(address)  # Ray itself would go on trying for many minutes
+            ray.init(address=address, **options)
+        except (OSError, RuntimeError, ValueError) as error:
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            raise PipeStateError(
+                f"engine {self._engine.address!r}: {address}: {reason}. This machine must be one of its "
+                f"nodes: ray start --address={address} --num-cpus=0, with the head's RAY_AUTH_TOKEN"
+            ) from None
 
     @property
     def asks_for_tokens(self) -> bool:
