@@ -183,7 +183,7 @@ class WorkSender:
             if not spec.lossless:
                 self._drop_old()
             if not table.has_room(spec.capacity, size if spec.lossless else 0, LARGE_BYTES):
-                words[w.SENDER_WAITS + self._replica] = words[w.ROOM_AWAITED] = 1
+                table.await_room(self._replica)
                 return False
             at = table.take_free()
             for segment, slot in slots:
@@ -191,7 +191,7 @@ class WorkSender:
             start = queue.start(at)
             queue.view[start : start + len(cell)] = cell
             table.put(at, size, parent, above.table if above is not None else None)
-            self._queues.wake_one(ends)
+            self._queues.wake_one(queue, ends)
             return True
 
     def _drop_old(self) -> None:

@@ -16,7 +16,7 @@ from pipert2.transport import board as b
 from pipert2.transport import work_table as w
 from pipert2.transport.board import Board
 from pipert2.transport.envelope import CELL, HEAD, HERE, PLACE, Place
-from pipert2.transport.memory import Arena, Bell, Block
+from pipert2.transport.memory import Arena, Bell, Block, Fence
 from pipert2.transport.segment import WAITING, Segment
 from pipert2.transport.work_lock import MUTEX_BYTES, Both, QueueLock, make_mutex, queue_lock
 from pipert2.transport.work_table import Claim, Parent, WorkTable, recount
@@ -82,13 +82,14 @@ class Ends(NamedTuple):
 
 
 class WorkQueue:
-    """One queue as this process sees it."""
+    """One queue as this process sees it. Its *fence* is for who holds its *lock*."""
 
     def __init__(self, spec: EdgeSpec, block: Block, lock_file: int | None) -> None:
         self.spec = spec
         self.number = spec.index
         self.table = WorkTable(block.words, queue_cells(spec))
         self.lock = queue_lock(block.view[_mutex_start(self.table.cells) :], lock_file, self.number)
+        self.fence = Fence()
         self.view = block.view
         self.ends: Ends | None = None
         self._with: dict[int, Both] = {}
@@ -208,9 +209,10 @@ class WorkQueues:
 
     # --- waking; with the queue's lock held
 
-    def wake_one(self, ends: Ends) -> None:
+    def wake_one(self, queue: WorkQueue, ends: Ends) -> None:
         """Wake a replica that sleeps, if one does; it is awake from now on for whoever looks next."""
         words = self._board.words
+        queue.fence()  # a replica says that it sleeps, then looks for messages; here it is the other way round
         for index, sleeping in ends.sleepers:
             if words[sleeping]:
                 words[sleeping] = 0
@@ -365,7 +367,7 @@ class WorkQueues:
             if same and table.words[row + w.STATE] == w.CLAIMED:
                 table.give_back(claim.cell, again=again)
                 table.rebuild()
-                self.wake_one(self.ends(queue))
+                self.wake_one(queue, self.ends(queue))
 
     def release(self, routine: int) -> None:
         """Let other replicas have what this one had claimed and did not get to."""

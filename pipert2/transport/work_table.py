@@ -109,6 +109,10 @@ class WorkTable:
             return False
         return not size or words[BYTES] + size <= most_bytes or words[TAIL] - words[HEAD] + words[CLAIMED_NOW] < 2
 
+    def await_room(self, sender: int) -> None:
+        """A replica of the source wants to be woken when there is room; in a ledger, when something is over."""
+        self.words[SENDER_WAITS + sender] = self.words[ROOM_AWAITED] = 1
+
     def take_free(self) -> int:
         """A free cell to write a message to; :meth:`put` it under the same lock."""
         return int(self.words[self._free + self.words[FREE_HEAD] % self.cells])

@@ -157,12 +157,11 @@ class FedProducer:
         if ledger is None:
             loop.sleep(lambda: self._feed.ready, timeout)
             return
-        words, waits = ledger.table.words, w.SENDER_WAITS + loop.spec.replica
         if self._open:
-            words[waits] = 1  # whoever brings one of them to its end rings
-            loop.fence()
+            with ledger.lock:
+                ledger.table.await_room(loop.spec.replica)  # whoever brings one of them to its end rings
         loop.sleep(lambda: self._is_something_over() or (self._has_credit() and self._feed.ready), timeout)
-        words[waits] = 0
+        ledger.table.words[w.SENDER_WAITS + loop.spec.replica] = 0
 
     def _is_something_over(self) -> bool:
         return self._ledger is not None and bool(self._open) and self._ledger.table.words[w.DONE] != self._seen_done

@@ -226,9 +226,8 @@ class Producer:
         loop, words, most = self._loop, ledger.table.words, self._most
         flag = w.SENDER_WAITS + loop.spec.replica
         while words[w.UNDONE] >= most:
-            words[flag] = 1
-            words[w.ROOM_AWAITED] = 1  # in this order: who makes room takes them back in the other one
-            loop.fence()
+            with ledger.lock:
+                ledger.table.await_room(loop.spec.replica)
             loop.sleep(lambda: bool(words[w.UNDONE] < most))
             words[flag] = 0
             if loop.inbox:
