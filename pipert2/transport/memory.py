@@ -52,12 +52,13 @@ class Fence:
 
 
 class Block:
-    """A piece of memory as bytes and as 64-bit words."""
+    """A piece of memory as bytes and as 64-bit words; *lock* is for threads of this process that share the object."""
 
-    __slots__ = ("_map", "key", "size", "view", "words")
+    __slots__ = ("_map", "key", "lock", "size", "view", "words")
 
     def __init__(self, key: str, buffer: Any, size: int) -> None:
         self.key = key
+        self.lock = threading.Lock()
         self.size = size
         self._map = buffer
         self.view = memoryview(buffer)

@@ -40,12 +40,11 @@ class QueueLock(Protocol):
 
 
 class ThreadLock:
-    """The lock of a queue that only threads of this process know."""
+    """The lock of a queue that only threads of this process know: all of them get the same one."""
 
     __slots__ = ("acquire", "release")
 
-    def __init__(self) -> None:
-        lock = threading.Lock()
+    def __init__(self, lock: threading.Lock) -> None:
         self.acquire = lock.acquire
         self.release = lock.release
 
@@ -142,16 +141,17 @@ def make_mutex(memory: memoryview) -> None:
         raise OSError(code, f"a robust mutex cannot be made: {os.strerror(code)}")
 
 
-def queue_lock(memory: memoryview, file: int | None, offset: int) -> QueueLock:
+def queue_lock(memory: memoryview, file: int | None, offset: int, threads: threading.Lock) -> QueueLock:
     """The lock of a queue.
 
     Args:
         memory: its mutex.
         file: whose bytes are locks where there are no robust mutexes; None for the queue of a single process.
         offset: which byte of it.
+        threads: the lock of a single process's queue.
     """
     if file is None:
-        return ThreadLock()
+        return ThreadLock(threads)
     if _FUNCTIONS is None:
         return RecordLock(file, offset)
     return RobustLock(memory)

@@ -88,7 +88,7 @@ class WorkQueue:
         self.spec = spec
         self.number = spec.index
         self.table = WorkTable(block.words, queue_cells(spec))
-        self.lock = queue_lock(block.view[_mutex_start(self.table.cells) :], lock_file, self.number)
+        self.lock = queue_lock(block.view[_mutex_start(self.table.cells) :], lock_file, self.number, block.lock)
         self.fence = Fence()
         self.view = block.view
         self.ends: Ends | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -156,6 +157,14 @@ def test_a_message_that_another_routine_still_works_on_is_not_over_with_the_next
     assert shop.left() == [2, 0, 2]
     first.delivery.done()
     assert shop.left() == [1, 0, 1]
+
+
+def test_flows_of_one_process_have_the_same_lock(shop: Shop) -> None:
+    one, other = (Process(shop, name).queues.get(0).lock for name in ("hand", "work"))
+    taken: Any = other.acquire
+    with one:
+        assert not taken(blocking=False)
+    assert taken(blocking=False)
 
 
 def play(shop: Shop, mortal: str, stores: int) -> tuple[list[int], bool]:

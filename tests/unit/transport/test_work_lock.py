@@ -30,7 +30,7 @@ def record(_: mmap.mmap, at: int = 0) -> QueueLock:
 
 
 def of_threads(_: mmap.mmap, at: int = 0) -> QueueLock:
-    return queue_lock(memoryview(b""), None, at)
+    return queue_lock(memoryview(b""), None, at, threading.Lock())
 
 
 _FILE = os.memfd_create("locks")
