@@ -189,7 +189,7 @@ def test_what_a_killed_replica_had_is_done_by_another(caplog: pytest.LogCaptureF
     caplog.clear()  # that it died is logged, as it should be
     assert summary.ok
     assert sorted(number for number, _, _ in results.items()) == list(range(40))
-    assert len({pid for _, pid, _ in results.items()}) == 3
+    assert len({pid for _, pid, _ in results.items()}) >= 2  # the new one may come when all is done
     assert next(flow for flow in summary.flows if flow.name == "workers").restarts == 1
 
 
