@@ -41,7 +41,7 @@ class Delivery:
     @property
     def parent(self) -> Parent:
         """What comes of it names this as where it came from."""
-        return Parent(self.queue.number, self.claim.cell, self.claim.number, self.claim.attempt)
+        return Parent(self.queue.number, self.claim.cell, self.claim.number, self.claim.turn)
 
     def add(self) -> None:
         """Another routine of this process gets it, or something that was made of it."""

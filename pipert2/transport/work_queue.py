@@ -265,7 +265,7 @@ class WorkQueues:
                 return
             words[row + w.DESCENDANTS] -= w.LOOKED_AT
             over = queue.table.is_over(claim.cell)
-            at = Parent(queue.number, claim.cell, claim.number, words[row + w.ATTEMPT])
+            at = Parent(queue.number, claim.cell, claim.number, words[row + w.TURN])
         if over:
             self._go_up(queue, at)
 
@@ -307,7 +307,7 @@ class WorkQueues:
     def _finish(self, queue: WorkQueue, claim: Claim, above: WorkQueue | None) -> bool:
         """:meth:`finish` under the locks; whether the parent is complete and its own parent has to be told."""
         table, parent = queue.table, claim.parent
-        if not table.is_alive(claim.cell, claim.number, claim.attempt):
+        if not table.is_alive(claim.cell, claim.number, claim.turn):
             return False  # it was given back meanwhile, and is somebody else's
         if not table.returned(claim.cell):
             if table.idle and self.has_ended(queue):
@@ -348,7 +348,7 @@ class WorkQueues:
             above_at = table.parent_of(at.cell)
             above = self.get(above_at.queue) if above_at is not None else None
             with queue.locked_with(above):
-                if not table.is_alive(at.cell, at.number, at.attempt) or not table.is_over(at.cell):
+                if not table.is_alive(at.cell, at.number, at.turn) or not table.is_over(at.cell):
                     return
                 up = self._complete(queue, at.cell, above_at, above)
             if not up or above is None or above_at is None:
@@ -363,7 +363,7 @@ class WorkQueues:
         with queue.lock:
             row = table.row(claim.cell)
             # Two routines of one process may have failed at it: the second one must not take it from who has it now.
-            same = table.is_alive(claim.cell, claim.number, claim.attempt)
+            same = table.is_alive(claim.cell, claim.number, claim.turn)
             if same and table.words[row + w.STATE] == w.CLAIMED:
                 table.give_back(claim.cell, again=again)
                 table.rebuild()

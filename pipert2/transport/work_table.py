@@ -32,31 +32,37 @@ SENDER_ENDED = SENDER_WAITS + MOST_REPLICAS
 _CELLS = SENDER_ENDED + MOST_REPLICAS
 
 # words of a cell
-STATE, NUMBER, CLAIMER, ATTEMPT, DESCENDANTS, PARENT, PARENT_NUMBER, SIZE, SUSPECT = range(9)
-CELL_WORDS = 9
+STATE, NUMBER, CLAIMER, ATTEMPT, DESCENDANTS, PARENT, PARENT_NUMBER, SIZE, SUSPECT, TURN = range(10)
+CELL_WORDS = 10
 
 FREE, READY, CLAIMED, RETURNED = range(4)
 
 LOOKED_AT = 1 << 32
 """Added to a cell's word of descendants for each replica that still looks at the message's data in its slot."""
 _CHILDREN = LOOKED_AT - 1
+_MOST_TURNS = 0xFFFF
 
 
 class Parent(NamedTuple):
-    """A cell that a message comes from: *number* and *attempt* tell whether it is still the same message."""
+    """A cell that a message comes from: *number* and *turn* tell whether it is still the same work on the same one."""
 
     queue: int
     cell: int
     number: int
-    attempt: int
+    turn: int
 
 
 class Claim(NamedTuple):
-    """A message that was claimed: its cell, and what is needed to end its life there."""
+    """A message that was claimed: its cell, and what is needed to end its life there.
+
+    Attributes:
+        turn: how often it was claimed so far; not each turn is another *attempt*.
+    """
 
     cell: int
     number: int
     attempt: int
+    turn: int
     parent: Parent | None
 
 
@@ -125,15 +131,15 @@ class WorkTable:
         words[PUT] = number
         words[row + NUMBER] = number
         words[row + CLAIMER] = words[row + DESCENDANTS] = 0
-        words[row + ATTEMPT] = 1
+        words[row + ATTEMPT] = words[row + TURN] = 1
         words[row + SIZE] = size
         if parent is None:
             words[row + PARENT] = 0
         else:
             assert parents is not None
             words[row + PARENT] = (parent.queue + 1) << 32 | parent.cell
-            words[row + PARENT_NUMBER] = parent.number << 16 | parent.attempt
-            if parents.is_alive(parent.cell, parent.number, parent.attempt):
+            words[row + PARENT_NUMBER] = parent.number << 16 | parent.turn
+            if parents.is_alive(parent.cell, parent.number, parent.turn):
                 parents.words[parents._rows + parent.cell * CELL_WORDS + DESCENDANTS] += 1
         words[UNDONE] += 1
         if size:
@@ -154,13 +160,11 @@ class WorkTable:
         self._set_free(claim)
         return claim
 
-    def is_alive(self, cell: int, number: int, attempt: int) -> bool:
-        """Whether the cell still holds the same message in the same attempt."""
+    def is_alive(self, cell: int, number: int, turn: int) -> bool:
+        """Whether the cell still holds the same message, and nobody else has claimed it since."""
         words, row = self.words, self._rows + cell * CELL_WORDS
         return bool(
-            words[row + NUMBER] == number
-            and words[row + ATTEMPT] == attempt
-            and words[row + STATE] in (CLAIMED, RETURNED)
+            words[row + NUMBER] == number and words[row + TURN] == turn and words[row + STATE] in (CLAIMED, RETURNED)
         )
 
     # --- the receiving end
@@ -190,7 +194,7 @@ class WorkTable:
     def claim_of(self, cell: int) -> Claim:
         """The claim of a message that was claimed."""
         words, row = self.words, self._rows + cell * CELL_WORDS
-        return Claim(cell, words[row + NUMBER], words[row + ATTEMPT], self.parent_of(cell))
+        return Claim(cell, words[row + NUMBER], words[row + ATTEMPT], words[row + TURN], self.parent_of(cell))
 
     def parent_of(self, cell: int) -> Parent | None:
         """What a cell's message came from."""
@@ -199,7 +203,7 @@ class WorkTable:
         if not packed:
             return None
         number: int = words[row + PARENT_NUMBER]
-        return Parent((packed >> 32) - 1, packed & 0xFFFFFFFF, number >> 16, number & 0xFFFF)
+        return Parent((packed >> 32) - 1, packed & 0xFFFFFFFF, number >> 16, number & _MOST_TURNS)
 
     def returned(self, cell: int) -> bool:
         """The routine is done with the message; whether nothing of it is left, so that it can be completed."""
@@ -214,7 +218,7 @@ class WorkTable:
         """Free a cell of which nothing is left; whether its parent (in *parents*) is complete now, too."""
         self.words[DONE] += 1
         self._set_free(cell)
-        if parent is None or parents is None or not parents.is_alive(parent.cell, parent.number, parent.attempt):
+        if parent is None or parents is None or not parents.is_alive(parent.cell, parent.number, parent.turn):
             return False
         above, row = parents.words, parents._rows + parent.cell * CELL_WORDS
         left = above[row + DESCENDANTS] - 1
@@ -273,8 +277,9 @@ class WorkTable:
         """Make a claimed message ready again, ahead of all others after :meth:`rebuild`; *again*: another attempt."""
         words, row = self.words, self.row(cell)
         words[row + ATTEMPT] += again
+        words[row + TURN] = (words[row + TURN] + 1) & _MOST_TURNS
         words[row + CLAIMER] = 0
-        words[row + DESCENDANTS] &= ~_CHILDREN  # what the last attempt has made goes its own way
+        words[row + DESCENDANTS] &= ~_CHILDREN  # what the last turn has made goes its own way
         words[row + STATE] = READY
         words[AGAIN] += 1
 
@@ -322,7 +327,7 @@ def recount(tables: Mapping[int, WorkTable]) -> list[tuple[int, int]]:
             if table.words[row + STATE] == FREE:
                 continue
             parent = table.parent_of(cell)
-            if parent is not None and tables[parent.queue].is_alive(parent.cell, parent.number, parent.attempt):
+            if parent is not None and tables[parent.queue].is_alive(parent.cell, parent.number, parent.turn):
                 key = (parent.queue, parent.cell)
                 counts[key] = counts.get(key, 0) + 1
     complete = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -48,7 +49,7 @@ def test_a_message_is_over_when_all_that_came_of_it_is() -> None:
     above, below = table(), table()
     put(above)
     found = claim(above)
-    parent = Parent(0, found.cell, found.number, found.attempt)
+    parent = Parent(0, found.cell, found.number, found.turn)
     for _ in range(2):
         put(below, parent, above)
     assert not above.returned(found.cell)
@@ -69,12 +70,13 @@ def test_what_a_dead_replica_had_is_claimed_again_ahead_of_all_others() -> None:
     assert (again.number, again.attempt) == (first, 2)
 
 
-def test_what_an_earlier_attempt_has_made_does_not_end_the_next_one() -> None:
+@pytest.mark.parametrize("again", [True, False], ids=["failed", "handed back"])
+def test_what_was_made_of_a_message_before_does_not_end_it_for_who_has_it_next(again: bool) -> None:
     above, below = table(), table()
     put(above)
     first = claim(above)
-    put(below, Parent(0, first.cell, first.number, first.attempt), above)
-    above.give_back(first.cell)
+    put(below, Parent(0, first.cell, first.number, first.turn), above)
+    above.give_back(first.cell, again=again)
     above.rebuild()
     second = claim(above)
     child = claim(below)
@@ -131,7 +133,7 @@ class Storm(RuleBasedStateMachine):
         found = self.claims.pop(data.draw(st.integers(0, len(self.claims) - 1)))
         for _ in range(data.draw(st.integers(0, 2))):
             if self.below.has_room(CELLS, 0, 0):
-                put(self.below, Parent(0, found.cell, found.number, found.attempt), self.above)
+                put(self.below, Parent(0, found.cell, found.number, found.turn), self.above)
         if self.above.returned(found.cell):
             self.end(found.cell)
 
