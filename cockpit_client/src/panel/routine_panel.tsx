@@ -82,6 +82,7 @@ function Numbers({ status }: { status: RoutineStatus }) {
     ["dead letters", count(status.dead_letters ?? 0), "messages that were given up and are kept"],
     ["skipped", count(status.skipped), "ticks of a fixed rate that were missed"],
     ["interrupted", count(status.interrupted), "messages in hand when the process died"],
+    ["in hand", count(status.in_hand ?? 0), "messages that it works on now, all its replicas"],
     ["busy for", status.busy_for > 0 ? duration(status.busy_for) : "–", "how long it has been at the message in hand"],
   ];
   return (

@@ -42,6 +42,8 @@ export interface RoutineStatus {
   readonly parameters: readonly ParameterStatus[];
   /** Messages that it has given up and that are kept; missing from pipes of older versions. */
   readonly dead_letters?: number;
+  /** Messages that it works on now; missing from pipes of older versions. */
+  readonly in_hand?: number;
 }
 
 export interface WireStatus {

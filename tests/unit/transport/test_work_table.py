@@ -70,6 +70,24 @@ def test_what_a_dead_replica_had_is_claimed_again_ahead_of_all_others() -> None:
     assert (again.number, again.attempt) == (first, 2)
 
 
+def test_what_was_in_hand_at_a_death_is_suspect_until_it_is_over_and_the_next_message_of_its_cell_is_not() -> None:
+    queue = table(1)
+    put(queue)
+    lost = claim(queue, 7)
+    assert not queue.is_suspect(lost.cell)
+    queue.give_back(lost.cell)
+    queue.suspect(lost.cell)
+    queue.rebuild()
+    again = claim(queue, 8)
+    assert queue.is_suspect(again.cell)
+    queue.returned(again.cell)
+    queue.complete(again.cell, None, None)
+    put(queue)
+    following = claim(queue, 8)
+    assert following.cell == lost.cell
+    assert not queue.is_suspect(following.cell)
+
+
 @pytest.mark.parametrize("again", [True, False], ids=["failed", "handed back"])
 def test_what_was_made_of_a_message_before_does_not_end_it_for_who_has_it_next(again: bool) -> None:
     above, below = table(), table()
