@@ -22,6 +22,8 @@ FLOW_FINISHED = "flow_finished"
 """The streams of all routines of a flow have ended: ``flow``."""
 
 MOST_KEPT = 10_000
+LONGEST_REASON = 1_000
+"""Characters of a reason in a notice; the log has all of it."""
 
 
 @dataclass(frozen=True, slots=True)

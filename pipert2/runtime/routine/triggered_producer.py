@@ -9,7 +9,7 @@ from time import monotonic, monotonic_ns
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipert2.errors import PipertError
-from pipert2.events.notices import FAILED, FIRED
+from pipert2.events.notices import FAILED, FIRED, LONGEST_REASON
 from pipert2.graph.routine import EndOfStream
 from pipert2.runtime.routine.run_watch import RunWatch
 from pipert2.runtime.triggers.runs import TriggerRuns
@@ -176,7 +176,7 @@ class TriggeredProducer:
         except PipertError as error:
             loop.failures.note("the trigger", error)
         if ran.outcome in (RunOutcome.FAILED, RunOutcome.TIMED_OUT):
-            self._announce(FAILED, run, outcome=ran.outcome.value, reason=ran.text)
+            self._announce(FAILED, run, outcome=ran.outcome.value, reason=ran.text[:LONGEST_REASON])
         return ran.end
 
     def _announce(self, name: str, run: int, **values: Any) -> None:

@@ -17,7 +17,7 @@ from pipert2.errors import (
     UnknownDeadLetterError,
     UnknownRoutineError,
 )
-from pipert2.events.notices import DEAD_LETTER
+from pipert2.events.notices import DEAD_LETTER, LONGEST_REASON
 from pipert2.runtime import commands
 from pipert2.runtime.messages import DeadLetter, Packed
 from pipert2.runtime.supervision.dead_letter_shelves import (
@@ -145,7 +145,9 @@ class DeadLetters:
             if self._not_stored.bit_count() == 1:  # the 1st, 2nd, 4th, ...: a full disk is not told each time
                 logger.warning("%d dead letters lie in memory only: %s", self._not_stored, error)
         about = {"routine": spec.name, "flow": spec.flow, "number": number}
-        self._supervisor.announce(DEAD_LETTER, {**about, "attempts": given.attempts, "reason": given.reason})
+        self._supervisor.announce(
+            DEAD_LETTER, {**about, "attempts": given.attempts, "reason": given.reason[:LONGEST_REASON]}
+        )
         dropped = self._memory.dropped
         if dropped.bit_length() > before.bit_length():  # the 1st, 2nd, 4th, ...
             logger.warning(
