@@ -2,7 +2,8 @@
 
 The detector is a process that pushes STINS over ZeroMQ (``benchmarks/detector.py``); replays read a capture. Each
 measurement has a process of its own. The figures of dranspose 0.2.0 were taken on another day, on a machine of two
-cores that had nothing else to do; ``--peer PYTHON`` runs its replay of the same capture in turn with ours.
+cores that had nothing else to do; ``--peer PYTHON`` runs it in turn with ours: its replay of the same capture, and,
+where ``redis-server`` is installed, its live system with the same detector, over fewer events.
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ TRIALS = {
 }
 LONG = Trial("long", "live, 10x10, mean, memory", "live", "mean", 0)
 FINISHED, GROWTH = 0.050, 20.0  # seconds; MB in all processes from the first quarter of the events to the end
+PEER_EVENTS = {"live": 2_000, "large": 500, "latency": 500}
 PEER_WORKERS = ("null", "mean")
 Times = dict[str, list[Outcome]]
 
@@ -93,19 +95,30 @@ def row(trial: Trial, outcomes: list[Outcome], peers: list[Outcome], events: int
     good = [outcome.figures for outcome in outcomes if outcome.error is None]
     if trial.rate:
         middle = median(one["p50"] for one in good)
-        return [trial.title, f"p50 {1e3 * middle:.2f} ms, p99 {1e3 * found:.2f} ms", "", "p99 7.1 ms", ""]
+        own = f"p50 {1e3 * middle:.2f} ms, p99 {1e3 * found:.2f} ms"
+        return [trial.title, own, "", "p99 7.1 ms", beside(trial, peers, events)]
     spent = 1e6 * median(one["processor"] for one in good) / events
     another = f"{trial.peer:,.0f}/s" if trial.peer else ""
-    return [trial.title, f"{found:,.0f}/s", f"{spent:.0f} us", another, beside(peers, events)]
+    return [trial.title, f"{found:,.0f}/s", f"{spent:.0f} us", another, beside(trial, peers, events)]
 
 
-def beside(peers: list[Outcome], events: int) -> str:
+def beside(trial: Trial, peers: list[Outcome], events: int) -> str:
     """What dranspose made of the same in this run."""
     good = [one.figures for one in peers if one.error is None]
     if not good:
         return f"[red]{peers[-1].error}" if peers else ""
-    rate = median(events / one["seconds"] for one in good)
-    return f"{rate:,.0f}/s, {1e6 * median(one['processor'] for one in good) / events:.0f} us"
+    if trial.rate:
+        middle, most = (1e3 * median(one[name] for one in good) for name in ("p50", "p99"))
+        return f"p50 {middle:.2f} ms, p99 {most:.2f} ms"
+    text = f"{peer_rate(good, events):,.0f}/s"
+    if trial.kind == "live":
+        return text
+    return f"{text}, {1e6 * median(one['processor'] for one in good) / events:.0f} us"
+
+
+def peer_rate(good: list[dict[str, float]], events: int) -> float:
+    """The median of dranspose's events a second, of which a live run has fewer."""
+    return median(one.get("results", events) / one["seconds"] for one in good)
 
 
 def verdicts(times: Times, peers: Times, counts: dict[str, int]) -> list[tuple[str, str, bool]]:
@@ -121,10 +134,15 @@ def verdicts(times: Times, peers: Times, counts: dict[str, int]) -> list[tuple[s
             found.append((f"{trial.title}, p99", f"{1e3 * own:.2f} ms, at most {1e3 * limit:.2f}", own <= limit))
         else:
             found.append((trial.title, f"{own:,.0f}/s, at least {limit:,.0f}", own >= limit))
-        same = [counts[key] / one.figures["seconds"] for one in peers.get(key, []) if one.error is None]
-        if same:
-            ratio = own / median(same)
-            found.append((f"{trial.title}, times dranspose in this run", f"{ratio:.2f}, at least 1", ratio >= 1))
+        same = [one.figures for one in peers.get(key, []) if one.error is None]
+        if same and trial.rate:
+            ratio = own / median(one["p99"] for one in same)
+            what, kept = f"{ratio:.2f}, at most {trial.factor:g}", ratio <= trial.factor
+            found.append((f"{trial.title}, p99, times dranspose in this run", what, kept))
+        elif same:
+            ratio = own / peer_rate(same, counts[key])
+            what, kept = f"{ratio:.2f}, at least {trial.factor:g}", ratio >= trial.factor
+            found.append((f"{trial.title}, times dranspose in this run", what, kept))
     ends = [one.figures["finished"] for one in times.get("latency", []) if one.error is None]
     if ends:
         end = median(ends)
@@ -163,6 +181,11 @@ def main() -> None:
                     times.setdefault(key, []).append(measure(trial, counts[key], file))
                     if options.peer and key in PEER_WORKERS:
                         command = [str(options.peer), "-m", "benchmarks.dranspose_replay", trial.worker, str(file)]
+                        peers.setdefault(key, []).append(launch(command, LIMIT))
+                    elif options.peer and key in PEER_EVENTS:
+                        live = ["--events", str(max(20, int(PEER_EVENTS[key] * options.share)))]
+                        live += ["--size", str(trial.size), "--rate", str(trial.rate), "--workers", str(trial.workers)]
+                        command = [str(options.peer), "-m", "benchmarks.dranspose_live", *live]
                         peers.setdefault(key, []).append(launch(command, LIMIT))
     table = Table(box=box.SIMPLE_HEAD)
     for title in ("", "pipert2", "processor time an event", "dranspose, another day", "dranspose, this run"):
