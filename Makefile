@@ -13,7 +13,7 @@ help:
 	@echo "make test    run all tests"
 	@echo "make check   formatting, lint, types, layers, of the cockpit's page too"
 	@echo "make bench   measure pipert2 and its peers"
-	@echo "make soak    ten minutes under load, memory watched"
+	@echo "make soak    ten minutes under load, ten million events; memory watched"
 	@echo "make model   check the shared memory protocol with spin"
 	@echo "make docs    build the documentation into site/"
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import time
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,11 @@ import psutil
 import pytest
 
 from pipert2 import DestinationRoutine, MiddleRoutine, Pipe, SharedMemoryTransmitter, SourceRoutine, Wire, events
+from pipert2.patterns.events.batch import StreamFrame
+from pipert2.patterns.map_reduce.pipes import map_reduce
+from pipert2.patterns.map_reduce.recorded_events import ScanSource
+from pipert2.patterns.streams.stins import StinsData, StinsEnd, StinsStart, parse
+from pipert2.patterns.streams.stream_data import StreamData
 from pipert2.testing import wait_until
 from pipert2.transport.pool import STEP_BYTES
 
@@ -115,3 +122,65 @@ def test_ten_seconds_under_load_leave_everything_flat():
 @pytest.mark.timeout(1200)
 def test_ten_minutes_under_load_leave_everything_flat():
     soak(600.0)
+
+
+class Images(ScanSource):
+    """A scan of so many small images, as fast as they are taken."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__("images")
+        self.count = count
+
+    def messages(self) -> Iterator[list[StreamFrame]]:
+        image = bytes(200)
+        yield [StreamFrame("xrd", StinsStart("").to_stream_data())]
+        kind = '"shape": [10, 10], "type": "uint16", "compression": "none"'
+        for first in range(0, self.count, 64):
+            yield [
+                StreamFrame(
+                    "xrd",
+                    StreamData(
+                        "STINS",
+                        [f'{{"htype": "image", "frame": {at}, {kind}, "msg_number": {at + 1}}}'.encode(), image],
+                    ),
+                )
+                for at in range(first, min(first + 64, self.count))
+            ]
+        yield [StreamFrame("xrd", StinsEnd(self.count + 1).to_stream_data())]
+
+
+def mean(event: Any) -> float | None:
+    message = parse(event["xrd"])
+    return float(message.data[:2, 8:].mean()) if isinstance(message, StinsData) else None
+
+
+def scan_of(images: int, folder: Path) -> None:
+    """One scan; what each process has for itself is the same a quarter into it and near its end."""
+    report = folder / "report"
+    pipe = Pipe(lossless=True)
+    map_reduce(pipe, Images(images), mean, lambda result: None, streams=["xrd"], report=report)
+    with pipe:
+        pipe.notify_event("start", wait=60)
+
+        def reduced() -> int:
+            return 0 if report.exists() else 64 * pipe.status().routine("reduce").received
+
+        wait_until(lambda: report.exists() or reduced() > images // 4, timeout=images / 1000 + 60)
+        pids = [flow.pid for flow in pipe.status().flows if flow.pid is not None]
+        before = {pid: used([pid])["memory"] for pid in pids}
+        assert not report.exists()
+        after = before
+        while not report.exists():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                after = {pid: used([pid])["memory"] for pid in pids}
+            time.sleep(0.5)  # the soaking itself
+    (scan,) = [json.loads(line) for line in report.read_text().splitlines()]
+    assert (scan["state"], scan["done"]) == ("done", images + 2)
+    grown = {pid: after[pid] - before[pid] for pid in pids if after[pid] > before[pid] + 12e6}
+    assert not grown, (before, after)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_a_scan_of_ten_million_events_takes_no_more_memory_than_its_beginning(tmp_path: Path):
+    scan_of(int(os.environ.get("SOAK_EVENTS", 10_000_000)), tmp_path)

@@ -60,7 +60,14 @@ def test_two_scans_of_a_detector_are_analysed_while_they_are_measured(detector: 
     assert sums.read_text().split() == [str(64 * 64 * n) for n in range(20)] * 2
 
 
-@pytest.mark.parametrize("arguments", [{"url": "localhost"}, {"url": "tcp://127.0.0.1:1", "pattern": "req"}])
-def test_what_makes_no_sense_is_refused(arguments: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"url": "localhost"},
+        {"url": "tcp://127.0.0.1:1", "pattern": "req"},
+        {"url": "tcp://127.0.0.1:1", "waiting": 0},
+    ],
+)
+def test_what_makes_no_sense_is_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="ZmqStream"):
         ZmqStream("xrd", **arguments)

@@ -24,6 +24,8 @@ class ZmqStream(SourceRoutine):
         url: where the detector sends, such as ``"tcp://127.0.0.1:9999"``.
         protocol: of its messages, see :mod:`pipert2.patterns.streams.protocols`.
         pattern: ``"pull"`` or ``"sub"``, as the detector pushes or publishes; if left out as its protocol says.
+        waiting: messages that may wait to be received; a detector that pushes waits then, of one that publishes
+            further ones are dropped. Few of them need little memory where frames are large.
         name: the routine's name.
 
     Raises:
@@ -32,7 +34,14 @@ class ZmqStream(SourceRoutine):
     """
 
     def __init__(
-        self, stream: str, url: str, *, protocol: str = PROTOCOL, pattern: str | None = None, name: str | None = None
+        self,
+        stream: str,
+        url: str,
+        *,
+        protocol: str = PROTOCOL,
+        pattern: str | None = None,
+        waiting: int = 1000,
+        name: str | None = None,
     ) -> None:
         super().__init__(name if name is not None else stream)
         known = protocol_of(protocol)
@@ -42,7 +51,10 @@ class ZmqStream(SourceRoutine):
             raise ValueError(f"ZmqStream(pattern=...) is 'pull' or 'sub', not {pattern!r}")
         if "://" not in url:
             raise ValueError(f"ZmqStream(url=...) is an address such as 'tcp://127.0.0.1:9999', not {url!r}")
+        if waiting < 1:
+            raise ValueError(f"ZmqStream(waiting=...) is a number of messages, 1 or more, not {waiting!r}")
         _zmq()
+        self._most_waiting = waiting
         self.stream, self.url, self.pattern, self.protocol = stream, url, pattern, protocol
 
     def setup(self) -> None:
@@ -52,6 +64,7 @@ class ZmqStream(SourceRoutine):
         self._zmq_context: Any = zmq.Context()
         self._socket: Any = self._zmq_context.socket(zmq.PULL if self.pattern == "pull" else zmq.SUB)
         self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.setsockopt(zmq.RCVHWM, self._most_waiting)
         if self.pattern == "sub":
             self._socket.setsockopt(zmq.SUBSCRIBE, b"")
         try:
