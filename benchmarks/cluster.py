@@ -11,6 +11,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -42,15 +43,23 @@ def _end(hosts: Hosts, at: int, module: str, *arguments: str) -> subprocess.Pope
     return hosts.start(at, command, cwd=str(ROOT), stderr=subprocess.DEVNULL)
 
 
-def _processor_time(*roots: subprocess.Popen[str]) -> float:
+def _processor_time(hosts: Hosts) -> float:
+    """Of all that runs on both hosts, in seconds."""
     total = 0.0
-    for root in roots:
+    for pid in hosts.processes():
         with contextlib.suppress(psutil.Error):
-            process = psutil.Process(root.pid)
-            for one in [process, *process.children(recursive=True)]:
-                with contextlib.suppress(psutil.Error):
-                    total += sum(one.cpu_times()[:2])
+            total += sum(psutil.Process(pid).cpu_times()[:2])
     return total
+
+
+def _counted(hosts: Hosts, work: Work, teller: subprocess.Popen[str]) -> dict[str, float]:
+    """The figures that a process says after it has said that it begins to count."""
+    _line(teller)
+    before = _processor_time(hosts)
+    figures = dict(json.loads(_line(teller) or "{}"))
+    if figures:
+        figures["cpu"] = (_processor_time(hosts) - before) / max(1.0, figures["rate"] * work.seconds) * 1e6
+    return figures
 
 
 def _kill(*roots: subprocess.Popen[str]) -> None:
@@ -81,13 +90,7 @@ def between(hosts: Hosts, module: str, work: Work, *more: str) -> dict[str, floa
     watch = _Watch(LIMIT, receiver, sender)
     try:
         with watch:
-            _line(receiver)  # it has begun to count
-            before = _processor_time(receiver, sender)
-            figures = dict(json.loads(_line(receiver) or "{}"))
-            spent = _processor_time(receiver, sender) - before
-        if figures:
-            figures["cpu"] = spent / max(1.0, figures["rate"] * work.seconds) * 1e6
-        return figures
+            return _counted(hosts, work, receiver)
     finally:
         _kill(receiver, sender)
 
@@ -115,6 +118,7 @@ def _stop(process: subprocess.Popen[str]) -> None:
 @contextlib.contextmanager
 def ray_cluster(hosts: Hosts) -> Iterator[str]:
     """A cluster of two nodes; its address."""
+    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     folder = tempfile.mkdtemp(prefix="p2r", dir="/tmp")  # short: Ray puts sockets there
     address = f"{hosts.addresses[0]}:{RAY_PORT}"
     common = ["--disable-usage-stats", "--block", "--num-cpus", "1", "--object-store-memory", str(10**9)]
@@ -125,13 +129,14 @@ def ray_cluster(hosts: Hosts) -> Iterator[str]:
         for at, special in enumerate((head, other)):
             command = ["python", "-m", "ray.scripts.scripts", "start", *special, *common]
             command.append(f"--node-ip-address={hosts.addresses[at]}")
-            nodes.append(hosts.start(at, command, cwd=str(ROOT), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
-            sleep(8)
+            node = hosts.start(at, command, cwd=str(ROOT), stderr=subprocess.STDOUT)
+            nodes.append(node)
+            with _Watch(LIMIT, node):
+                while (line := _line(node)) and "runtime started" not in line:
+                    pass
         yield address
     finally:
-        for node in nodes:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(node.pid, signal.SIGTERM)
+        hosts.end_processes()  # ended with SIGTERM they would take half a minute
         _kill(*nodes)
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -140,9 +145,8 @@ def by_ray(hosts: Hosts, address: str, work: Work) -> dict[str, float]:
     """One run through a cluster that is there."""
     sender = _end(hosts, 0, "ray_store", "send", work.key, address)
     try:
-        with _Watch(LIMIT, sender):
-            _line(sender)
-            return dict(json.loads(_line(sender) or "{}"))
+        with _Watch(3 * LIMIT, sender):
+            return _counted(hosts, work, sender)
     finally:
         _kill(sender)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -119,8 +121,24 @@ class Hosts:
         if cable.stdout.readline() != b"open\n":
             raise HostsError("frames cannot be passed on by a program here")
 
+    def processes(self) -> list[int]:
+        """The numbers of what runs on the hosts."""
+        found: list[int] = []
+        for name in self._names:
+            command = ["ip", "netns", "pids", name]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+            found += map(int, done.stdout.split())
+        return found
+
+    def end_processes(self) -> None:
+        """Kill whatever runs on the hosts."""
+        for pid in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
     def close(self) -> None:
-        """Take it all away. Processes there go on without a network."""
+        """Take it all away, and what runs there."""
+        self.end_processes()
         for cable in self._slow:
             cable.kill()
             cable.communicate(timeout=20)
