@@ -6,11 +6,11 @@ import socket
 
 import pytest
 
-services = pytest.importorskip("ray._private.services", reason='needs pip install "pipert2[cluster]"')
-
 from pipert2.engine.ray_engine import RayEngine
 from pipert2.engine.ray_sites import RayCluster, _running_ray
 from pipert2.errors import PipeStateError
+
+services = pytest.importorskip("ray._private.services", reason='needs pip install "pipert2[cluster]"')
 
 
 @pytest.fixture
