@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -79,7 +80,8 @@ def _serve(said: Path, nodes: list[dict[str, float]], parent: int) -> None:
 
     ended: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, frame: ended.append(number))
-    options: dict[str, Any] = {"object_store_memory": 80 << 20, "include_dashboard": False}
+    folder = f"/tmp/pr2ray{os.getpid()}"  # a short name, and not where Ray notes that one runs on this machine
+    options: dict[str, Any] = {"object_store_memory": 80 << 20, "include_dashboard": False, "temp_dir": folder}
     cluster = Cluster()
     made = [cluster.add_node(num_cpus=resources.pop("CPU", 1), resources=resources, **options) for resources in nodes]
     raylets = [node.all_processes["raylet"][0].process.pid for node in made]
@@ -89,6 +91,7 @@ def _serve(said: Path, nodes: list[dict[str, float]], parent: int) -> None:
     while not ended and psutil.pid_exists(parent):
         time.sleep(0.2)
     cluster.shutdown()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":
