@@ -137,7 +137,9 @@ _FLOW_COLUMNS = ("flow", "state", "process", "cpu %", "memory", "up", "restarts"
 
 def flow_table(flows: Sequence[FlowStatus]) -> Table:
     """A row for each flow."""
-    table = plain_table(*_FLOW_COLUMNS, right=_FLOW_COLUMNS[2:])
+    hosts = any(flow.host is not None for flow in flows)
+    columns = (*_FLOW_COLUMNS, "host") if hosts else _FLOW_COLUMNS
+    table = plain_table(*columns, right=_FLOW_COLUMNS[2:])
     for flow in flows:
         table.add_row(
             printable(flow.name),
@@ -147,8 +149,19 @@ def flow_table(flows: Sequence[FlowStatus]) -> Table:
             readable_size(flow.rss_bytes) if flow.rss_bytes else "-",
             duration(flow.uptime),
             count(flow.restarts, "yellow"),
+            *([printable(flow.host or "-")] if hosts else []),
         )
     return table
+
+
+def site_lines(status: PipeStatus) -> list[str]:
+    """A line for each host of a cluster that is not as it should be, and for each link that is cut."""
+    found = [
+        f"site {site.name} is {site.state}" + (f": {site.reason}" if site.reason else "")
+        for site in status.sites
+        if site.state not in ("running", "ended")
+    ]
+    return found + [f"site {site.name}: link {link}" for site in status.sites for link in site.links]
 
 
 def headline(status: PipeStatus) -> Text:
@@ -164,7 +177,8 @@ def headline(status: PipeStatus) -> Text:
 def reason_of(status: PipeStatus) -> list[RenderableType]:
     """Why it failed, if it did, and what flows wait for before they start."""
     found: list[RenderableType] = [Text(printable(status.reason), "red")] if status.reason else []
-    return found + [Text(printable(line), "yellow") for line in waiting_lines(status)]
+    lines = [*waiting_lines(status), *site_lines(status)]
+    return found + [Text(printable(line), "yellow") for line in lines]
 
 
 def waiting_lines(status: PipeStatus) -> list[str]:

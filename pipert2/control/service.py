@@ -274,6 +274,10 @@ class ControlService:
                 for one in flow.waits_for
                 if one.startswith("parameter ") and flow.replica_of is None
             ]
+        for site in status.sites:
+            if site.state not in ("running", "ended") and site.reason is None:
+                problems.append(f"site {site.name!r} is {site.state}")
+            problems += [f"site {site.name!r}: link {link}" for link in site.links]
         problems += letter_problems(status)
         problems = list(dict.fromkeys(problems))
         up = status.state not in (PipeState.NEW, PipeState.ENDED) and all(

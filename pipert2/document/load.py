@@ -257,6 +257,8 @@ class _Assembly:
                 data_transmitter=flow.transmitter,
                 replicas=part.replicas,
                 depends_on=part.depends_on,
+                resources=part.resources,
+                host=part.host,
             )
         pipe.link(*self._wires)
         if document.parameters:

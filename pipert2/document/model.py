@@ -158,6 +158,10 @@ class FlowDocument(Part):
     """Processes of this flow that compete for its input; also 1, if there may be more while the pipe runs."""
     depends_on: Annotated[list[Name], BeforeValidator(_listed), _Names] = []
     """The name or names of flows that must be done before this one starts."""
+    resources: dict[Name, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = {}
+    """On a cluster: what each replica needs of its host, by name."""
+    host: Annotated[str, Field(min_length=1)] | None = None
+    """On a cluster: a host's name or address, a label of it as in rack=3, or driver."""
     routines: Annotated[list[RoutineDocument], Field(min_length=1)]
     """The flow's routines."""
 

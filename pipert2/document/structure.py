@@ -45,6 +45,8 @@ _HARMLESS = {
     "requires",
     "replicas",
     "depends_on",
+    "resources",
+    "host",
     "concurrency",
     "retries",
     "max_in_flight",

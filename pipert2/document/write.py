@@ -88,7 +88,10 @@ class _Writer:
     def _flow(self, pipe: Pipe, members: list[Routine], wires: list[tuple[Wire, Any]]) -> dict[str, Any]:
         """A flow; the wires that ``auto_wire`` makes are taken out of *wires*."""
         name = str(members[0].flow_name)
+        wish = pipe.blueprint.wishes.get(name)
         found: dict[str, Any] = {
+            "resources": {} if wish is None else dict(wish.resources),
+            "host": None if wish is None else wish.host,
             "replicas": pipe.replicas.get(name),
             "depends_on": list(pipe.depends_on.get(name, ())),
             "routines": [self._routine(pipe, routine) for routine in members],

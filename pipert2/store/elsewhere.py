@@ -21,7 +21,6 @@ FORWARDED = frozenset(
     )
 )
 """What may be asked for from another host."""
-_PROPERTIES = ("position", "version")
 
 
 class StoreElsewhere(Store):
@@ -48,8 +47,6 @@ class StoreElsewhere(Store):
     def __getattribute__(self, name: str) -> Any:
         if name.startswith("_") or name in _HERE:
             return super().__getattribute__(name)
-        if name in _PROPERTIES:
-            return self._forward(name)
         if name in ("acknowledged", "runs"):
             return _Part(name, self._forward)
         if name in FORWARDED:
@@ -122,7 +119,5 @@ def answer(store: Store, name: str, args: tuple[Any, ...], options: dict[str, An
     found: Any = store
     for part in name.split("."):
         found = getattr(found, part)
-    if name in _PROPERTIES:
-        return found
     result = found(*args, **options)
     return Several(result) if isinstance(result, Iterator) else result
