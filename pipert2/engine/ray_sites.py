@@ -23,7 +23,6 @@ logger = logging.getLogger(__name__)
 MOST_AT_ONCE = 64
 """Questions that a site works on at a time."""
 _HOST_SHARE = 0.001  # of the resource that every host has of itself
-_CONNECT_SECONDS = 5.0
 
 
 class SiteActor:
@@ -174,28 +173,22 @@ def _first_line(error: BaseException) -> str:
     return next((line for line in lines if line.startswith(("The actor", "Worker exit", "The node"))), lines[0])[:300]
 
 
-def _running_ray() -> str | None:
-    """The address of the Ray that runs on this machine; None if there is none, or only a note of one that has ended."""
-    from ray._private.services import canonicalize_bootstrap_address
+def _found_here() -> str:
+    """The address of the Ray on this machine, if the one that is noted there still lives; else "local", a new one."""
+    from ray._private import utils
 
-    if address := os.environ.get("RAY_ADDRESS"):
-        return address.removeprefix("ray://")
+    noted = os.environ.get("RAY_ADDRESS") or utils.read_ray_address()
+    return "auto" if noted and _why_unreachable(noted) is None else "local"
+
+
+def _why_unreachable(address: str) -> str | None:
+    """Why nobody can be reached there, within two seconds; Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
     try:
-        address = canonicalize_bootstrap_address("auto")
-        if address is not None:
-            _check_answers(address)
-    except (OSError, ValueError):
-        return None
-    return address
-
-
-def _check_answers(address: str) -> None:
-    """Raise OSError if nobody takes connections at an address, ValueError if it is none."""
-    host, separator, port = address.rpartition(":")
-    if not separator or not port.isdecimal():
-        raise ValueError(f"{address!r} is not HOST:PORT")
-    with socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS):
-        pass
+        socket.create_connection((host.strip("[]"), int(port)), timeout=2.0).close()
+    except (OSError, ValueError) as error:
+        return str(error)
+    return None
 
 
 class RayCluster:
@@ -209,6 +202,8 @@ class RayCluster:
     """
 
     _lock = threading.Lock()
+    _users = 0
+    """Pipes that use a Ray to which one of them has connected; the last one lets go of it."""
 
     def __init__(self, engine: RayEngine) -> None:
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -217,8 +212,11 @@ class RayCluster:
         self._engine = engine
         self._mine = False
         with self._lock:
-            if not ray.is_initialized():
+            fresh = not ray.is_initialized()
+            if fresh:
                 self._connect()
+            if fresh or RayCluster._users:
+                RayCluster._users = 1 if fresh else RayCluster._users + 1
                 self._mine = True
         self.address = engine.listen or own_address()
 
@@ -227,19 +225,21 @@ class RayCluster:
 
         options: dict[str, Any] = {"logging_level": logging.ERROR, "configure_logging": False}
         head = self._engine.head
-        address = head or _running_ray()
-        if address is None:
-            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-            ray.init(address="local", include_dashboard=False, object_store_memory=80 << 20, **options)
-            return
-        try:
-            _check_answers(address)  # Ray itself would go on trying for many minutes
-            ray.init(address=address, **options)
-        except (OSError, RuntimeError, ValueError) as error:
-            reason = (str(error) or type(error).__name__).splitlines()[0]
+        address = head or _found_here()
+        why_not = None if head is None else _why_unreachable(head)
+        if why_not is not None:
             raise PipeStateError(
-                f"engine {self._engine.address!r}: {address}: {reason}. This machine must be one of its "
-                f"nodes: ray start --address={address} --num-cpus=0, with the head's RAY_AUTH_TOKEN"
+                f"engine {self._engine.address!r}: nobody is there ({why_not}): ray start --head there"
+            )
+        if address == "local":
+            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+            options.update(include_dashboard=False, object_store_memory=80 << 20)
+        try:
+            ray.init(address=address, **options)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise PipeStateError(
+                f"engine {self._engine.address!r}: {str(error).splitlines()[0]}. This machine must be one of its "
+                f"nodes: ray start --address={head or 'HOST:PORT'} --num-cpus=0, with the head's RAY_AUTH_TOKEN"
             ) from None
 
     @property
@@ -307,6 +307,10 @@ class RayCluster:
         """Let go of Ray, and end it if it was started for this pipe."""
         import ray
 
-        if self._mine:
+        with self._lock:
+            if not self._mine:
+                return
             self._mine = False
-            ray.shutdown()
+            RayCluster._users -= 1
+            if not RayCluster._users:
+                ray.shutdown()

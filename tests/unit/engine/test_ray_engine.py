@@ -10,6 +10,7 @@ import pytest
 from pipert2 import ConfigError, Pipe, PipertError, PipeStateError, RayEngine, destination, source
 from pipert2.engine.ray_engine import engine_of
 from pipert2.errors import PipeBuildError
+from pipert2.testing import CollectingDestination, ListSource
 
 ABSENT = [name for name in ("ray", "zenoh") if importlib.util.find_spec(name) is None]
 needs_both = pytest.mark.skipif(bool(ABSENT), reason='it needs Ray and Zenoh: pip install "pipert2[cluster]"')
@@ -82,6 +83,14 @@ def test_a_pipe_says_what_it_cannot_be_before_it_connects() -> None:
         pipe.build()
     assert pipe.status().state.value == "new"
     assert pipe.join()
+
+
+@needs_both
+def test_a_head_that_is_not_there_is_said_at_once() -> None:
+    pipe = Pipe(engine="ray://127.0.0.1:1")
+    pipe.create_flow("all", True, ListSource([1], "one"), CollectingDestination("two"))
+    with pytest.raises(PipeStateError, match="nobody is there"):
+        pipe.build()
 
 
 def test_wishes_are_kept_and_mean_nothing_on_one_machine() -> None:
