@@ -86,11 +86,12 @@ class Hosts:
         head, *others = zip(self.names, self.addresses, resources, strict=True)
         name, address, has = head
         place = ["--head", "--port=6399", "--include-dashboard=false", f"--temp-dir={self._folder}"]
-        self._ray(name, address, has, place).wait(120)
+        self._ray(name, address, has, place).wait(150)
         started = [self._ray(*other, [f"--address={address}:6399"]) for other in others]
-        for (other, *_), process in zip(others, started, strict=True):
+        codes = [process.wait(150) for process in started]
+        for (other, *_), code in zip(others, codes, strict=True):
             said = self.certificates.parent / f"{other}.log"
-            assert process.wait(120) == 0, f"a Ray node did not start: {said.read_text()[-2000:]}"
+            assert code == 0, f"a Ray node did not start: {said.read_text()[-500:]}"
 
     def _ray(self, name: str, address: str, resources: str, place: Sequence[str]) -> subprocess.Popen[bytes]:
         options = ["--num-cpus=1", "--object-store-memory=80000000", f"--resources={resources}"]

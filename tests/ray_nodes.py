@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 
 ROOT = Path(__file__).resolve().parents[1]
-START = 90.0
+START = 150.0
 HAVE_RAY = all(importlib.util.find_spec(module) is not None for module in ("ray", "zenoh"))
 """Ray itself is imported when its token is known: it looks for it then, and never again."""
 
@@ -29,6 +29,7 @@ QUICK = {  # a lost node is noticed within five seconds, not twenty
     "RAY_health_check_period_ms": "1000",
     "RAY_health_check_timeout_ms": "2000",
     "RAY_health_check_failure_threshold": "4",
+    "RAY_raylet_start_wait_time_s": "100",  # on a machine that has other things to do
 }
 
 
