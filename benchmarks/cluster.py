@@ -209,7 +209,7 @@ def report(works: list[Work], found: Figures) -> None:
         for system in systems:
             rate, p50 = _median(found, system, work, "rate"), _median(found, system, work, "p50")
             cpu = _median(found, system, work, "cpu")
-            text = _shown(rate, ",.0f") + "/s" if not work.rate else _shown(p50, ",.0f") + " us"
+            text = _shown(rate, ",.0f") + "/s" if not work.delay else _shown(p50, ",.0f") + " us"
             row.append(text if cpu is None else f"{text} ({cpu:,.0f} us CPU)")
         table.add_row(work.title, *row)
     console = Console(width=150)
@@ -218,7 +218,7 @@ def report(works: list[Work], found: Figures) -> None:
         ours = _median(found, OURS, work, "rate")
         for system, factor in TARGETS:
             theirs = _median(found, system, work, "rate")
-            if work.rate or not ours or not theirs:
+            if work.delay or not ours or not theirs:
                 continue
             verdict = "reached" if ours / theirs >= factor else "missed"
             console.print(f"{work.key}: {ours / theirs:.2f} times {system}; target {factor}: {verdict}")

@@ -55,7 +55,7 @@ class Counts(DestinationRoutine):
 
 
 def pipe_of(what: Work, first: Any, second: Any) -> Pipe:
-    many = 1 if what.frames or what.rate else 256 if what.lossless else 1024
+    many = 1 if what.frames or what.delay else 256 if what.lossless else 1024
     pipe = Pipe(lossless=what.lossless, network=QueueNetwork(max_queue_sizes=many))
     pipe.create_flow(f"flow of {first.name}", False, first)
     pipe.create_flow(f"flow of {second.name}", False, second)

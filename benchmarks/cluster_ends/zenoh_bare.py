@@ -78,5 +78,5 @@ def receive(key: str, endpoint: str) -> None:
 if __name__ == "__main__":
     _, end, key, endpoint = sys.argv[:4]
     # Express sends each message by itself; otherwise Zenoh puts small ones together.
-    express = "--express" in sys.argv or bool(work(key).rate)
+    express = "--express" in sys.argv or work(key).delay
     receive(key, endpoint) if end == "receive" else send(key, endpoint, express)
