@@ -107,7 +107,7 @@ class LinkCrew:
         self._lossless = egress.lossless
         self._out: Outbound[Message] = Outbound(run, monotonic_ns(), lossless=egress.lossless, credit=egress.credit)
         self._packer = Packer()
-        self._reports: deque[bytes] = deque()
+        self._reports: deque[tuple[bytes, int]] = deque()
         self._counting = Counting(egress)
         self._ended_at = 0
         self._flushed_at = 0
@@ -132,8 +132,10 @@ class LinkCrew:
                 with contextlib.suppress(Exception):  # the session may be about to close
                     self._clocks.put(Clocks(Kind.PONG, self._run, asked, arrived).pack())
                 return
-        self._reports.append(frame)
-        self._ring()
+        self._reports.append((frame, arrived))
+        # While there is room nobody waits for it, and it is read with the next message: waking costs more than all else.
+        if self._lossless or self._out.ends or not self._out.has_room:
+            self._ring()
 
     @property
     def busy(self) -> int:
@@ -172,13 +174,12 @@ class LinkCrew:
 
     def _read(self) -> None:
         while self._reports:
-            frame = self._reports.popleft()
+            frame, now = self._reports.popleft()
             try:
                 report = unpack_report(frame)
             except BadFrameError as error:
                 self._counting.foreign(error)
                 continue
-            now = monotonic_ns()
             if report.run == self._run:
                 self._counting.hear(now)
             for message in self._out.take(report, now):
