@@ -133,7 +133,7 @@ class LinkCrew:
                     self._clocks.put(Clocks(Kind.PONG, self._run, asked, arrived).pack())
                 return
         self._reports.append((frame, arrived))
-        # While there is room nobody waits for it, and it is read with the next message: waking costs more than all else.
+        # While there is room nobody waits for it, and it is read with the next message: waking costs most of all.
         if self._lossless or self._out.ends or not self._out.has_room:
             self._ring()
 
