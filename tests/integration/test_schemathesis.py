@@ -40,10 +40,16 @@ _FORESAW_NOT = "in a way nobody foresaw"
 
 @pytest.fixture
 def url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Where a pipe with names that are easily guessed listens. Calls of routines that do not run end soon there."""
+    """Where a pipe with names that are easily guessed listens. What has to be waited for ends soon there."""
     call = Pipe.call
     monkeypatch.setattr(
         Pipe, "call", lambda pipe, routine, data, timeout: call(pipe, routine, data, timeout=min(timeout, 0.2))
+    )
+    notices = Pipe.notices
+    monkeypatch.setattr(
+        Pipe,
+        "notices",
+        lambda pipe, after, limit, wait: notices(pipe, after, limit=limit, wait=min(wait, 0.2)),
     )
     with (
         bench(Camera("cam")) as pipe,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import pickle
 import threading
 import traceback
@@ -374,7 +375,8 @@ class Reduce(DestinationRoutine):
             }
             for result in self.notify_event(CALL, targets, wait=_CALL_TIMEOUT, **params).values():
                 if result.error is not None:
-                    self.logger.error("the end of the scan did not reach a worker: %s", result.error)
+                    level = logging.DEBUG if self.wait(0) else logging.ERROR  # of a pipe that ends that is no surprise
+                    self.logger.log(level, "the end of the scan did not reach a worker: %s", result.error)
                 else:
                     made.append(result.value[0])
         if one.last is not None:
