@@ -29,7 +29,6 @@ QUICK = {  # a lost node is noticed within five seconds, not twenty
     "RAY_health_check_period_ms": "1000",
     "RAY_health_check_timeout_ms": "2000",
     "RAY_health_check_failure_threshold": "4",
-    "RAY_raylet_start_wait_time_s": "100",  # on a machine that has other things to do
 }
 
 
