@@ -64,13 +64,14 @@ class Worker:
 
 def _ticket() -> int:
     """0 for who asks first, then 1, and so on."""
-    for number in range(100):
+    number = 0
+    while True:  # hundreds of times, where workers are killed for long
         try:
             os.close(os.open(Path(os.environ[PLACE]) / f"worker{number}", os.O_CREAT | os.O_EXCL))
         except FileExistsError:
-            continue
-        return number
-    raise RuntimeError("more than a hundred workers")
+            number += 1
+        else:
+            return number
 
 
 class Collector:
