@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import secrets
+import threading
 from collections import deque
 from collections.abc import Callable
 from time import monotonic_ns, sleep
@@ -109,6 +110,8 @@ class LinkCrew:
         self._packer = Packer()
         self._reports: deque[tuple[bytes, int]] = deque()
         self._counting = Counting(egress)
+        self._answering = threading.Lock()
+        self._closed = False
         self._ended_at = 0
         self._flushed_at = 0
         there, back = egress.link.keys(egress.key)
@@ -125,12 +128,13 @@ class LinkCrew:
         """In a thread of Zenoh's."""
         arrived = monotonic_ns()
         frame = sample.payload.to_bytes()
-        with contextlib.suppress(BadFrameError, RuntimeError):
+        with contextlib.suppress(BadFrameError):
             if kind_of(frame) is Kind.PING:
                 self._counting.hear(arrived)
                 asked = unpack_clocks(frame).asked
-                with contextlib.suppress(Exception):  # the session may be about to close
-                    self._clocks.put(Clocks(Kind.PONG, self._run, asked, arrived).pack())
+                with self._answering:
+                    if not self._closed:
+                        self._clocks.put(Clocks(Kind.PONG, self._run, asked, arrived).pack())
                 return
         self._reports.append((frame, arrived))
         # While there is room nobody waits for it, and it is read with the next message: waking costs most of all.
@@ -234,5 +238,7 @@ class LinkCrew:
     def close(self) -> None:
         """Say no more, and listen no more."""
         self._counting.show_now()
+        with self._answering:  # a publisher must not be taken away while somebody puts
+            self._closed = True
         for end in (self._back, self._clocks, self._there):
             end.undeclare()
