@@ -11,6 +11,7 @@ from typing import Any
 
 import cloudpickle
 
+from pipert2.engine.luggage import Unpacked, sources_of
 from pipert2.engine.placement import DRIVER, HostOffer
 from pipert2.engine.ray_engine import RayEngine
 from pipert2.engine.site import Feed, Site, SiteProgress, outcome_of
@@ -28,10 +29,13 @@ _HOST_SHARE = 0.001  # of the resource that every host has of itself
 class SiteActor:
     """A site in a process that Ray has made for it."""
 
-    def __init__(self, packed: bytes, engine: RayEngine, rendezvous: str, run: str) -> None:
+    def __init__(
+        self, packed: bytes, sources: Mapping[str, bytes], engine: RayEngine, rendezvous: str, run: str
+    ) -> None:
         self._site: Site | None = None
         self._failure: BaseException | None = None
         self._own = own_address() if not engine_is_here(rendezvous) else "127.0.0.1"
+        self._modules = Unpacked(sources)
         self._site, self._failure = outcome_of(
             lambda: Site(cloudpickle.loads(packed), engine.link(self._own, rendezvous, run))
         )
@@ -42,7 +46,10 @@ class SiteActor:
         if site is None:
             return _packed((None, self._failure))
         verb, args, options = cloudpickle.loads(packed)
-        return _packed(outcome_of(lambda: site.do(verb, args, options)))
+        done = _packed(outcome_of(lambda: site.do(verb, args, options)))
+        if verb == "end":
+            self._modules.close()
+        return done
 
     def feed(self, packed: bytes) -> bytes:
         """What is new."""
@@ -295,11 +302,12 @@ class RayCluster:
         options["resources"] = asked
         if self._engine.runtime_env:
             options["runtime_env"] = dict(self._engine.runtime_env)
+        sources = sources_of(routine for flow in plan.fragment.flows for routine in flow.routines)
         packed = cloudpickle.dumps(plan)
         actor = ray.remote(SiteActor).options(**options)
         return RaySite(
             plan.fragment.site,
-            lambda: actor.remote(packed, self._engine, rendezvous, run),
+            lambda: actor.remote(packed, sources, self._engine, rendezvous, run),
             self._engine.patience,
         )
 
