@@ -165,6 +165,7 @@ def test_masked_elements_are_gaps(panel: Shown) -> None:
 
 
 def test_names_beyond_the_limit_are_left_out_and_warned_of_once(panel: Shown, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, logger="test")
     for number in range(MOST_NAMES + 5):
         panel.show(f"n{number}", number)
     assert len(panel.since(0).values) == MOST_NAMES
