@@ -43,7 +43,8 @@ from pipert2.runtime.messages import (
     Shared,
     StateChange,
 )
-from pipert2.runtime.routine.loop import Command, Receiver, RoutineLoop
+from pipert2.runtime.routine.around import Command, Receiver
+from pipert2.runtime.routine.loop import RoutineLoop
 from pipert2.runtime.routine.preview import Encoder, Side, Tap
 from pipert2.runtime.routine.shown import Sketcher
 from pipert2.runtime.supervision.pipe_memory import BOARD_KEY, bell_key

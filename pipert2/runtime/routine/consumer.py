@@ -28,7 +28,8 @@ from pipert2.transport.ring import Interrupted
 from pipert2.transport.work_ends import Delivery, UnreadableMessage
 
 if TYPE_CHECKING:
-    from pipert2.runtime.routine.loop import End, RoutineLoop
+    from pipert2.runtime.routine.around import End
+    from pipert2.runtime.routine.loop import RoutineLoop
     from pipert2.runtime.routine.requests import Done
 
 

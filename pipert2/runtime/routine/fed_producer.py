@@ -23,7 +23,8 @@ from pipert2.transport.work_ends import KEPT, Delivery, Kept
 from pipert2.transport.work_queue import WorkQueue
 
 if TYPE_CHECKING:
-    from pipert2.runtime.routine.loop import End, RoutineLoop
+    from pipert2.runtime.routine.around import End
+    from pipert2.runtime.routine.loop import RoutineLoop
 
 _LOOK_EVERY = 16
 """Messages between two looks at what is over: a look costs as much as sending a message."""

@@ -15,10 +15,9 @@ import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from enum import Enum
 from inspect import isasyncgenfunction, iscoroutine, iscoroutinefunction
 from time import monotonic, monotonic_ns, time
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -26,14 +25,12 @@ from pipert2.errors import PipertError
 from pipert2.graph.handlers import BUILT_IN_EVENTS, KILL_EVENT_NAME, START_EVENT_NAME, STOP_EVENT_NAME, event_handlers
 from pipert2.graph.parameter import plain_value
 from pipert2.graph.routine import MessageInfo, Routine
-from pipert2.graph.spec import EdgeSpec, PipeSpec, RoutineSpec
+from pipert2.graph.spec import PipeSpec, RoutineSpec
 from pipert2.graph.validation import logic
 from pipert2.runtime import commands
-from pipert2.runtime.clock import Clock
 from pipert2.runtime.configuration.check import Declared
 from pipert2.runtime.configuration.configuration import Configuration
-from pipert2.runtime.flow.event_loop import EventLoop
-from pipert2.runtime.messages import DeadLetter
+from pipert2.runtime.routine.around import Command, End, Host, Receiver
 from pipert2.runtime.routine.commands import RoutineCommands
 from pipert2.runtime.routine.consumer import Consumer
 from pipert2.runtime.routine.crew import About, BringsCrew, CoroutineCrew, Crew, Outcome, ThreadCrew, crew_message
@@ -49,86 +46,15 @@ from pipert2.store import Store
 from pipert2.transport import board as b
 from pipert2.transport.board import Board, RoutineState
 from pipert2.transport.envelope import Message, source_and_sequence
-from pipert2.transport.local import LocalEdge
 from pipert2.transport.memory import Bell, Fence
 from pipert2.transport.outlet import Outlet
-from pipert2.transport.ring import Interrupted, RingReceiver, RingSender
-from pipert2.transport.work_ends import Delivery, WorkReceiver, WorkSender
+from pipert2.transport.ring import Interrupted
+from pipert2.transport.work_ends import Delivery, WorkReceiver
 from pipert2.transport.work_queue import WorkQueue
 from pipert2.transport.work_table import UNDONE
 
 _ENDING = (STOP_EVENT_NAME, KILL_EVENT_NAME)
 _LEADING_TO_AN_END = (*_ENDING, commands.DRAIN, commands.LEAVE)
-
-
-Receiver = RingReceiver | LocalEdge | WorkReceiver
-
-
-class Command(NamedTuple):
-    """An event for this routine; *number* is 0 when nobody waits for the answer."""
-
-    number: int
-    name: str
-    params: dict[str, Any]
-
-
-class Host(Protocol):
-    """What a routine's loop needs of the flow around it."""
-
-    store: Store | None
-    parameters: Mapping[str, Any]
-    clock: Clock
-    run: str
-
-    def configured(self, routine: int, values: Mapping[str, Any]) -> None: ...
-
-    def answer(self, number: int, routine: int, value: Any, error: tuple[str, str] | None) -> None: ...
-
-    def state_changed(self, routine: int, state: RoutineState, finished: bool, reason: str) -> None: ...
-
-    def parameter_set(self, routine: int, name: str, value: Any) -> None: ...
-
-    def announce(self, name: str, values: Mapping[str, Any]) -> None: ...
-
-    def tap(self, routine: str, side: Side, rate: float, size: int) -> Tap: ...
-
-    def event_loop(self) -> EventLoop: ...
-
-    def give_back(self, routine: int) -> None: ...
-
-    def return_message(self, delivery: Delivery, *, again: bool) -> None: ...
-
-    def open_account(self, ledger: WorkQueue, routine: int) -> Delivery: ...
-
-    def return_result(self, source: int, origin: int, value: Any) -> None: ...
-
-    def keep_dead_letter(self, letter: DeadLetter) -> bool: ...
-
-    def learn(self, spec: PipeSpec) -> None: ...
-
-    def receiver(self, edge: EdgeSpec, routine: int) -> Receiver: ...
-
-    def sender(self, edge: EdgeSpec, loop: RoutineLoop) -> RingSender | LocalEdge | WorkSender: ...
-
-    def call(self, caller: int | None, routine: str, data: Any, timeout: float) -> Any: ...
-
-    def notify_event(
-        self,
-        sender: int | None,
-        name: str,
-        targets: Mapping[str, Sequence[str]] | None,
-        wait: float | None,
-        params: dict[str, Any],
-    ) -> Any: ...
-
-
-class End(Enum):
-    """How a session ended: by stop, by kill, with the end of the stream, or because another process takes over."""
-
-    STOPPED = "stopped"
-    KILLED = "killed"
-    FINISHED = "finished"
-    LEFT = "left"
 
 
 class RoutineLoop:

@@ -20,7 +20,8 @@ from pipert2.transport.codec import dumps_plain
 from pipert2.transport.work_ends import KEPT
 
 if TYPE_CHECKING:
-    from pipert2.runtime.routine.loop import Command, RoutineLoop
+    from pipert2.runtime.routine.around import Command
+    from pipert2.runtime.routine.loop import RoutineLoop
 
 Done = Callable[[Any, "Failure | None", bool], None]
 """Told what came of it, or why it failed; last: whether that is a list of several results."""

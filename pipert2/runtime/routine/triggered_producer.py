@@ -20,7 +20,8 @@ from pipert2.transport import board as b
 from pipert2.transport.ring import Interrupted
 
 if TYPE_CHECKING:
-    from pipert2.runtime.routine.loop import End, RoutineLoop
+    from pipert2.runtime.routine.around import End
+    from pipert2.runtime.routine.loop import RoutineLoop
     from pipert2.runtime.routine.producer import Producer
 
 LOOK = 0.01
