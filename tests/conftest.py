@@ -54,6 +54,16 @@ def _is_service(process: psutil.Process) -> bool:
         return True
 
 
+@pytest.fixture(autouse=True)
+def _logging_stays_as_it_was() -> Iterator[None]:
+    """Libraries that are imported, h5pyd and Ray among them, change the level of all logging and what makes records."""
+    root = logging.getLogger()
+    level, factory = root.level, logging.getLogRecordFactory()
+    yield
+    root.setLevel(level)
+    logging.setLogRecordFactory(factory)
+
+
 def _threads() -> set[threading.Thread]:
     return {thread for thread in threading.enumerate() if thread.name.startswith("pipert2-")}
 

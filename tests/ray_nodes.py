@@ -76,12 +76,14 @@ class RayNodes:
 
 
 def _serve(said: Path, nodes: list[dict[str, float]], parent: int) -> None:
+    from ray._common.utils import get_default_ray_temp_dir
     from ray.cluster_utils import Cluster
 
     ended: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, frame: ended.append(number))
     folder = f"/tmp/pr2ray{os.getpid()}"  # a short name, and not where Ray notes that one runs on this machine
     options: dict[str, Any] = {"object_store_memory": 80 << 20, "include_dashboard": False, "temp_dir": folder}
+    os.makedirs(get_default_ray_temp_dir(), exist_ok=True)  # Ray notes there where the last one was, and wants a folder
     cluster = Cluster()
     made = [cluster.add_node(num_cpus=resources.pop("CPU", 1), resources=resources, **options) for resources in nodes]
     raylets = [node.all_processes["raylet"][0].process.pid for node in made]

@@ -7,6 +7,7 @@ import contextlib
 import secrets
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 from pipert2.engine.fragment import Fragment, cut
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     import logging
 
     from pipert2.pipe import Pipe
+
+_RELEASED_WITHIN = 10.0  # seconds in which Ray has given back what actors had that were ended
+_LOOK = 0.1
 
 
 class Cluster:
@@ -179,8 +183,7 @@ def open_cluster(
     with contextlib.ExitStack() as stack:
         ray = RayCluster(engine)
         stack.callback(ray.close)
-        hosts = ray.hosts()
-        placement = place(needs_of(pipe.blueprint), hosts, weights_of(pipe.blueprint), together_of(pipe.blueprint))
+        hosts, placement = _placed(pipe, ray)
         run = secrets.token_hex(6)
         fragments = cut(pipe.blueprint.flows, pipe.blueprint.settled_wires, pipe.blueprint.replicas, placement, run)
         plans = {
@@ -223,6 +226,28 @@ def open_cluster(
         kept = contextlib.ExitStack()
         kept.push(stack.pop_all())
         return Cluster(sites, placement, fragments, kept)
+
+
+def _placed(pipe: Pipe, ray: RayCluster) -> tuple[list[HostOffer], Placement]:
+    """The hosts, and the place of each flow. Waits a moment for what a pipe that has just ended still has of them.
+
+    Raises:
+        PipeBuildError: something fits nowhere.
+    """
+    blueprint = pipe.blueprint
+    needs, wires = needs_of(blueprint), (weights_of(blueprint), together_of(blueprint))
+    deadline = monotonic() + _RELEASED_WITHIN
+    while True:
+        hosts = ray.hosts()
+        try:
+            return hosts, place(needs, hosts, *wires)
+        except PipeBuildError as error:
+            with contextlib.suppress(PipeBuildError):
+                place(needs, ray.hosts(whole=True), *wires)
+                if monotonic() < deadline:
+                    sleep(_LOOK)
+                    continue
+            raise error from None
 
 
 def _loss_teller(logger: logging.Logger) -> Callable[[str, str], None]:

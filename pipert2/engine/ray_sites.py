@@ -254,8 +254,8 @@ class RayCluster:
         """Whether Ray lets in only those who have its token."""
         return os.environ.get("RAY_AUTH_MODE", "").lower() in ("token", "k8s")
 
-    def hosts(self) -> list[HostOffer]:
-        """The driver's own host, then Ray's nodes with what they have left."""
+    def hosts(self, *, whole: bool = False) -> list[HostOffer]:
+        """The driver's own host, then Ray's nodes with what they have left, or with what they have in *whole*."""
         import ray
         from ray._private.state import available_resources_per_node
 
@@ -264,7 +264,7 @@ class RayCluster:
         for node in ray.nodes():  # type: ignore[no-untyped-call]
             if not node["Alive"]:
                 continue
-            left = free.get(node["NodeID"], node["Resources"])
+            left = node["Resources"] if whole else free.get(node["NodeID"], node["Resources"])
             names = (node["NodeManagerAddress"], node["NodeManagerHostname"], node["NodeName"])
             name = node["NodeManagerAddress"]
             if any(host.name == name for host in found):  # several nodes of one machine, as in tests

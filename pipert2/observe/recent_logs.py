@@ -106,7 +106,8 @@ class RecentLogs(logging.Handler):
         if trace is None and record.exc_info and record.exc_info[0] is not None:
             trace = _formatter.formatException(record.exc_info)
         flow, routine = self._origin(record)
-        extra = {name: value for name, value in vars(record).items() if name not in _STANDARD}
+        # Ray adds to each record what begins with an underscore, and means nobody to see it.
+        extra = {name: value for name, value in vars(record).items() if name not in _STANDARD and name[0] != "_"}
         with self.changed:
             self._number += 1
             self._records.append(

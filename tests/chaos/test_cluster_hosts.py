@@ -17,7 +17,7 @@ from tests.processes import Children
 from tests.ray_nodes import HAVE_RAY
 
 _WHY_NOT = 'it needs Ray and Zenoh: pip install "pipert2[cluster]"' if not HAVE_RAY else why_not()
-pytestmark = [pytest.mark.timeout(400), pytest.mark.skipif(_WHY_NOT is not None, reason=str(_WHY_NOT))]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(400), pytest.mark.skipif(_WHY_NOT is not None, reason=str(_WHY_NOT))]
 
 PIPE = """
 import json, logging, sys, time

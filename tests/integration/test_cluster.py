@@ -31,6 +31,7 @@ from tests.processes import Journal
 from tests.ray_nodes import HAVE_RAY, RayNodes
 
 pytestmark = [
+    pytest.mark.ray,
     pytest.mark.timeout(300),
     pytest.mark.filterwarnings("ignore"),
     pytest.mark.skipif(not HAVE_RAY, reason='a cluster needs Ray and Zenoh: pip install "pipert2[cluster]"'),

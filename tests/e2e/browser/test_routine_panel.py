@@ -86,8 +86,8 @@ def test_charts_show_the_history(page, cockpit, pipe) -> None:
     page.goto(f"{cockpit.url}/?pipe=stripes&routine=camera&range=1m")
     charts = page.locator(".chart")
     expect(charts.first).to_be_visible()
-    titles = charts.locator("figcaption").all_inner_texts()
-    assert titles[:3] == ["rate", "main_logic", "age of data"]
+    for number, title in enumerate(("rate", "main_logic", "age of data")):
+        expect(charts.nth(number).locator("figcaption")).to_have_text(title)
     expect(charts.first.locator("canvas")).to_be_visible()
     page.get_by_label("Range of the charts").select_option("7d")
     page.wait_for_url("**range=7d**")

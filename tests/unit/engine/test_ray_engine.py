@@ -13,6 +13,7 @@ from pipert2.errors import PipeBuildError
 from pipert2.testing import CollectingDestination, ListSource
 
 ABSENT = [name for name in ("ray", "zenoh") if importlib.util.find_spec(name) is None]
+pytestmark = pytest.mark.ray
 needs_both = pytest.mark.skipif(bool(ABSENT), reason='it needs Ray and Zenoh: pip install "pipert2[cluster]"')
 
 

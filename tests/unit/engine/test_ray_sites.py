@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 import socket
 
 import pytest
 
 from pipert2.engine.ray_sites import _found_here
 
-pytest.importorskip("ray", reason='needs pip install "pipert2[cluster]"')
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason='it needs pip install "pipert2[cluster]"'),
+]
 
 
 def test_a_note_of_a_ray_that_has_ended_counts_as_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,6 +78,8 @@ def same(one: Any, other: Any) -> bool:
         return len(one) == len(other) and all(map(same, one, other))
     if isinstance(one, dict):
         return list(one) == list(other) and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, Point):
+        return same(one.x, other.x) and same(one.y, other.y)
     return one == other or (one != one and other != other)
 
 
