@@ -57,11 +57,11 @@ def _is_service(process: psutil.Process) -> bool:
 @pytest.fixture(autouse=True)
 def _logging_stays_as_it_was() -> Iterator[None]:
     """Libraries that are imported, h5pyd and Ray among them, change the level of all logging and what makes records."""
-    root = logging.getLogger()
-    level, factory = root.level, logging.getLogRecordFactory()
+    logging.getLogger().setLevel(logging.WARNING)
+    logging.setLogRecordFactory(logging.LogRecord)
     yield
-    root.setLevel(level)
-    logging.setLogRecordFactory(factory)
+    logging.getLogger().setLevel(logging.WARNING)
+    logging.setLogRecordFactory(logging.LogRecord)
 
 
 def _threads() -> set[threading.Thread]:
