@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipert2.patterns.streams.messages import Data, End, ProtocolError, Start, json_object, parts_of, whole
+from pipert2.patterns.streams.messages import Data, End, ProtocolError, Start, lone_object, whole
 from pipert2.patterns.streams.stream_data import Buffer, Place, StreamData
 from pipert2.patterns.streams.stream_protocol import StreamProtocol, place_of
 
@@ -32,7 +32,7 @@ def parse(stream: StreamData | Sequence[Buffer]) -> Start | Data | End:
     Raises:
         ProtocolError: it is none.
     """
-    header = _header(stream)
+    header = lone_object(stream, PROTOCOL, _error)
     place, number = _place(header)
     if place is not Place.FRAME:
         return Start(header) if place is Place.START else End(header)
@@ -45,14 +45,7 @@ def parse(stream: StreamData | Sequence[Buffer]) -> Start | Data | End:
 
 def glance(stream: StreamData | Sequence[Buffer]) -> tuple[Place, int | None]:
     """Where in its stream a message belongs, and its number; raises ProtocolError."""
-    return _place(_header(stream))
-
-
-def _header(stream: StreamData | Sequence[Buffer]) -> dict[str, Any]:
-    parts = parts_of(stream, PROTOCOL, _error)
-    if len(parts) != 1:
-        raise _error(f"it has one part, not {len(parts)}")
-    return json_object(parts[0], _error)
+    return _place(lone_object(stream, PROTOCOL, _error))
 
 
 def _place(header: Mapping[str, Any]) -> tuple[Place, int | None]:

@@ -80,6 +80,14 @@ def parts_of(stream: StreamData | Sequence[Buffer], protocol: str, error: MakeEr
     return stream
 
 
+def lone_object(stream: StreamData | Sequence[Buffer], protocol: str, error: MakeError) -> dict[str, Any]:
+    """The JSON object that a message of one part is."""
+    parts = parts_of(stream, protocol, error)
+    if len(parts) != 1:
+        raise error(f"it has one part, not {len(parts)}")
+    return json_object(parts[0], error)
+
+
 def json_object(part: Buffer, error: MakeError) -> dict[str, Any]:
     """The JSON object that is in a part."""
     try:
