@@ -96,8 +96,7 @@ class ClusterPipe(Pipe):
     def _alive(self, what: str) -> Cluster:
         cluster = self._cluster
         if cluster is None:
-            how = "has ended, create a new one" if self._last_status is not None else "is not built yet, build it first"
-            raise PipeStateError(f"{what}: pipe {self.name!r} {how}")
+            raise self._not_running(what)
         return cluster
 
     def _all(self, sites: Iterable[str], verb: str, *args: Any, patience: float = ANSWER, **options: Any) -> list[Any]:

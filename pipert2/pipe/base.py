@@ -65,9 +65,13 @@ class PipeBase:
     def _running(self, what: str) -> Supervisor:
         supervisor = self._supervisor
         if supervisor is None:
-            how = "has ended, create a new one" if self._last_status is not None else "is not built yet, build it first"
-            raise PipeStateError(f"{what}: pipe {self.name!r} {how}")
+            raise self._not_running(what)
         return supervisor
+
+    def _not_running(self, what: str) -> PipeStateError:
+        """Why something cannot be done to a pipe that does not run."""
+        how = "has ended, create a new one" if self._last_status is not None else "is not built yet, build it first"
+        return PipeStateError(f"{what}: pipe {self.name!r} {how}")
 
     @staticmethod
     def _index(supervisor: Supervisor, routine_name: str) -> int:
