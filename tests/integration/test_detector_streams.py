@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +121,7 @@ class Panda:
                 connected, _ = self._listening.accept()
             except OSError:
                 return
-            with connected:
+            with connected, suppress(ConnectionError):
                 self.connections += 1
                 connected.recv(255)
                 connected.sendall(self.answer)
