@@ -49,6 +49,7 @@ def merged_status(cluster: Cluster, pipe: Pipe, found: Mapping[str, Any]) -> Pip
         wires,
         tuple(flows),
         sum(one.dead_letters for one in told.values()),
+        dead_letters_dropped=sum(one.dead_letters_dropped for one in told.values()),
         sites=tuple(_site(cluster, site, reports) for site in cluster.sites.records),
     )
 
@@ -216,7 +217,7 @@ def _sum(a: Histogram, b: Histogram) -> Histogram:
 
 def site_letters(cluster: Cluster, routine: str | None, after: int, limit: int | None) -> tuple[DeadLetterStatus, ...]:
     """The dead letters of all sites, under numbers of the whole pipe, oldest first."""
-    found = cluster.sites.ask_all(cluster.present, "dead_letters", routine, patience=10.0)
+    found = cluster.sites.ask_all(cluster.progress.present, "dead_letters", routine, patience=10.0)
     letters = [
         replace(letter, number=cluster.letter_number(site, letter.number))
         for site, several in found.items()

@@ -36,7 +36,7 @@ _VERBS = frozenset(
     )
 )
 _OWN_VERBS = frozenset(
-    ("event", "drain", "end_streams", "quiet", "answer", "end", "progress", "report", "stop_sources")
+    ("event", "drain", "end_streams", "quiet", "answer", "end", "progress", "report", "stop_sources", "waits_for")
 )
 LINKS_LOOK = 2.0
 """Seconds between two looks at what the ends of links count."""
@@ -202,9 +202,7 @@ class Site:
 
     def drain(self) -> None:
         """End the streams of the sources here."""
-        supervisor = self._running()
-        supervisor.gates.let_go(range(len(supervisor.spec.routines)))
-        supervisor.bus.send(commands.DRAIN, self._sources(), {})
+        self._running().stopping.drain(self._sources())
 
     def end_streams(self, names: tuple[str, ...]) -> None:
         """End the streams of these sources."""
@@ -214,6 +212,10 @@ class Site:
     def stop_sources(self, wait: float) -> dict[str, EventResult]:
         """Stop the sources here, so that all sites can run empty."""
         return self._running().bus.call(STOP_EVENT_NAME, self._sources(), {}, wait)
+
+    def waits_for(self, flow: str) -> tuple[str, ...]:
+        """What keeps a flow that was asked to start from starting, in words."""
+        return self._running().waits_for(flow)
 
     def quiet(self) -> bool:
         """Whether all that was sent on lossless wires is done, also what went to other sites."""
@@ -268,7 +270,7 @@ class Site:
             ended=supervisor.ended,
             active=any(state.name in _ACTIVE for state in supervisor.states.values()),
             finished=frozenset(finished),
-            given_up=supervisor.dead_letters.given_up,
+            given_up=progress.given_up,
         )
 
     # --- what its routines want of other sites

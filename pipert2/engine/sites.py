@@ -13,6 +13,8 @@ from typing import Any, Protocol
 from pipert2.engine.site import Feed, Site, SiteProgress
 from pipert2.errors import PipeStateError
 
+ANSWER = 10.0
+"""Seconds that a site may take for a question that it need not think about."""
 FEED_WAIT = 5.0
 _RETRY = 0.2  # seconds between two looks whether a lost site is back
 LONGEST = 3600.0
@@ -176,9 +178,6 @@ class Sites:
                     return False
                 self.changed.wait(min(0.5, left) if left is not None else 0.5)
         return True
-
-    def nudge(self) -> None:
-        """Let all waits look again soon. Safe in a signal handler."""
 
     def notify(self) -> None:
         """Let all waits look again."""

@@ -9,6 +9,7 @@ from pipert2.errors import PipeStateError
 from pipert2.graph.blueprint import Blueprint
 from pipert2.graph.routine import Routine
 from pipert2.observe.snapshot import PipeStatus
+from pipert2.pipe.runner import Runner
 from pipert2.runtime.settings import Settings
 from pipert2.runtime.supervision.supervisor import Supervisor
 from pipert2.store import Store
@@ -38,6 +39,10 @@ class PipeBase:
         """Start the flows' processes."""
         raise NotImplementedError
 
+    def status(self) -> PipeStatus:
+        """How it is."""
+        raise NotImplementedError
+
     def routine(self, name: str) -> Routine:
         """The routine of this name.
 
@@ -46,21 +51,32 @@ class PipeBase:
         """
         return self.blueprint.routine(name)
 
+    @property
+    def _runner(self) -> Runner | None:
+        """Who runs the flows, from build to the end."""
+        return self._supervisor
+
     def _must_be_new(self, what: str) -> None:
         if self._last_status is not None:
             raise PipeStateError(f"{what}: pipe {self.name!r} has ended, create a new one")
-        if self._supervisor is not None:
+        if self._runner is not None:
             raise PipeStateError(f"{what}: pipe {self.name!r} is built already")
 
-    def _current(self, what: str, *, over_is_fine: bool = False) -> Supervisor | None:
-        """The supervisor of the pipe, which is built if need be; None if the pipe has ended and that is fine."""
+    def _built(self, what: str, *, over_is_fine: bool = False) -> Runner | None:
+        """Who runs the pipe, which is built if need be; None if the pipe has ended and that is fine."""
         with self._lock:
             if self._last_status is not None and over_is_fine:
                 return None
-            if self._supervisor is None:
+            if self._runner is None:
                 self._must_be_new(what)
                 self.build()
-            return self._supervisor
+            return self._runner
+
+    def _current(self, what: str, *, over_is_fine: bool = False) -> Supervisor | None:
+        """The pipe's supervisor on this machine; else as :meth:`_built`."""
+        found = self._built(what, over_is_fine=over_is_fine)
+        assert found is None or isinstance(found, Supervisor)
+        return found
 
     def _running(self, what: str) -> Supervisor:
         supervisor = self._supervisor

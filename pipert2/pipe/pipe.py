@@ -7,30 +7,29 @@ import importlib
 import itertools
 import logging
 import os
-import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from time import monotonic
-from types import TracebackType
 from typing import Any
 
-from pipert2.errors import PipeBuildError, PipeStateError, UnknownFlowError
+from pipert2.errors import PipeStateError
 from pipert2.events.notices import Notices
 from pipert2.graph.blueprint import Blueprint, check_transmitter
-from pipert2.graph.handlers import START_EVENT_NAME
 from pipert2.graph.hidden import hidden_names
 from pipert2.graph.routine import Routine, has_keys
-from pipert2.graph.spec import MOST_REPLICAS, EdgeSpec, PipeSpec
+from pipert2.graph.spec import MOST_REPLICAS, PipeSpec
 from pipert2.graph.transmitter import DataTransmitter
-from pipert2.graph.wire import QueueNetwork, Wire
+from pipert2.graph.wire import QueueNetwork
 from pipert2.observe.monitor import Monitor
-from pipert2.observe.snapshot import PipeState, PipeStatus, RunSummary
-from pipert2.pipe.messages import MessageVerbs
+from pipert2.observe.snapshot import PipeStatus
+from pipert2.pipe.flows import FlowVerbs
 from pipert2.pipe.outside import Outside
 from pipert2.pipe.recording import Recording, add_recorders, captures_of
 from pipert2.pipe.routines import RoutineVerbs
-from pipert2.runtime import commands
+from pipert2.pipe.runner import Runner
+from pipert2.pipe.running import RunVerbs
+from pipert2.pipe.status import StatusVerbs
+from pipert2.pipe.wiring import WiringVerbs
 from pipert2.runtime.clock import Clock, SystemClock
 from pipert2.runtime.configuration.live import LiveConfigurations
 from pipert2.runtime.configuration.routines import configure_all, raise_problems, warnings_of
@@ -38,17 +37,16 @@ from pipert2.runtime.flow.handover import check_start_method
 from pipert2.runtime.routine.histogram import Histogram
 from pipert2.runtime.settings import Settings
 from pipert2.runtime.supervision.auto_pacing import INTERVAL, AutoPacing
-from pipert2.runtime.supervision.ending import end, end_at_exit, ended, signals_noted
+from pipert2.runtime.supervision.ending import end, end_at_exit, ended
 from pipert2.runtime.supervision.restart import Restart
 from pipert2.runtime.supervision.rewiring import Rewiring
 from pipert2.runtime.supervision.supervisor import TICK, Supervisor
 from pipert2.store import Store
-from pipert2.transport.board import RoutineState
 
 _numbers = itertools.count()
 
 
-class Pipe(MessageVerbs, RoutineVerbs):
+class Pipe(RunVerbs, RoutineVerbs, FlowVerbs, WiringVerbs, StatusVerbs):
     """Flows of routines and the wires between them: build it, start it, send it events, join it.
 
     Args:
@@ -213,71 +211,6 @@ class Pipe(MessageVerbs, RoutineVerbs):
         for routine in routines:
             routine._context = Outside(self, routine)
 
-    def link(self, *wires: Wire, wait: float = 5.0) -> None:
-        """Add wires, also while the pipe runs: what their sources send after this returns travels on them.
-
-        Args:
-            wires: of a pipe that is built, each leads to a routine that had an input when it was built.
-            wait: seconds that the routines of a running pipe may take to end the message in hand.
-
-        Raises:
-            PipeBuildError: a running pipe cannot have such a wire; it is as it was.
-            PipeStateError: the pipe has ended, or a routine did not get ready for the wire in time.
-            TypeError: something given is not a wire.
-        """
-        for wire in wires:
-            if not isinstance(wire, Wire):
-                raise TypeError(f"link takes wires, as in link(Wire(source=a, destinations=(b,))), not {wire!r}")
-        with self._wiring:
-            with self._lock:
-                supervisor, rewiring = self._supervisor, self._rewiring
-                if supervisor is None or rewiring is None:
-                    self._must_be_new("link")
-                    self.blueprint.add_wires(wires)
-                    return
-            rewiring.link(self._new_edges(supervisor, wires), wait)
-            self.blueprint.add_wires(wires)
-
-    def _new_edges(self, supervisor: Supervisor, wires: Sequence[Wire]) -> list[EdgeSpec]:
-        before = self.blueprint.problems()
-        found = [text for text in self.blueprint.problems(wires) if text not in before]
-        if found:
-            raise PipeBuildError(found)
-        edges = self.blueprint.edges(wires)
-        spec = supervisor.spec
-        for edge in edges:
-            source, end = spec.routines[edge.source].name, spec.routines[edge.destination].name
-            if not spec.inputs(edge.destination):
-                raise PipeBuildError(
-                    [f"{end!r} had no input when the pipe was built, so it cannot get one now: link it before"]
-                )
-            for index in (edge.source, edge.destination):
-                if supervisor.state(index) is RoutineState.KILLED:
-                    raise PipeStateError(f"link {source!r} to {end!r}: {spec.routines[index].name!r} was killed")
-        return edges
-
-    def unlink(self, source: Routine | str, destination: Routine | str, *, wait: float = 5.0) -> None:
-        """Take the wire from one routine to another away, also while the pipe runs.
-
-        What waits on the wire is still delivered; a routine without any other input ends its stream then. If the wire
-        comes back with another rule, what still waited on the old one may arrive among what comes on the new one.
-
-        Args:
-            source: the routine that sends, or its name.
-            destination: the routine that gets nothing from it any more, or its name.
-            wait: seconds that the source may take to end the message in hand; the wire is taken away in any case.
-
-        Raises:
-            UnknownRoutineError, UnknownWireError: there is no such routine, or no wire between the two.
-        """
-        start, end = (item.name if isinstance(item, Routine) else item for item in (source, destination))
-        self.blueprint.check_wire(start, end)
-        self.blueprint.forget(start, end)
-        with self._lock:
-            supervisor, rewiring = self._supervisor, self._rewiring
-        if supervisor is not None and rewiring is not None:
-            rewiring.unlink(self._index(supervisor, start), self._index(supervisor, end), wait)
-
     def build(self) -> None:
         """Check everything, start the flows' processes, and wait until they are ready for events.
 
@@ -356,219 +289,25 @@ class Pipe(MessageVerbs, RoutineVerbs):
             for routine in spec.routines
         ]
 
-    # --- running and ending
+    # --- its end
 
-    def run(self, timeout: float | None = None) -> RunSummary:
-        """Build if need be, start, wait for the end of all streams, join.
+    def _end_streams(self) -> None:
+        self._running("drain").stopping.drain()
 
-        Args:
-            timeout: seconds after which sources are told to end; what they have sent is still worked on.
-
-        Returns:
-            How it went. SIGINT and SIGTERM end the run cleanly as well, the second one by force.
-        """
-        supervisor = self._current("run")
-        assert supervisor is not None
-        began = monotonic()
-        reason: str | None = None
-        with signals_noted(supervisor.nudge) as signals:
-            self.notify_event(START_EVENT_NAME)
-            if not supervisor.wait(lambda: supervisor.progress.settled or signals, timeout):
-                waiting = {flow: reasons for flow in self.blueprint.flows if (reasons := supervisor.waits_for(flow))}
-                reason = "timeout" if not waiting else f"timeout, {_never_started(waiting)}"
-                self._drain(supervisor, signals)
-            settled = supervisor.progress.settled
-            if signals and settled is None:
-                reason = f"interrupted by {signal.Signals(signals[0]).name}"
-                self._drain(supervisor, signals)
-            reason = reason or settled or "stopped"
-            failed = settled if settled not in (None, "finished", "killed") else None
-            if failed and not signals:  # what the others have sent is still worked on
-                self._drain(supervisor, signals)
-            status = self.status()
-            self._end(supervisor, signals, by_force_after=2)
-        final = self._last_status or status
-        given_up = supervisor.dead_letters.given_up
-        return RunSummary(
-            ok=failed is None and reason in ("finished", "timeout") and not given_up,
-            dead_letters=given_up,
-            dead_letters_dropped=final.dead_letters_dropped,
-            reason=failed or reason,
-            elapsed=monotonic() - began,
-            errors=sum(routine.errors for routine in final.routines),
-            routines=final.routines,
-            wires=final.wires,
-            flows=final.flows,
-        )
-
-    def _drain(self, supervisor: Supervisor, signals: list[int]) -> None:
-        """End the sources' streams and let what is on its way arrive, for as long as routines have to clean up."""
-        spec = supervisor.spec
-        supervisor.gates.let_go(range(len(spec.routines)))
-        sources = [routine for routine in spec.routines if not spec.inputs(routine.index)]
-        supervisor.bus.send(commands.DRAIN, sources, {})
-        limit, progress = max(1.0, 2 * self.settings.kill_timeout), supervisor.progress
-        supervisor.wait(lambda: progress.drained or progress.resting or len(signals) > 1, limit)
-
-    def join(self, to_kill: bool = False, timeout: float | None = None) -> bool:
-        """Wait until the pipe has been killed, or all its streams have ended and everything has arrived; then tidy up.
-
-        SIGINT (Ctrl-C) or SIGTERM while it waits stops the pipe cleanly; the second one ends it by force.
-
-        Args:
-            to_kill: kill it first.
-            timeout: seconds to wait; the pipe goes on when they are over.
-
-        Returns:
-            Whether the pipe has ended.
-        """
-        supervisor = self._supervisor
-        if supervisor is None:
-            return True
-        with signals_noted(supervisor.nudge) as signals:
-            if not to_kill:
-                done = supervisor.wait(lambda: supervisor.ended or signals or supervisor.progress.drained, timeout)
-                if not done:
-                    return False
-            if signals:
-                self.logger.info("%s: stopping pipe %r", signal.Signals(signals[0]).name, self.name)
-            self._end(supervisor, signals, by_force_after=1 if to_kill else 2)
-        return True
-
-    def set_replicas(self, flow_name: str, replicas: int) -> None:
-        """Change how many processes of a flow compete for its input, while the pipe runs.
-
-        Processes that go end the message in hand; what they had not begun goes to the others. A flow may come to have
-        16 replicas, or twice as many as it was made with.
-
-        Args:
-            flow_name: a flow that was made with ``create_flow(..., replicas=...)``.
-            replicas: 1 or more.
-
-        Raises:
-            UnknownFlowError: there is no such flow.
-            ValueError: *replicas* is not 1 or more.
-            PipeStateError: the pipe is inline, not built or has ended, or the flow cannot have so many.
-        """
-        if flow_name not in self.blueprint.flows:
-            raise UnknownFlowError(flow_name, tuple(self.blueprint.flows), f"pipe {self.name!r}")
-        if isinstance(replicas, bool) or not isinstance(replicas, int) or replicas < 1:
-            raise ValueError(f"set_replicas({flow_name!r}, ...) takes a number, 1 or more, not {replicas!r}")
-        self._running("set_replicas").replicas.set(flow_name, replicas)
-
-    def restart_flow(self, flow_name: str) -> int:
-        """End a flow's process and start a new one, with its routines in the state they were asked to be in.
-
-        Its routines clean up before; a flow that died too often and was given up is brought back as well. What waits on
-        wires from other flows is kept, what waits on wires within the flow is not, and counted.
-
-        Returns:
-            How often it was restarted before.
-
-        Raises:
-            UnknownFlowError: there is no such flow.
-            PipeStateError: the pipe is inline, not built or has ended, or the flow was killed.
-        """
-        if flow_name not in self.blueprint.flows:
-            raise UnknownFlowError(flow_name, tuple(self.blueprint.flows), f"pipe {self.name!r}")
-        return self._running("restart_flow").lives.replace(flow_name)
-
-    def _end(self, supervisor: Supervisor, signals: list[int], by_force_after: int) -> None:
-        """End the flows, keep the last status, and leave nothing behind."""
-        end(supervisor, signals, by_force_after)
+    def _end_flows(self, runner: Runner, signals: list[int], by_force_after: int) -> None:
+        assert isinstance(runner, Supervisor)
+        end(runner, signals, by_force_after)
         rewiring = self._rewiring
         if rewiring is not None:
             rewiring.close()
         with self._lock:
-            if self._supervisor is supervisor:
+            if self._supervisor is runner:
                 self._last_status = self.status()
                 self._last_histograms = self.histograms()
-                self._last_dead_letters = supervisor.dead_letters.last()
+                self._last_dead_letters = runner.dead_letters.last()
                 self._supervisor = self._monitor = self._rewiring = None
-        supervisor.close()
-        for logger in self._levels_set:  # a later pipe of this name begins as the first one did
-            logger.setLevel(logging.NOTSET)
-        ended(supervisor)
-
-    def __enter__(self) -> Pipe:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.join(to_kill=True)
-
-    # --- what it is and how it is
-
-    def status(self) -> PipeStatus:
-        """A frozen snapshot: routines, wires, flows, with states, rates, latencies, errors. Cheap: ask often."""
-        with self._lock:
-            if self._supervisor is None or self._monitor is None:
-                if self._last_status is not None:
-                    return self._last_status
-                return PipeStatus(self.name, PipeState.NEW, None, 0.0, 0, (), (), ())
-            state, reason = self._state(self._supervisor)
-            return self._monitor.snapshot(state, reason)
-
-    def histograms(self) -> dict[str, tuple[Histogram, Histogram]]:
-        """By routine, the time in ``main_logic`` and the age of data on arrival, since the pipe was built."""
-        with self._lock:
-            return self._monitor.histograms() if self._monitor is not None else self._last_histograms
-
-    def _state(self, supervisor: Supervisor) -> tuple[PipeState, str | None]:
-        if supervisor.ended:
-            return PipeState.ENDED, None
-        settled = supervisor.progress.settled
-        if settled == "finished":
-            return PipeState.FINISHED, None
-        if settled is not None and settled != "killed":
-            return PipeState.FAILED, settled
-        active = (RoutineState.STARTING, RoutineState.RUNNING, RoutineState.STOPPING)
-        running = any(supervisor.state(index) in active for index in range(len(supervisor.spec.routines)))
-        return (PipeState.RUNNING if running else PipeState.BUILT), None
-
-    @property
-    def flow_names(self) -> dict[str, str]:
-        """The flow of each routine, by the routine's name, in the order in which they were created."""
-        return self.blueprint.flow_names
-
-    @property
-    def wires(self) -> tuple[Wire, ...]:
-        """The wires as they are now: one for each source and destination, with the rule that holds for it."""
-        return self.blueprint.settled_wires
-
-    @property
-    def replicas(self) -> dict[str, int]:
-        """Of each flow that was made with ``replicas``, how many processes it has now."""
-        status = self.status()
-        return {
-            flow: status.replicas(flow) or count  # none: it is not built
-            for flow, count in self.blueprint.replicas.items()
-        }
-
-    @property
-    def depends_on(self) -> dict[str, tuple[str, ...]]:
-        """Of each flow that waits for others, which."""
-        return dict(self.blueprint.depends_on)
-
-    @property
-    def requires(self) -> tuple[str, ...]:
-        """The parameters of the pipe as a whole without which no routine starts."""
-        return self.settings.requires
-
-    @property
-    def structure_version(self) -> int:
-        """Grows with each change of the wires."""
-        return self.blueprint.version
-
-    def get_pipe_structure(self) -> dict[str, Any]:
-        """The pipe's routines, wires and events.
-
-        Returns:
-            ``{"Routines": [{"flow_name", "routine_name", "events"}], "Events": [built-in event names], "Wires":
-            [{"source", "destinations", "lossless"}]}``
-        """
-        return self.blueprint.structure()
+        runner.close()
+        ended(runner)
 
     def __repr__(self) -> str:
         return f"<Pipe {self.name!r}, {len(self.blueprint.flows)} flows>"
@@ -582,7 +321,3 @@ def move_to(pipe: Pipe, engine: Any) -> None:
 
 def _most_replicas(count: int) -> int:
     return min(MOST_REPLICAS, max(16, 2 * count))
-
-
-def _never_started(waiting: Mapping[str, Sequence[str]]) -> str:
-    return "; ".join(f"flow {flow!r} still waits for {' and '.join(reasons)}" for flow, reasons in waiting.items())

@@ -54,6 +54,11 @@ class PipeProgress:
         states = {supervisor.state(routine.index) for routine in supervisor.spec.routines}
         return not supervisor.gates.held and all(state in _RESTING for state in states)
 
+    @property
+    def given_up(self) -> int:
+        """Messages that were given up in this run; also when the pipe has ended."""
+        return self._supervisor.dead_letters.given_up
+
     def has_finished(self, index: int) -> bool:
         """Whether a routine's stream has ended, and the routine with it."""
         supervisor = self._supervisor

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from pipert2.events.bus import EventResult
 from pipert2.graph.handlers import STOP_EVENT_NAME
 from pipert2.graph.routine import RoutineKind
+from pipert2.graph.spec import RoutineSpec
+from pipert2.runtime import commands
 
 if TYPE_CHECKING:
     from pipert2.runtime.supervision.supervisor import Supervisor
@@ -54,6 +57,15 @@ class Stopping:
                 return results  # ended, or started again
         others = [routine for routine in routines if routine.kind is not RoutineKind.SOURCE]
         return results | supervisor.bus.call(STOP_EVENT_NAME, others, {}, max(0.0, deadline - monotonic()))
+
+    def drain(self, sources: Sequence[RoutineSpec] | None = None) -> None:
+        """End the streams of *sources*, or of all there are; what waits for others is let go. Returns at once."""
+        supervisor = self._supervisor
+        spec = supervisor.spec
+        if sources is None:
+            sources = [routine for routine in spec.routines if not spec.inputs(routine.index)]
+        supervisor.gates.let_go(range(len(spec.routines)))
+        supervisor.bus.send(commands.DRAIN, sources, {})
 
     def close(self) -> None:
         """Give up."""

@@ -1,0 +1,70 @@
+"""How far a pipe on a cluster is, of what its sites tell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pipert2.engine.sites import SiteRecord
+
+
+class ClusterProgress:
+    """Reads what is known of the sites; changes nothing.
+
+    Args:
+        records: what each told last.
+    """
+
+    def __init__(self, records: Mapping[str, SiteRecord]) -> None:
+        self._records = records
+
+    @property
+    def present(self) -> list[str]:
+        """The sites that are there."""
+        return [site for site, record in self._records.items() if record.progress is not None]
+
+    @property
+    def missing(self) -> str | None:
+        """Which sites are not there, and why."""
+        found = [
+            f"site {site!r} is not there: {record.reason}"
+            for site, record in self._records.items()
+            if record.reason is not None
+        ]
+        return "; ".join(found) or None
+
+    @property
+    def settled(self) -> str | None:
+        """Why nothing more will happen anywhere; None while something may."""
+        records = self._records
+        for site, record in records.items():
+            if record.lost:
+                return f"site {site!r} was lost too often ({record.reason})"
+        progress = [record.progress for record in records.values() if not record.done]
+        if not progress:
+            return "finished"
+        if any(one is None for one in progress):
+            return None
+        there = [one for one in progress if one is not None]
+        for one in there:
+            if one.settled not in (None, "finished", "killed"):
+                return one.settled
+        wired = [one for one in there if one.wired]
+        if all(one.settled == "killed" for one in there):
+            return "killed"
+        done = any(record.done for record in records.values())
+        return "finished" if (wired or done) and all(one.settled in ("finished", "killed") for one in wired) else None
+
+    @property
+    def ended(self) -> bool:
+        """Whether all flows have ended for good."""
+        return all(one.progress is not None and one.progress.ended for one in self._records.values())
+
+    @property
+    def resting(self) -> bool:
+        """Whether nothing runs anywhere, nor was asked to."""
+        return all(one.progress is None or one.progress.resting for one in self._records.values())
+
+    @property
+    def given_up(self) -> int:
+        """Messages that were given up in this run."""
+        return sum(one.progress.given_up for one in self._records.values() if one.progress is not None)

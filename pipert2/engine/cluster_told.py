@@ -1,0 +1,88 @@
+"""What sites tell without being asked, and what one is told that has begun anew."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from typing import Any
+
+from pipert2.engine.cluster_base import ClusterBase
+from pipert2.engine.site import Feed
+from pipert2.engine.sites import ANSWER
+from pipert2.errors import PipertError, PipeStateError
+from pipert2.graph.handlers import START_EVENT_NAME
+from pipert2.runtime.messages import CallOutcome, OutwardRequest, Packed
+from pipert2.store.elsewhere import answer
+from pipert2.transport.codec import dumps_plain
+
+
+class SitesHeard(ClusterBase):
+    """Hears what sites tell, and does what their routines want of others."""
+
+    def _told(self, site: str, feed: Feed) -> None:
+        proper = logging.getLogger(self.logger.name) is self.logger
+        for record in feed.records:
+            logger = logging.getLogger(record.name) if proper else self.logger
+            if logger.isEnabledFor(record.levelno):
+                logger.handle(record)
+                for listener in tuple(self.log_listeners):
+                    listener(record)
+        if feed.dropped:
+            self.logger.warning("%d log records of site %r were dropped, they came too fast", feed.dropped, site)
+        cluster = self._cluster
+        if cluster is not None:
+            for number, request in feed.requests:
+                cluster.sites.later(functools.partial(self._serve, site, number, request))
+
+    def _serve(self, site: str, number: int, request: OutwardRequest) -> None:
+        """Do what a routine wants of other sites, and tell it what came of it."""
+        outcome = CallOutcome(None)
+        try:
+            outcome = CallOutcome(Packed(dumps_plain(self._do_for(request))))
+        except PipertError as error:
+            outcome = CallOutcome(None, error)
+        except Exception as error:
+            outcome = CallOutcome(None, PipertError(f"{type(error).__name__}: {error}"))
+        cluster = self._cluster
+        if number and cluster is not None:
+            cluster.sites.ask_all([site], "answer", number, outcome, patience=ANSWER)
+        elif outcome.error is not None:
+            self.logger.error("a routine at site %r: %s", site, outcome.error)
+
+    def _do_for(self, request: OutwardRequest) -> Any:
+        arguments = request.arguments.open()
+        if request.verb == "event":
+            asking, name, targets, wait, params = arguments
+            if wait is not None and asking in self.receivers_of(name, targets):
+                raise PipeStateError(
+                    f"routine {asking!r} would wait for itself to answer {name!r}: name the other routines, or leave "
+                    "out wait="
+                )
+            return self.notify_event(name, targets, wait=wait, **params)
+        if request.verb == "call":
+            routine, data, timeout = arguments
+            return self.call(routine, data, timeout=timeout)
+        if self.store is None:
+            raise PipeStateError(f"pipe {self.name!r} has no store")
+        return answer(self.store, *arguments)
+
+    def _begun_anew(self, site: str) -> None:
+        """A site knows nothing any more: tell it what was asked of it."""
+        cluster = self._cluster
+        if cluster is None:
+            return
+        self.logger.warning("site %r was begun anew on %s", site, cluster.sites.records[site].host)
+        if self._shared:
+            cluster.sites.ask_all([site], "set_parameters", None, dict(self._shared))
+        for verb, args, options in tuple(self._given.values()):
+            if site in cluster.sites_of(args[0]):
+                cluster.sites.ask_all([site], verb, *args, **options)
+        names = tuple(name for name in self._wanted if site in cluster.sites_with(name))
+        if cluster.note_done(site):
+            wired = {routine.name for wire in self.blueprint.wires for routine in (wire.source, *wire.destinations)}
+            names = tuple(name for name in names if name not in wired)
+        if names:
+            cluster.sites.ask_all([site], "event", START_EVENT_NAME, names, None, {})
+            over = cluster.ended_links(site)
+            if over:
+                cluster.sites.ask_all([site], "end_streams", over)
