@@ -87,9 +87,9 @@ class RoutineCommands:
         loop.host.learn(pipe)
         assert loop.outlet is not None
         loop.outlet.watch(pipe.carriers(loop.spec.index))
-        known = {receiver.spec.index for receiver in loop.receivers}
+        known = {receiver.spec.index for receiver in loop.inputs}
         fresh = [edge for edge in pipe.inputs(loop.spec.index) if edge.index not in known]
-        loop.receivers += [loop.host.receiver(edge, loop.spec.index) for edge in fresh]
+        loop.inputs.add([loop.host.receiver(edge, loop.spec.index) for edge in fresh])
 
     def _given_up(self, params: dict[str, Any]) -> None:
         """Send what the routine wants to be sent in place of a result, for a message that no process survives."""

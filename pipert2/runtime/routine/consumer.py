@@ -6,8 +6,6 @@ One message at a time in the routine's own thread, or several at once by a crew
 
 from __future__ import annotations
 
-import heapq
-import itertools
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,17 +13,15 @@ from time import monotonic, monotonic_ns
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
-from pipert2.errors import PipertError, UnreadableDataError
-from pipert2.graph.routine import Routine, has_keys
-from pipert2.runtime.messages import DeadLetter, Packed
+from pipert2.graph.routine import has_keys
 from pipert2.runtime.routine.crew import About, Crew, Outcome
-from pipert2.runtime.routine.failures import Failure, pause_before
-from pipert2.store import Store
+from pipert2.runtime.routine.failures import Failure
+from pipert2.runtime.routine.once import Keys
+from pipert2.runtime.routine.unfinished import Unfinished
 from pipert2.transport import board as b
-from pipert2.transport.codec import dumps_plain
 from pipert2.transport.envelope import Message
 from pipert2.transport.ring import Interrupted
-from pipert2.transport.work_ends import Delivery, UnreadableMessage
+from pipert2.transport.work_ends import Delivery
 
 if TYPE_CHECKING:
     from pipert2.runtime.routine.around import End
@@ -49,13 +45,11 @@ class Consumer:
 
     def __init__(self, loop: RoutineLoop) -> None:
         self._loop = loop
-        self._again: deque[Message] = deque()  # failed, and to be tried again here because nobody else has them
+        self._unfinished = Unfinished(loop, self._send)
         self._unsent: tuple[Iterator[Any], Message] | None = None
         self._outcomes: deque[Outcome] = deque()
         self._crew: Crew | None = None
         self._held: Message | None = None  # one that waits until the crew has nothing else to do
-        self._later: list[tuple[float, int, Message]] = []  # a heap of those that a crew is to try again, and when
-        self._numbers = itertools.count()
         store = loop.host.store
         self._keys = Keys(loop.routine, store) if store is not None and has_keys(loop.routine) else None
 
@@ -85,23 +79,19 @@ class Consumer:
                 pass
             self._crew = None
             if self._held is not None:
-                self._hand_back(self._held)
+                self._unfinished.hand_back(self._held)
                 self._held = None
-            self._try_again(float("inf"))
+            self._unfinished.retry_all()
 
     def abandon(self) -> None:
         """The routine ends for good, or goes on in another process: keep what only this process has."""
-        left = [*self._again, *(outcome.message for outcome in self._outcomes)]
+        left = [*self._unfinished.again, *(outcome.message for outcome in self._outcomes)]
         if self._unsent is not None:
             left.append(self._unsent[1])
         for message in left:
-            if message.delivery is None or isinstance(message.delivery, _Asked):
-                continue
-            if message.delivery.in_place:
-                self._keep(message, ("the routine ended in the middle of it", ""), max(1, message.attempt))
-            else:
-                self._loop.host.return_message(message.delivery, again=False)
-        self._again.clear()
+            if not isinstance(message.delivery, _Asked):
+                self._unfinished.leave(message)
+        self._unfinished.again.clear()
         self._outcomes.clear()
         self._unsent = None
 
@@ -118,9 +108,9 @@ class Consumer:
     def _one_at_a_time(self) -> End:
         loop = self._loop
         words, busy, sent = loop.words, loop.row + b.BUSY_SINCE, loop.row + b.SENT
-        inbox, sampler, again, keys = loop.inbox, loop.sampler, self._again, self._keys
+        inbox, sampler, again, keys = loop.inbox, loop.sampler, self._unfinished.again, self._keys
         assert loop.outlet is not None
-        send, logic, (take, turn) = loop.send(), loop.logic(), loop.taker()
+        send, logic, (take, turn) = loop.send(), loop.logic(), loop.inputs.taker()
         counted = 1 if loop.outlet.senders else 0  # a preview alone is no wire
         done: Delivery | None = None  # of a message that is over as soon as the next one is taken
         while True:
@@ -129,13 +119,13 @@ class Consumer:
                 loop.attend()
                 if loop.wanted is not None:
                     return loop.wanted
-                send, logic, (take, turn) = loop.send(), loop.logic(), loop.taker()
+                send, logic, (take, turn) = loop.send(), loop.logic(), loop.inputs.taker()
                 counted = 1 if loop.outlet.senders else 0
-            if done is None and loop.const_period and loop.has_data():
+            if done is None and loop.const_period and loop.inputs.has_data():
                 if not loop.await_tick():
                     continue
                 if loop.due:  # a command came meanwhile; the tick is not given up for it
-                    send, logic, (take, turn) = loop.send(), loop.logic(), loop.taker()
+                    send, logic, (take, turn) = loop.send(), loop.logic(), loop.inputs.taker()
                     counted = 1 if loop.outlet.senders else 0
             try:
                 if done is not None and turn is not None:
@@ -144,10 +134,10 @@ class Consumer:
                 else:
                     message = again.popleft() if again else take()
             except Exception as error:
-                self._not_received(error)
+                self._unfinished.not_received(error)
                 continue
             if message is None:
-                if loop.inputs_ended():
+                if loop.inputs.ended():
                     return loop.finished
                 loop.sleep()
                 continue
@@ -159,7 +149,7 @@ class Consumer:
             try:
                 data = logic(data)
             except Interrupted:
-                self._hand_back(message)
+                self._unfinished.hand_back(message)
                 return loop.interrupted()
             except BaseException as error:
                 words[busy] = 0
@@ -186,7 +176,7 @@ class Consumer:
                         failure = loop.failures.note("sending", error)
                         if delivery is not None:
                             data = None
-                            self._give_up(message, failure)
+                            self._unfinished.give_up(message, failure)
                             continue
                 elif loop.returns_results:
                     loop.return_result(origin, data)
@@ -204,10 +194,10 @@ class Consumer:
 
     def _several_at_once(self, crew: Crew) -> End:
         loop = self._loop
-        inbox, outcomes, again = loop.inbox, self._outcomes, self._again
+        inbox, outcomes, again = loop.inbox, self._outcomes, self._unfinished.again
         careful = loop.routine.concurrency > 1
         busy, in_hand = loop.row + b.BUSY_SINCE, loop.row + b.IN_HAND
-        take, _ = loop.taker()
+        take, _ = loop.inputs.taker()
         alone = False
 
         def takes() -> bool:
@@ -216,7 +206,7 @@ class Consumer:
         def can_go_on() -> bool:
             if outcomes or (self._held is not None and not crew.busy):
                 return True
-            return takes() and (bool(again) or loop.has_data())
+            return takes() and (bool(again) or loop.inputs.has_data())
 
         while True:
             if inbox or loop.due:
@@ -224,27 +214,27 @@ class Consumer:
                 loop.attend()
                 if loop.wanted is not None:
                     return loop.wanted
-                take, _ = loop.taker()
+                take, _ = loop.inputs.taker()
                 crew.logic = loop.logic()
             if outcomes:
                 loop.words[busy] = 0  # this thread may wait for room now, and what is asked of it is done meanwhile
                 while outcomes:
                     if not self._settle(outcomes):
                         return loop.interrupted()
-            if self._later:
-                self._try_again(monotonic())
+            if self._unfinished.due is not None:
+                self._unfinished.retry(monotonic())
             if not crew.busy:
                 alone = False
                 if self._held is not None:
                     crew.submit(self._held)
                     self._held, alone = None, True
             if crew.has_time and not alone and self._held is None:
-                if loop.const_period and (again or loop.has_data()) and not loop.await_tick():
+                if loop.const_period and (again or loop.inputs.has_data()) and not loop.await_tick():
                     continue
                 try:
                     message = again.popleft() if again else take()
                 except Exception as error:
-                    self._not_received(error)
+                    self._unfinished.not_received(error)
                     continue
                 if message is not None:
                     if self._keys is not None and self._is_done_already(self._keys, message):
@@ -261,23 +251,13 @@ class Consumer:
             timeout = crew.tend()
             if outcomes:
                 continue
-            if not (crew.busy or outcomes or self._later) and loop.inputs_ended() and crew.finish():
+            if not (crew.busy or outcomes or self._unfinished.due) and loop.inputs.ended() and crew.finish():
                 return loop.finished
             loop.words[busy], loop.words[in_hand] = crew.since, crew.busy
-            if self._later:
-                retry = max(0.0, self._later[0][0] - monotonic())
+            if (due := self._unfinished.due) is not None:
+                retry = max(0.0, due - monotonic())
                 timeout = retry if timeout is None else min(timeout, retry)
             loop.sleep(can_go_on, timeout, takes=takes())
-
-    def _try_again(self, now: float) -> None:
-        """Let those be tried again whose time has come."""
-        while self._later and self._later[0][0] <= now:
-            message = heapq.heappop(self._later)[2]
-            self._loop.words[self._loop.row + b.RETRIED] += 1
-            if message.delivery.in_place:
-                self._again.append(message._replace(attempt=max(1, message.attempt) + 1))
-            else:
-                self._loop.host.return_message(message.delivery, again=True)
 
     def _settle(self, outcomes: deque[Outcome]) -> bool:
         """Send what came of a message, or see to its failure; False if sending was interrupted."""
@@ -293,7 +273,7 @@ class Consumer:
             loop.sampler.record(outcome.began, outcome.ended, message.born)
         if outcome.error is not None:
             if isinstance(outcome.error, Interrupted) or loop.is_to_end_at_once:
-                self._hand_back(message)
+                self._unfinished.hand_back(message)
                 return True
             self._failed(message, loop.failures.note("main_logic", outcome.error))
             return True
@@ -329,7 +309,7 @@ class Consumer:
             except StopIteration:
                 break
             except Interrupted:
-                self._hand_back(message)
+                self._unfinished.hand_back(message)
                 return False
             except BaseException as error:
                 loop.words[busy] = 0
@@ -345,7 +325,7 @@ class Consumer:
                 self._unsent = stream, message
                 return False
             except Exception as error:
-                self._give_up(message, loop.failures.note("sending", error))
+                self._unfinished.give_up(message, loop.failures.note("sending", error))
                 return True
         self._end(message)
         return True
@@ -355,6 +335,9 @@ class Consumer:
         unsent, self._unsent = self._unsent, None
         if unsent is not None and not self._send_all(*unsent):
             raise Interrupted
+
+    def _failed(self, message: Message, failure: Failure) -> None:
+        self._unfinished.failed(message, failure, in_turn=self._crew is None)
 
     def _is_done_already(self, keys: Keys, message: Message) -> bool:
         """Whether a message needs no work any more; if so it is over."""
@@ -368,106 +351,3 @@ class Consumer:
         if message.delivery is not None:
             message.delivery.done()
         return True
-
-    # --- failures
-
-    def _not_received(self, error: Exception) -> None:
-        """A message could not be taken. One of a queue that nobody here can read is a dead letter without data."""
-        failure = self._loop.failures.note("receiving", error)
-        if isinstance(error, UnreadableMessage):
-            delivery, attempts = error.message.delivery, max(1, error.message.attempt)
-            letter = DeadLetter(self._loop.spec.index, None, *failure, attempts, error.message.origin)
-            if delivery.is_kept and not self._loop.host.keep_dead_letter(letter):
-                self._loop.host.return_message(delivery, again=False)
-            else:
-                delivery.done()
-        elif not isinstance(error, UnreadableDataError):
-            self._loop.pause_after_failure()  # the message is still there, and will be tried again
-
-    def _hand_back(self, message: Message) -> None:
-        """The routine ends in the middle of a message."""
-        if message.delivery is None:
-            return
-        if message.delivery.in_place:
-            self._again.append(message)
-        else:
-            self._loop.host.return_message(message.delivery, again=False)
-
-    def _failed(self, message: Message, failure: Failure) -> None:
-        """Let a message on a lossless way be tried again after a while, or give it up; another one is over."""
-        delivery: Delivery | None = message.delivery
-        attempt = max(1, message.attempt)
-        if delivery is None:
-            return
-        if not delivery.is_kept:
-            delivery.done()
-        elif attempt > self._loop.spec.retries:
-            self._give_up(message, failure)
-        else:
-            heapq.heappush(self._later, (monotonic() + pause_before(attempt), next(self._numbers), message))
-            if self._crew is None:  # nothing overtakes it
-                self._loop.wait_attending(pause_before(attempt))
-                self._try_again(float("inf"))
-
-    def _give_up(self, message: Message, failure: Failure) -> None:
-        delivery: Delivery | None = message.delivery
-        if delivery is None:
-            return
-        if not delivery.is_kept:
-            delivery.done()
-        elif self._keep(message, failure, max(1, message.attempt)):
-            self._go_on_without(message, failure)
-            delivery.done()
-        elif delivery.in_place:
-            self._again.append(message)
-        else:
-            self._loop.host.return_message(delivery, again=False)
-
-    def _go_on_without(self, message: Message, failure: Failure) -> None:
-        """Send what the routine wants to be sent in place of a result."""
-        try:
-            instead = self._loop.routine.given_up(message.data, *failure)
-            if instead is not None:
-                self._send(instead, message)
-        except Interrupted:
-            self._loop.logger.warning("%s ended before it could pass on what it gave up", self._loop.spec.name)
-        except Exception as error:
-            self._loop.failures.note("given_up", error)
-
-    def _keep(self, message: Message, failure: Failure, attempts: int) -> bool:
-        """Keep a message as a dead letter; whether that was done."""
-        return self._loop.host.keep_dead_letter(dead_letter(self._loop.spec.index, message, failure, attempts))
-
-
-class Keys:
-    """The keys of the messages that a routine has done, in the store.
-
-    Args:
-        routine: whose they are.
-        store: where they are kept.
-    """
-
-    def __init__(self, routine: Routine, store: Store) -> None:
-        self._routine = routine
-        self._done = store.acknowledged
-
-    def knows(self, data: Any) -> bool:
-        """Whether a message was done before."""
-        key = self._routine.idempotency_key(data)
-        return key is not None and self._done.has(self._routine.name, key)
-
-    def note(self, data: Any) -> None:
-        """A message is done."""
-        key = self._routine.idempotency_key(data)
-        if key is not None:
-            self._done.add(self._routine.name, [key])
-
-
-def dead_letter(routine: int, message: Message, failure: Failure, attempts: int) -> DeadLetter:
-    """A message that a routine gives up, as it can be kept."""
-    try:
-        data: Packed | None = Packed(dumps_plain(message.data))
-    except PipertError:
-        data = None
-    reason, trace = failure
-    return DeadLetter(routine, data, reason, trace, attempts, message.origin)

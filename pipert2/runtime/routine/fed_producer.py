@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from pipert2.errors import UnreadableDataError
 from pipert2.runtime.messages import DeadLetter
-from pipert2.runtime.routine.consumer import dead_letter
 from pipert2.runtime.routine.failures import Failure
+from pipert2.runtime.routine.unfinished import dead_letter
 from pipert2.transport import board as b
 from pipert2.transport import work_table as w
 from pipert2.transport.envelope import Message, origin_of

@@ -3,7 +3,8 @@
 Everything of the user's runs in this thread: ``setup``, ``main_logic``, ``cleanup`` and event handlers, one at a time
 (``main_logic`` in others where ``concurrency`` says so). What others want of the routine is put into its inbox and its
 bell is rung; the loop looks there between two messages. What it does from start to stop is in
-:mod:`pipert2.runtime.routine.producer` and :mod:`pipert2.runtime.routine.consumer`.
+:mod:`pipert2.runtime.routine.producer` and :mod:`pipert2.runtime.routine.consumer`, what its user's code may call in
+:mod:`pipert2.runtime.routine.inside`.
 """
 
 from __future__ import annotations
@@ -14,17 +15,14 @@ import logging
 import threading
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from inspect import isasyncgenfunction, iscoroutine, iscoroutinefunction
-from time import monotonic, monotonic_ns, time
+from time import monotonic, monotonic_ns
 from typing import Any
-
-import numpy as np
 
 from pipert2.errors import PipertError
 from pipert2.graph.handlers import BUILT_IN_EVENTS, KILL_EVENT_NAME, START_EVENT_NAME, STOP_EVENT_NAME, event_handlers
-from pipert2.graph.parameter import plain_value
-from pipert2.graph.routine import MessageInfo, Routine
+from pipert2.graph.routine import Routine
 from pipert2.graph.spec import PipeSpec, RoutineSpec
 from pipert2.graph.validation import logic
 from pipert2.runtime import commands
@@ -33,32 +31,31 @@ from pipert2.runtime.configuration.configuration import Configuration
 from pipert2.runtime.routine.around import Command, End, Host, Receiver
 from pipert2.runtime.routine.commands import RoutineCommands
 from pipert2.runtime.routine.consumer import Consumer
-from pipert2.runtime.routine.crew import About, BringsCrew, CoroutineCrew, Crew, Outcome, ThreadCrew, crew_message
+from pipert2.runtime.routine.crew import About, BringsCrew, CoroutineCrew, Crew, Outcome, ThreadCrew
 from pipert2.runtime.routine.failures import LONGEST_PAUSE, Failure, Failures
 from pipert2.runtime.routine.histogram import Sampler
+from pipert2.runtime.routine.inputs import Inputs
+from pipert2.runtime.routine.inside import Inside
 from pipert2.runtime.routine.pacing import SECOND, Ticker
 from pipert2.runtime.routine.preview import Side, Tap
 from pipert2.runtime.routine.producer import Producer
 from pipert2.runtime.routine.requests import Requests
 from pipert2.runtime.routine.shown import Shown
 from pipert2.runtime.triggers.triggers import Trigger
-from pipert2.store import Store
 from pipert2.transport import board as b
 from pipert2.transport.board import Board, RoutineState
-from pipert2.transport.envelope import Message, source_and_sequence
+from pipert2.transport.envelope import source_and_sequence
 from pipert2.transport.memory import Bell, Fence
 from pipert2.transport.outlet import Outlet
 from pipert2.transport.ring import Interrupted
-from pipert2.transport.work_ends import Delivery, WorkReceiver
 from pipert2.transport.work_queue import WorkQueue
-from pipert2.transport.work_table import UNDONE
 
 _ENDING = (STOP_EVENT_NAME, KILL_EVENT_NAME)
 _LEADING_TO_AN_END = (*_ENDING, commands.DRAIN, commands.LEAVE)
 
 
 class RoutineLoop:
-    """Runs one routine. It is the routine's context and its senders' waiter as well.
+    """Runs one routine. It is its senders' waiter as well.
 
     Args:
         pipe: the pipe's description.
@@ -92,7 +89,7 @@ class RoutineLoop:
         self.failures = Failures(board, spec.index, spec.name, logger)
         self.sampler = Sampler(self.words, self.row + b.LOGIC, self.row + b.AGE)
         self.inbox: deque[Command] = deque()
-        self.receivers: list[Receiver] = []
+        self.inputs = Inputs()
         self.outlet: Outlet | None = None
         self.producer: Producer | None = None
         self.consumer: Consumer | None = None
@@ -104,14 +101,12 @@ class RoutineLoop:
         self.configuration = Configuration((), Declared(None, {}))
         self.trigger: Trigger | None = None
         self.about: About | None = None
-        self._circle: Sequence[WorkQueue] = ()
         # Whether a source may wait for what this routine returns; live wiring adds no routines.
         self.returns_results = any(one.max_in_flight == 1 for one in pipe.routines)
         self._bell = bell
         self._handlers = event_handlers(type(routine))
         self._commands = RoutineCommands(self).table
         self._requests = Requests(self).table
-        self._turn = 0
         self._ticker = Ticker()
         self._ending: list[Command] = []
         self._starting: Command | None = None
@@ -120,7 +115,7 @@ class RoutineLoop:
         self.words[self.row + b.SLEEPING] = 0
         self.words[self.row + b.BUSY_SINCE] = 0
         self.thread = threading.Thread(target=self._live, name=f"pipert2-{spec.name}", daemon=True)
-        routine._context = self
+        routine._context = Inside(self)
         routine.flow_name = spec.flow
         self.set_rate(routine._rate)
 
@@ -137,8 +132,7 @@ class RoutineLoop:
             ledger: where a source keeps account of what is not acknowledged.
             circle: ledgers of sources, whose messages may come back to this routine until they are acknowledged.
         """
-        self.receivers = list(receivers)
-        self._circle = circle
+        self.inputs = Inputs(receivers, circle)
         self.outlet = outlet
         if receivers or self.routine.service:
             self.consumer = Consumer(self)
@@ -152,30 +146,22 @@ class RoutineLoop:
             self._asked_to_end.set()
         self._bell.ring()
 
-    # --- what the routine's user calls (RoutineContext)
+    # --- for what the routine's user calls
 
-    def notify_event(
-        self, name: str, targets: Mapping[str, Sequence[str]] | None, wait: float | None, params: dict[str, Any]
-    ) -> Any:
-        own = threading.current_thread() is self.thread
-        with self._not_busy():
-            return self.host.notify_event(self.spec.index if own else None, name, targets, wait, params)
+    def is_own_thread(self) -> bool:
+        """Whether it is the routine's thread that asks, not one that its user started, or one of its crew."""
+        return threading.current_thread() is self.thread
 
-    def call(self, routine: str, data: Any, timeout: float) -> Any:
-        own = threading.current_thread() is self.thread
-        with self._not_busy():
-            return self.host.call(self.spec.index if own else None, routine, data, timeout)
+    def set_rate(self, rate: float) -> None:
+        """How often ``main_logic`` may be called in a second; 0: as often as it can."""
+        self.const_period = round(SECOND / rate) if rate > 0 else 0
 
-    def loan(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
-        if self.outlet is None or threading.current_thread() is not self.thread:
-            return np.empty(shape, dtype)
-        return self.outlet.loan(shape, dtype)
-
-    def wait(self, seconds: float) -> bool:
-        if threading.current_thread() is not self.thread:
+    def wait_in_users_code(self, seconds: float) -> bool:
+        """Wait so long, in the midst of ``main_logic``; True at once when the routine is to end."""
+        if not self.is_own_thread():
             return self._asked_to_end.wait(seconds)  # the bell is the loop's own
         deadline = monotonic() + seconds
-        with self._not_busy():
+        with self.not_busy():
             while not self.inbox:
                 left = deadline - monotonic()
                 if left <= 0:
@@ -183,49 +169,10 @@ class RoutineLoop:
                 self._bell.wait(left)
         return any(command.name in _LEADING_TO_AN_END for command in tuple(self.inbox))
 
-    @property
-    def message(self) -> MessageInfo | None:
-        found = crew_message.get(self.about)
-        if found is None:
-            return None
-        origin, born, attempt = found
-        source, sequence = source_and_sequence(origin)
-        made = time() - (monotonic_ns() - born) / 1e9
-        return MessageInfo(self.pipe.routines[source].label, sequence, made, max(1, attempt))
-
-    @property
-    def store(self) -> Store | None:
-        return self.host.store
-
-    @property
-    def parameters(self) -> Mapping[str, Any]:
-        return self.host.parameters
-
-    @property
-    def config(self) -> Mapping[str, Any]:
-        return self.configuration
-
-    def parameter_set(self, name: str, value: Any) -> bool:
-        running = self.words[self.row + b.STATE] == RoutineState.RUNNING
-        if running and threading.current_thread() is not self.thread:
-            # Between two messages, as from anywhere else; but the routine may be waiting for this very thread.
-            done = threading.Event()
-            self.post(Command(0, commands.PARAMETERS, {"values": {name: plain_value(value)}, "done": done}))
-            done.wait(LONGEST_PAUSE)
-            return False
-        self.host.parameter_set(self.spec.index, name, plain_value(value))
-        return True
-
-    def show(self, name: str, value: Any) -> None:
-        self.shown.show(name, value)
-
-    def set_rate(self, rate: float) -> None:
-        self.const_period = round(SECOND / rate) if rate > 0 else 0
-
     @contextlib.contextmanager
-    def _not_busy(self) -> Iterator[None]:
+    def not_busy(self) -> Iterator[None]:
         """While the user's code waits in a call of ours it does not hang."""
-        if threading.current_thread() is not self.thread:
+        if not self.is_own_thread():
             yield
             return
         busy = self.row + b.BUSY_SINCE
@@ -280,7 +227,7 @@ class RoutineLoop:
         self.outlet.end()  # nothing will ever come from here
         self.words[self.row + b.GONE] = 1
         self._set_state(RoutineState.KILLED, "")
-        for receiver in self.receivers:
+        for receiver in self.inputs:
             receiver.wake_sender()  # which may wait for room that nobody will make
         self._answer_all(self._ending)
         for command in tuple(self.inbox):
@@ -432,38 +379,8 @@ class RoutineLoop:
         """Hand back to the source of a message what a destination returned for it."""
         source, _ = source_and_sequence(origin)
         if self.pipe.routines[source].max_in_flight == 1:
-            with self._not_busy():
+            with self.not_busy():
                 self.host.return_result(source, origin, data)
-
-    def inputs_ended(self) -> bool:
-        """Whether nothing will come any more."""
-        if not self.receivers:
-            return False  # it is there to be called
-        ahead = [receiver for receiver in self.receivers if not receiver.spec.feedback] or self.receivers
-        if not all(receiver.ended() for receiver in ahead):
-            return False
-        # In this order: what is on its way was put into a ledger before its source has ended.
-        return not any(ledger.table.words[UNDONE] for ledger in self._circle) and not self.has_data()
-
-    def has_data(self) -> bool:
-        """Whether there is something to take."""
-        return any(receiver.has_data() for receiver in self.receivers)
-
-    def taker(self) -> tuple[Callable[[], Message | None], Callable[[Delivery], Message | None] | None]:
-        """What takes the next message; what ends another one with it, where that is less work than to do both."""
-        if len(self.receivers) != 1:
-            return self._take_in_turn, None
-        receiver = self.receivers[0]
-        return receiver.take, receiver.take_after if isinstance(receiver, WorkReceiver) else None
-
-    def _take_in_turn(self) -> Message | None:
-        receivers = self.receivers
-        for _ in receivers:
-            self._turn = (self._turn + 1) % len(receivers)
-            message = receivers[self._turn].take()
-            if message is not None:
-                return message
-        return None
 
     def sleep(
         self,
@@ -483,7 +400,7 @@ class RoutineLoop:
         words, sleeping = self.words, self.row + b.SLEEPING
         words[sleeping] = int(takes)
         self.fence()
-        if not self.inbox and not (self.has_data() if ready is None else ready()):
+        if not self.inbox and not (self.inputs.has_data() if ready is None else ready()):
             if until is None:
                 self._bell.wait(timeout)
             else:
@@ -500,7 +417,7 @@ class RoutineLoop:
         ticker.set_period(max(self.const_period, self.words[self.row + b.PACE_NS]))
         skipped = ticker.skipped
         due = ticker.next(monotonic_ns())
-        if ticker.skipped != skipped and self.const_period and not self.receivers:
+        if ticker.skipped != skipped and self.const_period and not self.inputs:
             self.words[self.row + b.SKIPPED] += ticker.skipped - skipped
         while (left := due - monotonic_ns()) > 0:
             if self.inbox:
@@ -541,7 +458,7 @@ class RoutineLoop:
                 self.wanted = End.LEFT
             elif command.name == commands.DRAIN:
                 self.answer(command, None)
-                if not self.receivers:  # others are drained by the end of their inputs
+                if not self.inputs:  # others are drained by the end of their inputs
                     self.wanted = End.FINISHED
             elif command.name == START_EVENT_NAME:
                 self.answer(command, None)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from pipert2.graph.routine import EndOfStream, RoutineKind
 from pipert2.graph.validation import has_logic, logic
-from pipert2.runtime.routine.consumer import dead_letter
 from pipert2.runtime.routine.fed_producer import BringsFeed, FedProducer
 from pipert2.runtime.routine.triggered_producer import TriggeredProducer
+from pipert2.runtime.routine.unfinished import dead_letter
 from pipert2.transport import board as b
 from pipert2.transport import work_table as w
 from pipert2.transport.envelope import Message, origin_of
