@@ -64,6 +64,7 @@ class EventBus:
         spec: the pipe.
         deliver: hands an :class:`EventCall` to a flow; False if the flow has no process to take it.
         present: whether there is a routine of an index just now; what is sent to others is sent to nobody.
+        begin: told an event's name and all routines that it goes to before any of them gets it.
     """
 
     def __init__(
@@ -71,9 +72,11 @@ class EventBus:
         spec: PipeSpec,
         deliver: Callable[[str, EventCall], bool],
         present: Callable[[int], bool] = lambda index: True,
+        begin: Callable[[str, Sequence[RoutineSpec]], None] = lambda name, routines: None,
     ) -> None:
         self._spec = spec
         self._present = present
+        self._begin = begin
         self._deliver = deliver
         self._numbers = itertools.count(1)
         self._waiting: dict[int, _Waiting] = {}
@@ -117,6 +120,7 @@ class EventBus:
         return number
 
     def _post(self, number: int, name: str, routines: Sequence[RoutineSpec], params: Any) -> None:
+        self._begin(name, routines)
         by_flow: dict[str, list[int]] = {}
         for routine in routines:
             by_flow.setdefault(routine.process, []).append(routine.index)

@@ -14,6 +14,7 @@ from pipert2.transport import board as b
 from pipert2.transport.board import RoutineState
 
 if TYPE_CHECKING:
+    from pipert2.graph.spec import RoutineSpec
     from pipert2.runtime.supervision.supervisor import Supervisor
 
 
@@ -22,6 +23,15 @@ class EventDelivery:
 
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
+
+    def begin(self, name: str, routines: Sequence[RoutineSpec]) -> None:
+        """Note at once all that are to be killed: the end of one must not be taken for the end of its stream."""
+        if name == KILL_EVENT_NAME:
+            supervisor, indices = self._supervisor, [routine.index for routine in routines]
+            with supervisor.lock:
+                supervisor.gates.let_go(indices)
+                supervisor.wanted.difference_update(indices)
+                supervisor.killed.update(indices)
 
     def deliver(self, name: str, call: EventCall) -> bool:
         """Take an event to a flow, and note what it asks for so that a restart can go on with it."""
@@ -36,10 +46,6 @@ class EventDelivery:
             elif call.name == STOP_EVENT_NAME:
                 supervisor.gates.let_go(call.routines)
                 supervisor.wanted.difference_update(call.routines)
-            elif call.name == KILL_EVENT_NAME:
-                supervisor.gates.let_go(call.routines)
-                supervisor.wanted.difference_update(call.routines)
-                supervisor.killed.update(call.routines)
             taken = True
             if flow.ended:
                 taken = call.name == KILL_EVENT_NAME

@@ -102,7 +102,7 @@ class Supervisor:
         self.replicas = Replicas(self)
         self.delivery = EventDelivery(self)
         self.standing = StandingOrders(self)
-        self.bus = EventBus(spec, self.delivery.deliver, self.replicas.is_present)
+        self.bus = EventBus(spec, self.delivery.deliver, self.replicas.is_present, self.delivery.begin)
         self.flows = {name: FlowRecord(name, indices) for name, indices in spec.flows.items()}
         self.changed = threading.Condition()
         self.routines = tuple(routines)

@@ -56,6 +56,18 @@ def test_an_event_goes_to_each_flow_once_with_its_routines() -> None:
     ]
 
 
+def test_all_whom_an_event_goes_to_are_known_before_one_of_them_gets_it() -> None:
+    said: list[object] = []
+
+    def deliver(flow: str, call: EventCall) -> bool:
+        said.append(flow)
+        return True
+
+    bus = EventBus(SPEC, deliver, begin=lambda name, routines: said.append((name, [one.name for one in routines])))
+    bus.send("kill", ROUTINES, {})
+    assert said == [("kill", ["left", "right", "blur"]), "cameras", "work"]
+
+
 def test_an_event_that_nobody_waits_for_has_no_number() -> None:
     flows = Flows()
     flows.bus.send("ZOOM", ROUTINES, {})
