@@ -139,13 +139,25 @@ def _usage_line(error: Any) -> str:
     text = error.format_message().rstrip(".")
     wrong = getattr(error, "option_name", None)
     if wrong is not None and hasattr(error, "possibilities") and context is not None:
-        known = [
-            name for one in context.command.get_params(context) for name in getattr(one, "opts", ()) if name[:1] == "-"
-        ]
-        near = nearest(wrong, known)
-        text = f"no such option {wrong}" + (f", did you mean {near}?" if near is not None else "")
+        text = f"no such option {wrong}{_option_hint(wrong, context)}"
+    text = text.replace("Value error, ", "")  # pydantic's own word in front of what a check of ours says
     path = context.command_path if context is not None else "pipert2"
     return f"{text} (see {path} --help)"
+
+
+def _option_hint(wrong: str, context: Any) -> str:
+    """Which option was meant, or that it is one of the verbs'."""
+    known = _options_of(context.command, context)
+    near = nearest(wrong.lstrip("-"), [name.lstrip("-") for name in known])  # the dashes alone make none alike
+    if near is not None:
+        return f", did you mean {next(name for name in known if name.lstrip('-') == near)}?"
+    verbs = getattr(context.command, "commands", {})
+    owner = next((name for name, verb in verbs.items() if wrong in _options_of(verb, context)), None)
+    return f": it stands behind a command, as in pipert2 {owner} {wrong}" if owner is not None else ""
+
+
+def _options_of(command: Any, context: Any) -> list[str]:
+    return [name for one in command.get_params(context) for name in getattr(one, "opts", ()) if name[:1] == "-"]
 
 
 def _show_traceback_of_routine(error: Exception) -> None:

@@ -12,15 +12,30 @@ from pipert2.cli.exit_codes import CommandError
 def parse_value(text: str) -> Any:
     """*text* read as JSON where it is JSON, else as it stands.
 
+    Raises:
+        CommandError: it begins as an object, a list or a quoted text does, and is none.
+
     >>> parse_value("2.5"), parse_value("true"), parse_value("[1, 2]"), parse_value("left")
     (2.5, True, [1, 2], 'left')
     >>> parse_value('"2.5"')
     '2.5'
     """
     try:
-        return json.loads(text, parse_constant=_refuse)
-    except ValueError:
+        return _loads(text)
+    except ValueError as error:
+        if text.lstrip()[:1] in ("{", "[", '"'):  # a bracket that was forgotten; nobody means a text by that
+            shown = text if len(text) <= 60 else f"{text[:60]}..."
+            raise CommandError(
+                f"{shown} is not JSON: {error} (a text that begins so stands in double quotes)"
+            ) from None
         return text
+
+
+def _loads(text: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
 
 
 def _refuse(constant: str) -> Any:
@@ -51,7 +66,7 @@ def parse_json(text: str) -> Any:
         CommandError: it is none.
     """
     try:
-        return json.loads(text, parse_constant=_refuse)
+        return _loads(text)
     except ValueError as error:
         raise CommandError(f"this is not JSON: {error}") from None
 

@@ -13,6 +13,7 @@ from pipert2.cli.options import Json, PipeName, Token, Url
 if TYPE_CHECKING:
     from pipert2.control.records import WireReply
 
+_UNCHANGED = {True: "linked already", False: "not linked anyway"}
 Source = Annotated[
     str, typer.Argument(metavar="SOURCE", autocompletion=complete_routine, help="The routine that sends.")
 ]
@@ -75,5 +76,5 @@ def _show(reply: WireReply, as_json: bool) -> None:
     if as_json:
         print_json(reply)
         return
-    state = ("linked" if reply.linked else "unlinked") if reply.changed else "linked already"
+    state = ("linked" if reply.linked else "unlinked") if reply.changed else _UNCHANGED[reply.linked]
     output().print(printable(f"{reply.source} -> {reply.destination}: {state}"), soft_wrap=True)

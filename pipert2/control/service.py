@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 import pipert2
+from pipert2.control.event_arguments import check_arguments
 from pipert2.control.json_value import json_value
 from pipert2.control.letters import letter_page, letter_problems, letter_reply, requeue_reply, total_of
 from pipert2.control.records import (
@@ -38,9 +39,16 @@ from pipert2.control.records import (
 )
 from pipert2.control.structure import event_structures, structure_of
 from pipert2.control.verbs import Scope, verb, verbs_of
-from pipert2.errors import ControlError, UnknownDeadLetterError, UnknownRoutineError, UnknownWireError
+from pipert2.errors import (
+    ControlError,
+    UnknownDeadLetterError,
+    UnknownFlowError,
+    UnknownRoutineError,
+    UnknownWireError,
+)
 from pipert2.events.notices import NoticePage
 from pipert2.graph.handlers import KILL_EVENT_NAME, START_EVENT_NAME, STOP_EVENT_NAME
+from pipert2.graph.routine import RoutineKind
 from pipert2.graph.spec import MOST_REPLICAS
 from pipert2.graph.transmitter import BasicTransmitter, SharedMemoryTransmitter
 from pipert2.graph.wire import Wire
@@ -65,7 +73,9 @@ LetterWait = Annotated[
 ]
 Side = Annotated[Literal["input", "output"], Field(description="What the routine gets, or what it returns.")]
 Level = Annotated[
-    Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], Field(description="The least level that counts.")
+    Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"],
+    BeforeValidator(lambda level: level.upper() if isinstance(level, str) else level),
+    Field(description="The least level that counts, in any case."),
 ]
 
 
@@ -153,6 +163,7 @@ class ControlService:
         if name in (STOP_EVENT_NAME, KILL_EVENT_NAME) and self.pipe.status().state is PipeState.NEW:
             return EventReply(name, ())  # nothing runs, and it need not be built to be ended
         routines = tuple(self.pipe.receivers_of(name, targets))
+        check_arguments(name, params, [self.pipe.routine(receiver) for receiver in routines])
         results = self.pipe.notify_event(name, targets, wait=wait, **params)
         if results is None:
             return EventReply(name, routines)
@@ -185,6 +196,8 @@ class ControlService:
         timeout: Annotated[float, Field(gt=0, le=LONGEST_WAIT, description="Seconds to wait for the result.")] = 30.0,
     ) -> CallReply:
         """Let a routine work on data, and return what its main_logic returns. One of its replicas does it."""
+        if self.pipe.routine(routine).kind is RoutineKind.SOURCE:
+            raise ControlError("bad_argument", f"routine {routine!r} is a source, which is given nothing", "routine")
         value, lost = json_value(self.pipe.call(routine, data, timeout=timeout))
         return CallReply(routine, value, lost)
 
@@ -220,6 +233,7 @@ class ControlService:
         text: Annotated[str | None, Field(max_length=200, description="A part of the message, any case.")] = None,
     ) -> LogPage:
         """Recent log records, the newest *limit* of those that fit, or the first ones after *after*."""
+        self.check_origin(flow, routine)
         return self._logs.page(after, limit, level, flow, routine, text)
 
     def follow_logs(
@@ -236,7 +250,20 @@ class ControlService:
         Args:
             after: begin behind this record's number; None: with what comes from now on.
         """
+        self.check_origin(flow, routine)
         return self._logs.follow(after, level, flow, routine, text, patience)
+
+    def check_origin(self, flow: str | None, routine: str | None) -> None:
+        """That records can come from this flow and this routine.
+
+        Raises:
+            UnknownFlowError, UnknownRoutineError: the pipe has none of this name; waiting for its records is in vain.
+        """
+        flows = dict.fromkeys(self.pipe.flow_names.values())
+        if flow is not None and flow not in flows:
+            raise UnknownFlowError(flow, tuple(flows), f"pipe {self.pipe.name!r}")
+        if routine is not None:
+            self._flow_of(routine)
 
     @property
     def recent_logs(self) -> RecentLogs:

@@ -15,6 +15,9 @@ from pydantic_core import PydanticCustomError, to_jsonable_python
 from pipert2.control.problems import control_error
 from pipert2.errors import ControlError, nearest
 
+_LONGEST_FIELD = 100
+"""Characters of the name of an argument that an error tells: it comes from outside, and may be anything."""
+
 
 class Scope(str, Enum):
     """What a caller must be allowed to do: look, or change something. ``CONTROL`` includes ``READ``."""
@@ -76,10 +79,11 @@ def bad_argument(error: ValidationError, what: str, known: Sequence[str] = ()) -
     wrong = []
     near = None
     for one in error.errors(include_input=False):
-        field, message = ".".join(str(part) for part in one["loc"]), one["msg"]
+        field, message = ".".join(str(part) for part in one["loc"])[:_LONGEST_FIELD], one["msg"]
         if one["type"] == "extra_forbidden":
             found = nearest(field, known)
-            message = "there is no such argument" + (f", did you mean {found!r}?" if found else "")
+            hint = f", did you mean {found!r}?" if found else f"; there are {', '.join(known)}" if known else ""
+            message = f"there is no such argument{hint}"
             near = near or found
         wrong.append((field, message))
     text = "; ".join(f"{field}: {message}" if field else message for field, message in wrong[:10])

@@ -39,7 +39,7 @@ def resolve(spec: PipeSpec, event: str, targets: Targets | None) -> tuple[Routin
         members = [routine for routine in spec.routines if routine.flow == flow]
         if not members:
             known = tuple(dict.fromkeys(routine.flow for routine in spec.routines))
-            raise UnknownFlowError(str(flow), known)
+            raise UnknownFlowError(str(flow), known, f"pipe {spec.name!r}")
         if names is not None and (isinstance(names, str) or not isinstance(names, Sequence)):
             raise TypeError(f"the routines of flow {flow!r} are given as a list, [{names!r}], not as {names!r}")
         if not names:

@@ -95,7 +95,8 @@ class MessageVerbs(PipeBase):
         )
         if supervisor is None:
             return ()
-        return tuple(routine.name for routine in resolve(supervisor.spec, event_name, specific_flow_routines))
+        receivers = resolve(supervisor.spec, event_name, specific_flow_routines)
+        return tuple(dict.fromkeys(routine.name for routine in receivers))  # its replicas are one routine
 
     # --- calls
 

@@ -140,6 +140,31 @@ def test_an_unknown_event_names_the_nearest(face: Face) -> None:
         face.call("event", name="AD", routine="camera")
 
 
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({"a": 1, "bb": 2}, "event 'ADD' of 'camera' has no argument 'bb': did you mean 'b'"),
+        ({"b": 1}, "event 'ADD' of 'camera' needs 'a'"),
+    ],
+)
+def test_arguments_that_no_handler_takes_are_refused_before_anything_is_sent(
+    face: Face, params: dict[str, int], said: str
+) -> None:
+    errors = face.call("status")["routines"][0]["errors"]
+    with pytest.raises(ControlError, match=said):
+        face.call("event", name="ADD", params=params)
+    assert face.call("status")["routines"][0]["errors"] == errors
+
+
+@pytest.mark.parametrize(
+    ("origin", "said"),
+    [({"flow": "camera"}, "has no flow 'camera': did you mean 'cameras'"), ({"routine": "scren"}, "mean 'screen'")],
+)
+def test_the_log_of_nobody_is_not_waited_for(face: Face, origin: dict[str, str], said: str) -> None:
+    with pytest.raises(ControlError, match=said):
+        face.call("logs", **origin)
+
+
 def test_an_unknown_routine_names_the_nearest(face: Face) -> None:
     with pytest.raises(ControlError, match="did you mean 'screen'"):
         face.call("stop", routine="scren")
@@ -177,7 +202,7 @@ def test_the_log_is_read_and_its_level_set(face: Face) -> None:
     face.call("event", name="ADD", routine="camera", params={"a": 100, "b": 23}, wait=10.0)
 
     wait_until(lambda: face.call("logs", routine="camera", text="adding 100 and 23")["records"])
-    face.call("log_level", routine="camera", level="ERROR")
+    face.call("log_level", routine="camera", level="error")
     face.call("event", name="ADD", routine="camera", params={"a": 7, "b": 1007}, wait=10.0)
     assert not face.call("logs", routine="camera", text="1007")["records"]
 
@@ -193,6 +218,13 @@ def test_a_call_says_what_json_could_not_carry(face: Face) -> None:
     reply = face.call("call", routine="answers", data="show", timeout=20.0)
     assert reply["value"] == {"frame": "<array 480 x 640 of uint8>", "size": [480, 640], "mean": 0.5}
     assert reply["lost"] == ["value.frame: an array is sketched as text"]
+
+
+def test_a_source_cannot_be_called(face: Face) -> None:
+    errors = face.call("status")["routines"][0]["errors"]
+    with pytest.raises(ControlError, match="'camera' is a source, which is given nothing"):
+        face.call("call", routine="camera", data=1, timeout=10.0)
+    assert face.call("status")["routines"][0]["errors"] == errors
 
 
 def test_a_call_that_fails_is_told(face: Face) -> None:
@@ -228,6 +260,7 @@ def test_a_flow_gets_more_replicas_and_fewer(face: Face, there: Stage) -> None:
 
     assert face.call("set_replicas", flow="workshops", replicas=2) == {"flow": "workshops", "replicas": 2}
     wait_until(lambda: count() == 2, 30)
+    assert face.call("event", name="REFUSE", params={"text": ""})["routines"] == ["work"]
     with closing(ClientFace(there)) as client:
         assert client.call("structure")["replicas"] == {"workshops": 2}
     face.call("set_replicas", flow="workshops", replicas=1)

@@ -190,7 +190,8 @@ def is_open(path: str) -> bool:
 
 def nearest_path(path: str) -> str | None:
     """The known path that looks most like an unknown one, with the names that stand in it."""
-    return nearest(path[:_LONGEST_COMPARED], [_filled(route.path, path) for route in ROUTES])
+    near = nearest(path[:_LONGEST_COMPARED], [_filled(route.path, path) for route in ROUTES])
+    return None if near is None or near.startswith(f"{path.rstrip('/')}/") else near  # the folder of many is like none
 
 
 def _filled(template: str, path: str) -> str:

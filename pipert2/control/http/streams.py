@@ -13,11 +13,12 @@ from urllib.parse import parse_qsl
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipert2.control.http.answers import Headers, Message, Receive, Send, error_answer, send_answer
-from pipert2.control.http.errors import error_body
+from pipert2.control.http.errors import error_body, http_status
 from pipert2.control.http.fresh import Fresh
+from pipert2.control.problems import control_error
 from pipert2.control.service import VERBS, ControlService
 from pipert2.control.verbs import bad_argument, plain
-from pipert2.errors import ControlError
+from pipert2.errors import ControlError, UnknownNameError
 from pipert2.observe.recent_logs import LogRecord
 
 STATUS_PATH = "/api/v1/status/stream"
@@ -91,8 +92,10 @@ class Streams:
                 raise ControlError("bad_argument", "log stream: limit: a stream has no end", field="limit")
             after = seen if seen else begin
             checked = VERBS["logs"].check(arguments if after is None else {**arguments, "after": after})
-        except ControlError as error:
-            await send_answer(send, error_answer(422, error))
+            self._service.check_origin(checked["flow"], checked["routine"])
+        except (ControlError, UnknownNameError) as found:
+            error = control_error(found)
+            await send_answer(send, error_answer(http_status(error), error))
             return
         checked.pop("limit")
         if after is None or checked["after"] > self._logs.last:  # the latter: a number of an earlier run

@@ -113,6 +113,10 @@ class PipeMethods:
         """
         wanted = {"after": after, "level": level, "flow": flow, "routine": routine, "text": text}
         checked = VERBS["logs"].check({name: value for name, value in wanted.items() if value not in (None, "")})
+        try:
+            self._service.check_origin(checked["flow"], checked["routine"])
+        except UnknownNameError as error:
+            raise control_error(error) from None
         recent = self._service.recent_logs
         seen = recent.last if after in (None, "") else checked["after"]
         if seen > recent.last:  # the number is from before this program was started again

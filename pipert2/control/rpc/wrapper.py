@@ -288,7 +288,7 @@ def usable_endpoint(endpoint: object, *, safe: bool) -> str:
             f"{text} can be reached from other machines, and who reaches it can drive the pipe: listen at "
             "tcp://127.0.0.1:PORT, or give RPCPipeWrapper(keys=CurveKeys(...))"
         )
-        raise ControlError("forbidden", message, "endpoint")
+        raise ControlError("bad_argument", message, "endpoint")
     if address is not None and address.version == 6:
         host = f"[{address}]"
     return f"tcp://{host}:{'*' if port.strip('0') == '' else port}"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from pipert2.errors import CallError, CallTimeoutError, EventTimeoutError
 from pipert2.events.bus import EventResult
+from pipert2.graph.routine import RoutineKind
 from pipert2.graph.spec import RoutineSpec
 from pipert2.runtime import commands
 from pipert2.runtime.messages import CallOutcome, Packed
@@ -70,6 +71,10 @@ class Calls:
 
     def start(self, routine: int, data: Packed, timeout: float, done: Callable[[CallOutcome], None]) -> None:
         """Call a routine; *done* is told what came of it, but not that the time was over before anybody took it."""
+        spec = self._supervisor.spec.routines[routine]
+        if spec.kind is RoutineKind.SOURCE:
+            done(CallOutcome(None, CallError(spec.name, "it is a source, which is given nothing")))
+            return
         call = _Call(routine, data, monotonic() + timeout, done)
         with self._lock:
             self._waiting.setdefault(routine, deque()).append(call)

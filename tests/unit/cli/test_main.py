@@ -25,6 +25,10 @@ def _signals_as_before(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
+        (["--url", "x"], "pipert2: no such option --url: it stands behind a command, as in pipert2 status --url (see"),
+        (["--qwxyz"], "pipert2: no such option --qwxyz (see pipert2 --help)"),
+        (["graph", "--format", "pdf"], "pipert2: Invalid value for '--format' / '-f': 'pdf' is not one of 'mermaid',"),
+        (["event", "GO", 'size={"x": 3'], """pipert2: {"x": 3 is not JSON: Expecting ',' delimiter"""),
         (["strat"], "pipert2: No such command 'strat'. Did you mean 'start'"),
         (["--vresion"], "pipert2: no such option --vresion, did you mean --version? (see pipert2 --help)"),
         (["start", "--waite", "1"], "pipert2: no such option --waite, did you mean --wait? (see pipert2 start --help)"),

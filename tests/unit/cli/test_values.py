@@ -30,6 +30,12 @@ def test_a_value_is_json_where_it_is_json_and_else_text(text, value):
     assert type(parse_value(text)) is type(value)
 
 
+@pytest.mark.parametrize("text", ['{"a": 1', "[1, 2", '"left', "{a: 1}", "[" * 100_000, ' {"a": NaN}'])
+def test_what_begins_as_json_and_is_none_is_a_mistake(text):
+    with pytest.raises(CommandError, match="is not JSON"):
+        parse_value(text)
+
+
 def test_only_the_first_equals_sign_divides():
     assert parse_pairs(["query=a=b", "n=1"]) == {"query": "a=b", "n": 1}
 

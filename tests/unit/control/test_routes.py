@@ -153,6 +153,8 @@ def test_a_path_tells_its_methods() -> None:
         ("/routines/cam/event/ZOOM/execute", "/routines/cam/events/ZOOM/execute"),
         ("/Start", "/start"),
         ("/qqqqqqqqqqqqqq", None),
+        ("/api/v1", None),
+        ("/api/v1/", None),
         ("/" + "a" * 100_000, None),
     ],
 )

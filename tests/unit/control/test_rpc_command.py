@@ -100,7 +100,7 @@ def test_an_endpoint_on_this_machine_needs_no_keys(given: str, used: str) -> Non
 def test_an_endpoint_that_others_reach_needs_keys(given: str) -> None:
     with pytest.raises(ControlError, match=r"can be reached from other machines.*CurveKeys") as caught:
         usable_endpoint(given, safe=False)
-    assert caught.value.code == "forbidden"
+    assert caught.value.code == "bad_argument"
     assert usable_endpoint(given, safe=True) == given
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from pipert2.errors import CallError, CallTimeoutError, EventHandlerError, EventTimeoutError
 from pipert2.events.bus import EventResult
+from pipert2.graph.routine import RoutineKind
 from pipert2.runtime.messages import CallOutcome, Packed
 from pipert2.runtime.supervision.calls import Calls, choose
 from pipert2.transport.board import RoutineState
@@ -42,7 +43,7 @@ class Crowd:
 
     def __init__(self, replicas: int, hands: int = 1, retries: int = 0) -> None:
         routines = tuple(
-            SimpleNamespace(index=index, name="work", label=f"work#{index}", retries=retries)
+            SimpleNamespace(index=index, name="work", label=f"work#{index}", retries=retries, kind=RoutineKind.MIDDLE)
             for index in range(replicas)
         )
         self.spec: Any = SimpleNamespace(routines=routines, members=lambda _: tuple(range(replicas)))
@@ -104,6 +105,15 @@ def made(crowd: Crowd) -> tuple[Calls, list[Any], Callable[..., None]]:
         calls.start(0, Packed(dumps_plain(data)), timeout, done)
 
     return calls, outcomes, call
+
+
+def test_a_source_is_not_called_since_it_is_given_nothing() -> None:
+    crowd = Crowd(1)
+    crowd.spec.routines[0].kind = RoutineKind.SOURCE
+    _, outcomes, call = made(crowd)
+    call("a")
+    assert crowd.sent == []
+    assert "it is a source, which is given nothing" in str(outcomes[0])
 
 
 def test_calls_wait_until_a_replica_has_time() -> None:
