@@ -49,6 +49,15 @@ def replay(
             "--file", "-f", metavar="FILE.cbors", help="A capture; one for each group of streams.", show_default=False
         ),
     ],
+    raw: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--as",
+            metavar="STREAM:PROTOCOL",
+            help="The files hold raw messages: of which stream, in which protocol. One for each file, in their order.",
+            show_default=False,
+        ),
+    ] = None,
     params: Annotated[
         Path | None,
         typer.Option("--params", "-p", metavar="FILE.json", help="Values of parameters.", show_default=False),
@@ -111,12 +120,26 @@ def replay(
             timeout=timeout,
             publish=publish,
             keep_alive=keep_alive,
+            streams=_streams(raw),
         )
     _show(summary, as_json)
     if summary.reason.startswith("interrupted") and not keep_alive:
         raise typer.Exit(INTERRUPTED)
     if not summary.ok:
         raise typer.Exit(FAILED)
+
+
+def _streams(raw: list[str] | None) -> dict[str, str] | None:
+    """The streams of files of raw messages, with their protocols."""
+    found: dict[str, str] = {}
+    for text in raw or ():
+        stream, colon, protocol = text.partition(":")
+        if not colon or not stream or not protocol:
+            raise CommandError(f"--as {text!r} is not STREAM:PROTOCOL, as in xrd:STINS")
+        if stream in found:
+            raise CommandError(f"--as: the stream {stream!r} is named twice; each has one file")
+        found[stream] = protocol
+    return found or None
 
 
 def _loaded(path: str, option: str) -> Any:

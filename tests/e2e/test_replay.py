@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipert2.patterns.capture.cbors_writer import CborsWriter
 from tests import xrd
 from tests.e2e.blocks import ROOT
 
@@ -101,6 +102,10 @@ def test_a_truncated_capture_is_told_with_the_offset_and_is_short(folder: Path) 
         ((*ANALYSIS, "-f", "data/xrd.cbors", "-n", "0"), "--workers"),
         ((*ANALYSIS, "-f", "data/xrd.cbors", "-p", "nothing.json"), "nothing.json"),
         ((*ANALYSIS, "-f", "src/worker.py"), "no .cbors capture"),
+        ((*ANALYSIS, "-f", "data/xrd.cbors", "--as", "xrd:STINS"), "holds events"),
+        ((*ANALYSIS, "-f", "data/xrd.cbors", "--as", "xrd"), "STREAM:PROTOCOL"),
+        ((*ANALYSIS, "-f", "a", "-f", "b", "--as", "xrd:STINS", "--as", "xrd:albaem"), "named twice"),
+        ((*ANALYSIS, "-f", "a", "-f", "b", "--as", "xrd:STINS"), "2 captures, but 1 stream"),
     ],
 )
 def test_what_is_wrong_is_one_clear_line(folder: Path, arguments: tuple[str, ...], complaint: str) -> None:
@@ -196,6 +201,16 @@ def test_a_live_view_saves_nothing_and_a_bare_name_is_a_file_here(
     assert done.returncode == 0, done.stderr
     assert f"means {list(xrd.SMALL)}" in done.stdout
     assert [one.name for one in folder.glob("*.h5")] == ([file] if file else [])
+
+
+def test_raw_messages_are_replayed_as_the_stream_that_they_are_said_to_be(folder: Path) -> None:
+    with CborsWriter(folder / "raw.cbors") as writer:
+        for event in xrd.events():
+            writer.write([bytes(part) for part in event["xrd"].frames])
+    done = replay(folder, *ANALYSIS, "-f", "raw.cbors", "--as", "xrd:STINS")
+    assert done.returncode == 0, done.stderr
+    assert f"deltas were {[float(one) for one in xrd.SMALL_DELTAS]}" in done.stderr
+    assert "done: 11 events, 11 done" in done.stdout
 
 
 def test_a_port_that_is_taken_fails_the_replay_and_says_so(folder: Path) -> None:

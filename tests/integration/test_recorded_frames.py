@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
-from pipert2 import CaptureError, Pipe
+from pipert2 import CaptureError, Pipe, PipertError
 from pipert2.patterns.capture.cbors_writer import CborsWriter
-from pipert2.patterns.map_reduce.pipes import map_reduce
+from pipert2.patterns.events.plan import Plan
+from pipert2.patterns.map_reduce.pipes import map_reduce, replay
 from pipert2.patterns.map_reduce.recorded_frames import RecordedFrames
 from pipert2.patterns.streams.protocols import protocol_of
+from pipert2.patterns.streams.stins import StinsData, StinsEnd, StinsStart
+from pipert2.patterns.streams.stins import parse as parse_stins
 from pipert2.patterns.streams.stream_data import EventData
 from tests import stream_messages
 
@@ -50,10 +54,107 @@ def test_messages_of_each_protocol_become_a_scan(protocol: str, tmp_path: Path) 
 
 
 @pytest.mark.expects_errors
-def test_a_capture_without_an_end_is_told_and_the_pipe_ends(tmp_path: Path) -> None:
+def test_a_capture_without_an_end_is_short_with_the_reason(tmp_path: Path) -> None:
     file = recorded(tmp_path / "raw.cbors", stream_messages.ALBAEM[:-1])
     report = replayed(file, "albaem", tmp_path, "number")
-    assert report["state"] in ("aborted", "short")
+    assert (report["state"], report["done"]) == ("short", 5)  # the end, without what was not recorded, is an event
+    assert "ends in the middle of a scan" in report["reason"]
+
+
+@pytest.mark.expects_errors
+def test_a_truncated_capture_is_short_with_the_offset(tmp_path: Path) -> None:
+    file = recorded(tmp_path / "raw.cbors", stream_messages.XSPRESS3)
+    file.write_bytes(file.read_bytes()[:-150])
+    report = replayed(file, "xspress", tmp_path, "number")
+    assert report["state"] == "short"
+    assert "offset" in report["reason"] or "byte" in report["reason"]
+    assert report["done"] == report["events"] == 4
+
+
+def stins(frames: list[int], scans: int = 1) -> list[list[bytes]]:
+    """The messages of a stream."""
+    one = [StinsStart(""), *(StinsData.of([[number]], frame=number) for number in frames), StinsEnd()]
+    return [[bytes(part) for part in message.to_stream_data().frames] for message in one] * scans
+
+
+def numbers(event: Any) -> list[int]:
+    found = [parse_stins(event[stream]) for stream in event]
+    return [message.frame for message in found if isinstance(message, StinsData)]
+
+
+class Pairs:
+    """Keeps what it gets where the test finds it: in an inline replay."""
+
+    seen: ClassVar[list[Any]] = []
+
+    def process_result(self, result: Any) -> None:
+        if result.payload:
+            self.seen.append((result.event_number, result.payload))
+
+
+def test_raw_captures_of_several_streams_are_aligned_by_their_numbers(tmp_path: Path) -> None:
+    first = recorded(tmp_path / "a.cbors", stins([0, 1, 2, 3]))
+    second = recorded(tmp_path / "b.cbors", stins([0, 1, 3]))
+    Pairs.seen.clear()
+    summary = replay(numbers, Pairs, [first, second], workers=1, inline=True, streams={"a": "STINS", "b": "STINS"})
+    assert Pairs.seen == [(1, [0, 0]), (2, [1, 1]), (4, [3, 3])]
+    (scan,) = summary.scans
+    assert (summary.ok, scan["state"], scan["lost"]) == (False, "short", 1)
+
+
+def test_further_arguments_say_how_raw_messages_meet(tmp_path: Path) -> None:
+    first = recorded(tmp_path / "a.cbors", stins([0, 1, 2, 3]))
+    second = recorded(tmp_path / "b.cbors", stins([0, 1]))
+    Pairs.seen.clear()
+    plan = Plan.every({"a": 1, "b": 2})
+    summary = replay(
+        numbers, Pairs, [first, second], workers=1, inline=True, streams={"a": "STINS", "b": "STINS"}, plan=plan
+    )
+    assert summary.ok
+    assert [payload for _, payload in Pairs.seen] == [[0], [1, 0], [2], [3, 1]]
+
+
+def test_messages_whose_frames_say_no_number_are_counted(tmp_path: Path) -> None:
+    file = recorded(tmp_path / "raw.cbors", stream_messages.CONTRAST)
+    summary = replay(lambda event: None, Pairs, file, workers=1, inline=True, streams={"points": "contrast"})
+    assert summary.ok
+    assert summary.scans[0]["done"] == 5
+
+
+def test_a_stream_that_was_recorded_for_fewer_scans_leaves_the_others_short_and_the_replay_ends(tmp_path: Path) -> None:
+    first = recorded(tmp_path / "a.cbors", stins([0, 1], scans=3))
+    second = recorded(tmp_path / "b.cbors", stins([0, 1], scans=1))
+    summary = replay(numbers, Pairs, [first, second], workers=1, inline=True, streams={"a": "STINS", "b": "STINS"})
+    assert [scan["state"] for scan in summary.scans] == ["done", "short", "short"]
+    assert "stream 'b' had ended before" in summary.scans[1]["reason"]
+    assert [scan["events"] for scan in summary.scans] == [4, 4, 4]
+
+
+@pytest.mark.parametrize(
+    ("streams", "more", "complaint"),
+    [
+        (None, {}, "--as STREAM:PROTOCOL"),
+        ({"a": "STINS", "b": "STINS"}, {}, "1 capture, but 2 streams"),
+        ({"a": "STINZ"}, {}, "did you mean 'STINS'"),
+        ({"a": "something else"}, {}, "there are EIGER_LEGACY"),
+        ({"a": "STINS"}, {"key": {"b": "count"}}, "'b'"),
+    ],
+)
+def test_what_does_not_fit_raw_captures_is_said(
+    tmp_path: Path, streams: dict[str, str] | None, more: dict[str, Any], complaint: str
+) -> None:
+    file = recorded(tmp_path / "raw.cbors", stins([0]))
+    with pytest.raises((PipertError, ValueError), match=re.escape(complaint)):
+        replay(numbers, Pairs, file, inline=True, streams=streams, **more)
+
+
+def test_recorded_events_are_not_aligned_again(tmp_path: Path) -> None:
+    with CborsWriter(tmp_path / "events.cbors") as writer:
+        writer.write(EventData(0, {}))
+    with pytest.raises(PipertError, match="leave key out"):
+        replay(numbers, Pairs, tmp_path / "events.cbors", inline=True, key="count")
+    with pytest.raises(CaptureError, match="holds events"):
+        replay(numbers, Pairs, tmp_path / "events.cbors", inline=True, streams={"a": "STINS"})
 
 
 def test_a_capture_of_events_is_refused(tmp_path: Path) -> None:

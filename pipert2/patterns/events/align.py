@@ -111,7 +111,8 @@ class Align(MiddleRoutine):
         self._feed: Feed | None = None
         self._held: EventData | None = None
         self._waiting: list[Batch] = []
-        self._ahead: list[StreamFrame] = []
+        self._ahead: list[StreamFrame | ScanEnd] = []
+        self._exhausted: set[str] = set()
         self._interval: float | None = None
         self._tick_due = 0.0
         self._most = FIRST_BATCH
@@ -131,7 +132,10 @@ class Align(MiddleRoutine):
             elif isinstance(one, EventBlock):
                 self._take_block(one)
             elif isinstance(one, ScanEnd):
-                self._end_recorded(one.problem)
+                if one.stream:
+                    self._end_stream(one)
+                else:
+                    self._end_recorded(one.problem)
             else:
                 raise PipertError(f"Align takes StreamFrame, EventData, or lists of them, not {one!r:.80}")
             while self._feed is not None and self._feed.over:
@@ -155,7 +159,7 @@ class Align(MiddleRoutine):
     def on_abort(self) -> None:
         """Forget the scan that runs: what comes is refused until the streams begin anew."""
         self._skips = self._feed is not None and self._feed.is_recorded
-        self.cleanup()
+        self._forget()
 
     @events(BEGUN)
     def on_begun(self, scan_id: str, who: str) -> int | None:
@@ -176,6 +180,10 @@ class Align(MiddleRoutine):
         return feed.events
 
     def cleanup(self) -> None:
+        self._forget()
+        self._exhausted.clear()
+
+    def _forget(self) -> None:
         self._feed = self._held = None
         self._ahead, self._waiting = [], []
 
@@ -189,7 +197,7 @@ class Align(MiddleRoutine):
         self._interval = None
         ahead, self._ahead = self._ahead, []
         for one in ahead:
-            self._take_frame(one)
+            self._take_frame(one) if isinstance(one, StreamFrame) else self._end_stream(one)
         return found
 
     # --- what comes in
@@ -246,6 +254,8 @@ class Align(MiddleRoutine):
                 self.refused += 1  # of a scan that nobody saw begin
                 return
             feed = self._feed = self._new_feed(self._aligner())
+            for gone in self._exhausted - {stream}:
+                feed.end(gone, None, f"stream {gone!r} had ended before")
         if stream in feed.ended or (place is Place.START and stream in feed.started):
             if stream not in feed.ended:
                 feed.end(stream, None)  # its source has begun anew
@@ -257,7 +267,19 @@ class Align(MiddleRoutine):
         else:
             feed.frame(stream, data, where, monotonic())
 
-    def _keep(self, one: StreamFrame) -> None:
+    def _end_stream(self, end: ScanEnd) -> None:
+        """Nothing further comes of a stream: a scan that it has not ended does without the rest of it."""
+        stream, feed = end.stream, self._feed
+        if stream not in self._streams:
+            return
+        if feed is not None and stream in feed.ended and any(one.stream == stream for one in self._ahead):
+            self._keep(end)
+            return
+        self._exhausted.add(stream)
+        if feed is not None and stream not in feed.ended:
+            feed.end(stream, None, end.problem)
+
+    def _keep(self, one: StreamFrame | ScanEnd) -> None:
         """Keep what belongs to the next scan, until this one is over."""
         if len(self._ahead) < _MOST_AHEAD:
             self._ahead.append(one)

@@ -55,9 +55,13 @@ class StreamFrame(NamedTuple):
 
 
 class ScanEnd(NamedTuple):
-    """The source of recorded events has come to the end of a scan; *problem* says what was wrong, if anything."""
+    """The source of recorded events has come to the end of a scan; *problem* says what was wrong, if anything.
+
+    With a *stream*: nothing further comes of that one, neither in this scan nor in later ones.
+    """
 
     problem: str = ""
+    stream: str = ""
 
 
 class Share(NamedTuple):

@@ -63,6 +63,7 @@ class Feed:
         self._notes: list[tuple[int, Outcome]] = []
         self._broadcast: list[tuple[int, tuple[Made, ...]]] = []
         self._closing: tuple[int, str] | None = None
+        self._problems: list[str] = []
         self._last: Share | None = None
         self._number = self._total = 0
         self._next = 0  # the next recorded event
@@ -106,9 +107,11 @@ class Feed:
         elif self._aligner is not None:
             self._aligner.unreadable()
 
-    def end(self, stream: str, data: StreamData | None) -> None:
-        """The end message of a stream; None if it ended without."""
+    def end(self, stream: str, data: StreamData | None, problem: str = "") -> None:
+        """The end message of a stream; None if it ended without, which may be a *problem*."""
         assert self._aligner is not None
+        if problem:
+            self._problems.append(problem)
         self.ended.setdefault(stream, data)
         self.started.setdefault(stream, None)
         self._settled += self._aligner.end(stream)
@@ -181,6 +184,7 @@ class Feed:
         if self.over:
             return
         self.over = True
+        problem = "; ".join([*self._problems, *([problem] if problem else [])])
         if self._aligner is None:
             self._total = self._next
             self._closing = (self._total, problem)

@@ -14,12 +14,11 @@ from pipert2.errors import PipertError
 from pipert2.graph.parameter import Parameter
 from pipert2.graph.routine import Routine
 from pipert2.graph.wire import Wire
-from pipert2.patterns.capture.cbors import CborsReader, Layout
 from pipert2.patterns.events.align import Align, ToLane
 from pipert2.patterns.events.batch import Lane
 from pipert2.patterns.map_reduce.map_routine import Map
 from pipert2.patterns.map_reduce.parameters import ParameterSet, described, read_parameters, unknown_names
-from pipert2.patterns.map_reduce.recorded_events import RecordedEvents
+from pipert2.patterns.map_reduce.recorded_sources import sources_of
 from pipert2.patterns.map_reduce.reduce_routine import Reduce
 from pipert2.pipe import Pipe
 
@@ -141,6 +140,8 @@ def replay(
     timeout: float = 60.0,
     publish: int | None = None,
     keep_alive: bool = False,
+    streams: Mapping[str, str] | None = None,
+    **align: Any,
 ) -> ReplaySummary:
     """Give the events of captures to workers in parallel processes, and what they return to a reducer.
 
@@ -154,6 +155,8 @@ def replay(
         timeout: seconds after which an event that nothing was heard of is waited for no longer.
         publish: a port of this machine where the reducer's ``publish`` can be read as an HDF5 file.
         keep_alive: go on until Ctrl-C, so that what is published can be looked at.
+        streams: the files hold the raw messages of these streams, one each, in this order: names, with their protocols.
+        align: further arguments of :class:`~pipert2.patterns.events.align.Align`, for raw messages.
 
     Raises:
         PipertError: a file, parameter, worker or reducer is not what it should be.
@@ -161,18 +164,14 @@ def replay(
     paths = [files] if isinstance(files, str | Path) else list(files)
     if not paths:
         raise PipertError("there is nothing to replay: name at least one capture")
-    for path in paths:
-        with CborsReader(path) as reader:
-            if reader.layout is not Layout.EVENTS:
-                raise PipertError(f"{path} holds messages of one stream, not events: it has to be recorded as events")
+    recorded = sources_of(paths, streams, align, hold=keep_alive)
     values = parameters_for(worker, reducer, params)
     with tempfile.TemporaryDirectory(prefix="pipert2-replay-") as folder:
         report = Path(folder) / "scans"
         pipe = Pipe("replay", lossless=True, inline=inline)
-        source = RecordedEvents(paths, "capture", hold=keep_alive)
         map_reduce(
             pipe,
-            source,
+            recorded.sources,
             worker,
             reducer,
             workers=workers,
@@ -180,6 +179,7 @@ def replay(
             timeout=timeout,
             report=report,
             publish=publish,
+            **recorded.align,
         )
         summary = pipe.run()
         lines = report.read_text().splitlines() if report.exists() else []

@@ -59,7 +59,7 @@ class ScanSource(SourceRoutine):
     def _note(self, one: Any) -> None:
         """Count the scans by their beginnings, or by their ends where these are marked."""
         if isinstance(one, ScanEnd):
-            self._begun["ended"] += 1
+            self._begun["ended"] += not one.stream
         elif isinstance(one, EventData):
             self._begun["recorded"] += one.event_number == 0
         elif isinstance(one, StreamFrame) and (protocol := protocol_of(one.data.typ)) is not None:

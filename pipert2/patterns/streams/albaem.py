@@ -14,9 +14,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipert2.patterns.streams.messages import Data, End, ProtocolError, Start, lone_object, whole
+from pipert2.patterns.streams.messages import Data, End, ProtocolError, Start, edge, lone_object
 from pipert2.patterns.streams.stream_data import Buffer, Place, StreamData
-from pipert2.patterns.streams.stream_protocol import StreamProtocol, place_of
+from pipert2.patterns.streams.stream_protocol import StreamProtocol, place_and_number
 
 PROTOCOL = "albaem"
 
@@ -35,7 +35,7 @@ def parse(stream: StreamData | Sequence[Buffer]) -> Start | Data | End:
     header = lone_object(stream, PROTOCOL, _error)
     place, number = _place(header)
     if place is not Place.FRAME:
-        return Start(header) if place is Place.START else End(header)
+        return edge(place, header)
     channels = {name: value for name, value in header.items() if _CHANNEL.fullmatch(name)}
     for name, value in channels.items():
         if type(value) not in (int, float):
@@ -49,8 +49,7 @@ def glance(stream: StreamData | Sequence[Buffer]) -> tuple[Place, int | None]:
 
 
 def _place(header: Mapping[str, Any]) -> tuple[Place, int | None]:
-    place = place_of(header, "message_type", _PLACES, _error)
-    return place, whole(header, "frame_number", _error) if place is Place.FRAME else None
+    return place_and_number(header, "message_type", _PLACES, "frame_number", _error)
 
 
 STREAM = StreamProtocol(PROTOCOL, parse, glance, "sub")

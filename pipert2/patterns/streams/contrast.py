@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipert2.patterns.streams import plain_pickle
-from pipert2.patterns.streams.messages import Data, End, ProtocolError, Start, parts_of
+from pipert2.patterns.streams.messages import Data, End, ProtocolError, Start, edge, parts_of, unpickled
 from pipert2.patterns.streams.stream_data import Buffer, Place, StreamData
 from pipert2.patterns.streams.stream_protocol import StreamProtocol, place_of
 
@@ -37,7 +37,7 @@ def parse(stream: StreamData | Sequence[Buffer], *, allow_pickle: bool = False) 
     packet = _packet(parts, pickle.loads if allow_pickle else plain_pickle.loads)
     place = place_of(packet, "status", _PLACES, _error)
     if place is not Place.FRAME:
-        return Start(packet) if place is Place.START else End(packet)
+        return edge(place, packet)
     return Data(None, {name: value for name, value in packet.items() if name != "status"}, {}, packet)
 
 
@@ -50,10 +50,7 @@ def glance(stream: StreamData | Sequence[Buffer]) -> tuple[Place, int | None]:
 def _packet(parts: Sequence[Buffer], loads: Any) -> dict[str, Any]:
     if len(parts) != 1:
         raise _error(f"it has one part, not {len(parts)}")
-    try:
-        packet = loads(parts[0])
-    except Exception as problem:  # whatever unpickling raises
-        raise _error(f"its pickle cannot be read: {problem}") from None
+    packet = unpickled(parts[0], "its pickle", _error, loads)
     if not isinstance(packet, dict):
         raise _error(f"it is a pickled dict, not {packet!r:.80}")
     return packet
@@ -66,4 +63,4 @@ def _without_heartbeats(parts: list[Buffer]) -> list[list[Buffer]]:
         return [parts]
 
 
-STREAM = StreamProtocol(PROTOCOL, parse, glance, "sub", lambda: _without_heartbeats)
+STREAM = StreamProtocol(PROTOCOL, parse, glance, "sub", lambda: _without_heartbeats, numbered=False)

@@ -29,14 +29,14 @@ from pipert2.patterns.streams.messages import (
     ProtocolError,
     Start,
     array,
+    edge,
     json_object,
     number_type,
     parts_of,
     shape_of,
-    whole,
 )
 from pipert2.patterns.streams.stream_data import Buffer, Place, StreamData
-from pipert2.patterns.streams.stream_protocol import StreamProtocol, place_of
+from pipert2.patterns.streams.stream_protocol import StreamProtocol, place_and_number
 
 PROTOCOL = "EIGER_LEGACY"
 
@@ -65,7 +65,7 @@ def parse(stream: StreamData | Sequence[Buffer], *, decode: bool = True) -> Star
     header = json_object(parts[0], _error)
     place, number = _place(header, parts)
     if place is not Place.FRAME:
-        return Start({**header, **_details(parts[1:])}) if place is Place.START else End(header)
+        return edge(place, {**header, **_details(parts[1:])} if place is Place.START else header)
     image = json_object(parts[1], _error)
     meta = {**image, **json_object(parts[3], _error)}
     if len(parts) == 5:
@@ -80,12 +80,10 @@ def glance(stream: StreamData | Sequence[Buffer]) -> tuple[Place, int | None]:
 
 
 def _place(header: Mapping[str, Any], parts: Sequence[Buffer]) -> tuple[Place, int | None]:
-    place = place_of(header, "htype", _PLACES, _error)
-    if place is not Place.FRAME:
-        return place, None
-    if len(parts) not in (4, 5):
+    found = place_and_number(header, "htype", _PLACES, "frame", _error)
+    if found[0] is Place.FRAME and len(parts) not in (4, 5):
         raise _error(f"an image has 4 parts, or 5 with an appendix, not {len(parts)}")
-    return place, whole(header, "frame", _error)
+    return found
 
 
 def _details(parts: Sequence[Buffer]) -> dict[str, Any]:

@@ -18,9 +18,9 @@ import numpy.typing as npt
 
 from pipert2.patterns.capture.cbor import CborError, take
 from pipert2.patterns.streams.compression import unpacked
-from pipert2.patterns.streams.messages import Data, End, ProtocolError, Start, array, parts_of, whole
+from pipert2.patterns.streams.messages import Data, End, ProtocolError, Start, array, edge, parts_of
 from pipert2.patterns.streams.stream_data import Buffer, Place, StreamData
-from pipert2.patterns.streams.stream_protocol import StreamProtocol, place_of
+from pipert2.patterns.streams.stream_protocol import StreamProtocol, place_and_number
 
 PROTOCOL = "EIGER_SIMPLON"
 
@@ -59,7 +59,7 @@ def parse(stream: StreamData | Sequence[Buffer], *, decode: bool = True) -> Star
     try:
         header = {name: _whole_value(value) for name, value in message.items()}
         if place is not Place.FRAME:
-            return Start(header) if place is Place.START else End(header)
+            return edge(place, header)
         if not isinstance(data, dict):
             raise _error(f"'data' is a map of channels, not {data!r:.80}")
         images = {channel: _unpacked(one) if decode else one for channel, one in data.items()}
@@ -89,8 +89,7 @@ def _message(stream: StreamData | Sequence[Buffer]) -> dict[str, Any]:
 
 
 def _place(message: Mapping[str, Any]) -> tuple[Place, int | None]:
-    place = place_of(message, "type", _PLACES, _error)
-    return place, whole(message, "image_id", _error) if place is Place.FRAME else None
+    return place_and_number(message, "type", _PLACES, "image_id", _error)
 
 
 def _tagged(tag: int, value: Any, at: int) -> Any:

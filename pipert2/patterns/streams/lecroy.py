@@ -19,17 +19,18 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipert2.patterns.streams import plain_pickle
 from pipert2.patterns.streams.messages import (
     Data,
     End,
     ProtocolError,
     Start,
     array,
+    edge,
     json_object,
     number_type,
     parts_of,
     shape_of,
+    unpickled,
     whole,
 )
 from pipert2.patterns.streams.stream_data import Buffer, Place, StreamData
@@ -53,17 +54,14 @@ def parse(stream: StreamData | Sequence[Buffer]) -> Start | Data | End:
     header = json_object(parts[0], _error)
     place, number = _place(header, parts)
     if place is not Place.FRAME:
-        return Start(header) if place is Place.START else End(header)
+        return edge(place, header)
     traces: dict[int, Any] = {}
     meta: dict[int, Any] = {}
     for at in range(1, len(parts) - 1, 3):
         one = json_object(parts[at], _error)
         channel = whole(one, "ch", _error)
         traces[channel] = array(parts[at + 1], shape_of(one, _error), number_type(one.get("dtype"), _error), _error)
-        try:
-            meta[channel] = {**one, "timestamps": plain_pickle.loads(parts[at + 2])}
-        except plain_pickle.PlainPickleError as problem:
-            raise _error(f"its time stamps cannot be read: {problem}") from None
+        meta[channel] = {**one, "timestamps": unpickled(parts[at + 2], "its pickle of time stamps", _error)}
     if len(traces) != len(header["channels"]):
         raise _error(f"it has traces of channels {sorted(traces)}, not of {header['channels']}")
     return Data(number, traces, meta, header)  # type: ignore[arg-type]

@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipert2.errors import PipertError
-from pipert2.patterns.streams.stream_data import Buffer, StreamData
+from pipert2.patterns.streams import plain_pickle
+from pipert2.patterns.streams.stream_data import Buffer, Place, StreamData
 
 _raw_decode = json.JSONDecoder().raw_decode
 
@@ -69,6 +70,11 @@ class End:
     header: Mapping[str, Any] = field(default_factory=dict)
 
 
+def edge(place: Place, header: Mapping[str, Any]) -> Start | End:
+    """The start or the end that a header says."""
+    return Start(header) if place is Place.START else End(header)
+
+
 def parts_of(stream: StreamData | Sequence[Buffer], protocol: str, error: MakeError) -> Sequence[Buffer]:
     """The parts of a message, at least one, of what an event has of a stream or of the parts themselves."""
     if isinstance(stream, StreamData):
@@ -100,6 +106,14 @@ def json_object(part: Buffer, error: MakeError) -> dict[str, Any]:
     if not isinstance(header, dict):
         raise error(f"its header is a JSON object, not {header!r:.80}")
     return header
+
+
+def unpickled(part: Buffer, what: str, error: MakeError, loads: Callable[[Any], Any] = plain_pickle.loads) -> Any:
+    """What a pickled part has; nothing of it is run unless another *loads* does that."""
+    try:
+        return loads(part)
+    except Exception as problem:  # whatever unpickling raises
+        raise error(f"{what} cannot be read: {problem}") from None
 
 
 def whole(header: Mapping[str, Any], name: str, error: MakeError) -> int:

@@ -104,4 +104,4 @@ def _number(word: str) -> int | float:
         raise _error(f"{word!r:.40} is no number") from None
 
 
-STREAM = StreamProtocol(PROTOCOL, parse, glance)
+STREAM = StreamProtocol(PROTOCOL, parse, glance, numbered=False)

@@ -17,9 +17,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipert2.patterns.streams.messages import Data, End, ProtocolError, Start, lone_object, whole
+from pipert2.patterns.streams.messages import Data, End, ProtocolError, Start, edge, lone_object
 from pipert2.patterns.streams.stream_data import Buffer, Place, StreamData
-from pipert2.patterns.streams.stream_protocol import StreamProtocol, place_of
+from pipert2.patterns.streams.stream_protocol import StreamProtocol, place_and_number
 
 PROTOCOL = "PCAP"
 
@@ -37,7 +37,7 @@ def parse(stream: StreamData | Sequence[Buffer]) -> Start | Data | End:
     header = lone_object(stream, PROTOCOL, _error)
     place, number = _place(header)
     if place is not Place.FRAME:
-        return Start(header) if place is Place.START else End(header)
+        return edge(place, header)
     return Data(number, {name: value for name, value in header.items() if name not in _AROUND}, {}, header)
 
 
@@ -47,12 +47,10 @@ def glance(stream: StreamData | Sequence[Buffer]) -> tuple[Place, int | None]:
 
 
 def _place(header: Mapping[str, Any]) -> tuple[Place, int | None]:
-    place = place_of(header, "message_type", _PLACES, _error)
-    if place is not Place.FRAME:
-        return place, None
-    if len({len(value) for value in header.values() if isinstance(value, list)}) > 1:
+    found = place_and_number(header, "message_type", _PLACES, "frame_number", _error)
+    if found[0] is Place.FRAME and len({len(one) for one in header.values() if isinstance(one, list)}) > 1:
         raise _error("its lists have different lengths")
-    return place, whole(header, "frame_number", _error)
+    return found
 
 
 def _apart(parts: list[Buffer]) -> list[list[Buffer]]:

@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 _OWN = {
     one.name: one
     for one in (
-        StreamProtocol(stins.PROTOCOL, stins.parse, stins.glance),
+        stins.STREAM,
         xspress3.STREAM,
         contrast.STREAM,
         albaem.STREAM,
@@ -49,6 +49,11 @@ _OWN = {
 def protocol_of(name: str) -> StreamProtocol | None:
     """The protocol of a name; None if there is none, whose messages are frames without a number."""
     return _OWN.get(name) or _installed(name)
+
+
+def known_protocols() -> list[str]:
+    """The names of all protocols that are known."""
+    return sorted({*_OWN, *(entry.name for entry in entry_points(group=GROUP))})
 
 
 @functools.cache

@@ -27,6 +27,7 @@ import numpy.typing as npt
 
 from pipert2.patterns.streams.messages import ProtocolError, array, json_object, number_type, parts_of, shape_of, whole
 from pipert2.patterns.streams.stream_data import Buffer, Place, StreamData
+from pipert2.patterns.streams.stream_protocol import StreamProtocol
 
 PROTOCOL = "STINS"
 _RAW = "none"
@@ -181,3 +182,6 @@ def glance(stream: StreamData | Sequence[Buffer]) -> tuple[Place, int | None]:
 
 def _packed(header: Mapping[str, Any], *buffers: bytes) -> StreamData:
     return StreamData(PROTOCOL, [json.dumps(header).encode(), *buffers])
+
+
+STREAM = StreamProtocol(PROTOCOL, parse, glance)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipert2.patterns.streams.messages import MakeError
+from pipert2.patterns.streams.messages import MakeError, whole
 from pipert2.patterns.streams.stream_data import Buffer, Place, StreamData
 
 Glance = Callable[[StreamData], tuple[Place, int | None]]
@@ -27,6 +27,7 @@ class StreamProtocol:
         pattern: the ZeroMQ pattern that devices use: ``"pull"`` or ``"sub"``.
         assembler: makes what puts messages together, or apart, for each connection anew; None where what is received
             is a message.
+        numbered: whether its frames say their number; those of others are counted.
     """
 
     name: str
@@ -34,6 +35,7 @@ class StreamProtocol:
     glance: Glance
     pattern: str = "pull"
     assembler: Callable[[], Assemble] | None = None
+    numbered: bool = True
 
 
 def place_of(header: Mapping[str, Any], key: str, places: Mapping[str, Place], error: MakeError) -> Place:
@@ -43,3 +45,11 @@ def place_of(header: Mapping[str, Any], key: str, places: Mapping[str, Place], e
     if place is None:
         raise error(f"{key!r} is one of {', '.join(map(repr, places))}, not {said!r:.80}")
     return place
+
+
+def place_and_number(
+    header: Mapping[str, Any], key: str, places: Mapping[str, Place], number: str, error: MakeError
+) -> tuple[Place, int | None]:
+    """:func:`place_of`, and the number that the header of a frame has under another name."""
+    place = place_of(header, key, places, error)
+    return place, whole(header, number, error) if place is Place.FRAME else None

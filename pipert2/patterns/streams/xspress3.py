@@ -17,21 +17,21 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipert2.patterns.streams import plain_pickle
 from pipert2.patterns.streams.messages import (
     Data,
     End,
     ProtocolError,
     Start,
     array,
+    edge,
     json_object,
     number_type,
     parts_of,
     shape_of,
-    whole,
+    unpickled,
 )
 from pipert2.patterns.streams.stream_data import Buffer, Place, StreamData
-from pipert2.patterns.streams.stream_protocol import StreamProtocol, place_of
+from pipert2.patterns.streams.stream_protocol import StreamProtocol, place_and_number, place_of
 
 PROTOCOL = "xspress"
 META = ("ocr", "AllEvents", "AllGood", "ClockTicks", "TotalTicks", "ResetTicks", "event_widths", "dtc")
@@ -51,12 +51,9 @@ def parse(stream: StreamData | Sequence[Buffer]) -> Start | Data | End:
     header = json_object(parts[0], _error)
     place, number = _place(header, parts)
     if place is not Place.FRAME:
-        return Start(header) if place is Place.START else End(header)
+        return edge(place, header)
     spectra = array(parts[1], shape_of(header, _error), number_type(header.get("type"), _error), _error)
-    try:
-        found = plain_pickle.loads(parts[2])
-    except plain_pickle.PlainPickleError as problem:
-        raise _error(f"its third part cannot be read: {problem}") from None
+    found = unpickled(parts[2], "its third part", _error)
     if not isinstance(found, list):
         raise _error(f"its third part is a pickled list, not {found!r:.80}")
     return Data(number, spectra, dict(zip(META, found, strict=False)), header)
@@ -69,12 +66,10 @@ def glance(stream: StreamData | Sequence[Buffer]) -> tuple[Place, int | None]:
 
 
 def _place(header: Mapping[str, Any], parts: Sequence[Buffer]) -> tuple[Place, int | None]:
-    place = place_of(header, "htype", _PLACES, _error)
-    if place is not Place.FRAME:
-        return place, None
-    if len(parts) != 3:
+    found = place_and_number(header, "htype", _PLACES, "frame", _error)
+    if found[0] is Place.FRAME and len(parts) != 3:
         raise _error(f"an image has a header, a buffer and a pickle, not {len(parts)} parts")
-    return place, whole(header, "frame", _error)
+    return found
 
 
 class Assembler:

@@ -18,7 +18,6 @@ from pipert2.patterns.streams.stream_protocol import StreamProtocol
 from tests import stream_messages
 
 EACH = pytest.mark.parametrize("name", stream_messages.RECEIVED)
-NUMBERED = {name: name not in ("contrast", "PCAP_RAW") for name in stream_messages.RECEIVED}
 
 
 def known(name: str) -> StreamProtocol:
@@ -38,7 +37,7 @@ def assembled(protocol: StreamProtocol, received: list[list[bytes]]) -> list[Str
 def test_a_scan_is_read_in_order(name: str) -> None:
     protocol = known(name)
     messages = assembled(protocol, stream_messages.RECEIVED[name])
-    numbers: list[int | None] = [0, 1, 2] if NUMBERED[name] else [None] * 3
+    numbers: list[int | None] = [0, 1, 2] if protocol.numbered else [None] * 3
     assert [protocol.glance(one) for one in messages] == [
         (Place.START, None),
         *((Place.FRAME, number) for number in numbers),

@@ -1,0 +1,75 @@
+"""The sources of a replay: one for all captures of events, one for each capture of a stream's raw messages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pipert2.errors import PipertError, nearest
+from pipert2.graph.routine import Routine
+from pipert2.patterns.capture.cbors import CborsReader, Layout
+from pipert2.patterns.map_reduce.recorded_events import RecordedEvents
+from pipert2.patterns.map_reduce.recorded_frames import RecordedFrames
+from pipert2.patterns.streams.protocols import known_protocols, protocol_of
+from pipert2.patterns.streams.stream_protocol import StreamProtocol
+
+
+class RecordedSources(NamedTuple):
+    """What sends what is recorded, and what :class:`~pipert2.patterns.events.align.Align` has to know of it."""
+
+    sources: list[Routine]
+    align: dict[str, Any]
+
+
+def sources_of(
+    paths: Sequence[str | Path], streams: Mapping[str, str] | None, align: Mapping[str, Any], *, hold: bool
+) -> RecordedSources:
+    """The sources of a replay.
+
+    Args:
+        paths: the captures.
+        streams: they hold the raw messages of these streams, in this order: names, with their protocols; None: events.
+        align: what the user wants of aligning, which only raw messages need.
+        hold: do not end when all is sent and over.
+
+    Raises:
+        PipertError: the captures hold something else, or a protocol is not known.
+    """
+    if streams is None:
+        _refuse_raw(paths)
+        if align:
+            raise PipertError(f"recorded events are aligned already: leave {', '.join(align)} out")
+        return RecordedSources([RecordedEvents(paths, "capture", hold=hold)], {})
+    if len(paths) != len(streams):
+        files, named = (
+            f"{count} {what}{'s' * (count != 1)}" for count, what in ((len(paths), "capture"), (len(streams), "stream"))
+        )
+        raise PipertError(f"{files}, but {named}: of raw messages each capture has those of one stream")
+    protocols = {stream: _protocol(name) for stream, name in streams.items()}
+    sources: list[Routine] = [
+        RecordedFrames(path, stream, protocol=protocol.name, name=f"capture-{stream}", hold=hold)
+        for path, (stream, protocol) in zip(paths, protocols.items(), strict=True)
+    ]
+    keys = {stream: "number" if protocol.numbered else "count" for stream, protocol in protocols.items()}
+    return RecordedSources(sources, {"streams": list(streams), "key": keys} | dict(align))
+
+
+def _refuse_raw(paths: Sequence[str | Path]) -> None:
+    for path in paths:
+        with CborsReader(path) as reader:
+            if reader.layout is not Layout.EVENTS:
+                raise PipertError(
+                    f"{path} holds the raw messages of one stream, not events: say of which one, and in which "
+                    "protocol, with --as STREAM:PROTOCOL (in Python streams={...})"
+                )
+
+
+def _protocol(name: str) -> StreamProtocol:
+    found = protocol_of(name)
+    if found is None:
+        known = known_protocols()
+        near = nearest(name, known)
+        hint = f"did you mean {near!r}?" if near else f"there are {', '.join(known)}"
+        raise PipertError(f"there is no stream protocol {name!r}: {hint}")
+    return found
