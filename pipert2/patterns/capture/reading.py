@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 from pipert2.errors import CaptureError, nearest
 from pipert2.patterns.capture import cbors, mcap_format
 from pipert2.patterns.capture.cbors import CborsReader, ScanCounter
+from pipert2.patterns.capture.class_names import classes_named
 from pipert2.patterns.capture.mcap_messages import decoder
 from pipert2.patterns.capture.mcap_reader import McapReader
 from pipert2.patterns.capture.mcap_summary import Summary, summary_of
-from pipert2.patterns.capture.values import classes_named
 from pipert2.patterns.streams.stream_data import EventData
 
 _NANO = 1_000_000_000

@@ -12,9 +12,7 @@ import copyreg
 import dataclasses
 import functools
 import pickle
-import re
-import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
 from enum import Enum, IntEnum
 from types import MappingProxyType
@@ -22,23 +20,25 @@ from typing import Any, cast
 
 import numpy as np
 
+from pipert2.patterns.capture.arrays import (
+    COLUMNS,
+    DTYPES,
+    ROWS,
+    TYPED,
+    array_from,
+    bytes_of,
+    dtype_name,
+    dtype_of,
+    is_plain,
+    shape_of,
+)
 from pipert2.patterns.capture.cbor import CborEndError, CborError, Tagged, put, take
+from pipert2.patterns.capture.class_names import class_name
 from pipert2.transport.codec import dumps_plain
 
 _Array = np.ndarray[Any, np.dtype[Any]]
 
-ROWS, COLUMNS, _TIME = 40, 1040, 0
-_TYPED = {
-    "|u1": 64, ">u2": 65, ">u4": 66, ">u8": 67, "<u2": 69, "<u4": 70, "<u8": 71,
-    "|i1": 72, ">i2": 73, ">i4": 74, ">i8": 75, "<i2": 77, "<i4": 78, "<i8": 79,
-    ">f2": 80, ">f4": 81, ">f8": 82, "<f2": 84, "<f4": 85, "<f8": 86,
-}  # fmt: skip
-_DTYPES = {tag: np.dtype(name) for name, tag in _TYPED.items()}
-_SIMPLE_DTYPE = re.compile(r"[<>|=]?[biufcmMSUV]\d*(\[\w+\])?")
-_LOADED_SCRIPT = "__pipert2_main__"
-"""What a script is called while ``pipert2 run`` loads it; run by itself it would be ``__main__``."""
-_MOST_DIMENSIONS = 32
-_COPIED_BELOW = 1 << 16  # bytes; smaller arrays do not keep the memory alive that they were read with
+_TIME = 0
 
 
 class Tag(IntEnum):
@@ -108,14 +108,14 @@ class ValueEncoder:
             return Tagged(Tag.PICTURE, [value.dtype.str, list(value.shape)])
         kind = type(value)
         if kind is np.ndarray:
-            return _array(value) if _is_plain(value.dtype) else self._pickled(value)
+            return _array(value) if is_plain(value.dtype) else self._pickled(value)
         maker = _MAKERS.get(kind)
         if maker is not None:
             return maker(value)
         if kind is datetime:
             return self._time(value)
-        if isinstance(value, np.generic) and kind.__module__ == "numpy" and _is_plain(value.dtype):
-            return Tagged(Tag.SCALAR, [_name_of(value.dtype), value.tobytes()])
+        if isinstance(value, np.generic) and kind.__module__ == "numpy" and is_plain(value.dtype):
+            return Tagged(Tag.SCALAR, [dtype_name(value.dtype), value.tobytes()])
         if isinstance(value, Enum) and type(value).__members__.get(value.name) is value:
             return Tagged(Tag.MEMBER, [self._class(kind), value.name])
         if _is_record(cast(Any, kind)):
@@ -154,65 +154,16 @@ def _time_with_zone(text: str) -> datetime:
     return moment.replace(tzinfo=timezone(offset))
 
 
-def _is_plain(dtype: np.dtype[Any]) -> bool:
-    """Whether arrays of it can be written as their bytes, and it in words."""
-    if dtype.hasobject or not dtype.itemsize:
-        return False
-    if dtype.names is None:
-        return dtype.subdtype is None or _is_plain(dtype.subdtype[0])
-    fields: Any = dtype.fields
-    return all(len(field) == 2 and _is_plain(field[0]) for field in fields.values())  # a third one is a title
-
-
 def _array(value: _Array) -> Tagged:
     dtype = value.dtype
     columns = value.flags.f_contiguous and not value.flags.c_contiguous
-    raw = _bytes_of(value.T if columns else value)
-    tag = _TYPED.get(dtype.str) if dtype.names is None else None
+    raw = bytes_of(value.T if columns else value)
+    tag = TYPED.get(dtype.str) if dtype.names is None else None
     if tag is None or value.ndim == 0:
-        return Tagged(Tag.ARRAY, [_name_of(dtype), list(value.shape), "F" if columns else "C", raw])
+        return Tagged(Tag.ARRAY, [dtype_name(dtype), list(value.shape), "F" if columns else "C", raw])
     if value.ndim == 1:
         return Tagged(tag, raw)
     return Tagged(COLUMNS if columns else ROWS, [list(value.shape), Tagged(tag, raw)])
-
-
-def _bytes_of(value: _Array) -> memoryview | bytes:
-    if not value.nbytes:
-        return b""
-    return memoryview(cast(Any, np.ascontiguousarray(value).reshape(-1).view(np.uint8)))
-
-
-def _name_of(dtype: np.dtype[Any]) -> Any:
-    """A dtype in words: a text, or for structures a list of [name, dtype, shape] or of fields with their places."""
-    if dtype.names is None:
-        if dtype.subdtype is None:
-            return dtype.str
-        return [_name_of(dtype.subdtype[0]), list(dtype.subdtype[1])]
-    fields = [dtype.fields[name] for name in dtype.names]  # type: ignore[index]
-    return {
-        "names": list(dtype.names),
-        "formats": [_name_of(field[0]) for field in fields],
-        "offsets": [int(field[1]) for field in fields],
-        "itemsize": dtype.itemsize,
-        "aligned": dtype.isalignedstruct,
-    }
-
-
-def _dtype_of(name: Any) -> np.dtype[Any]:
-    if isinstance(name, str):
-        if not _SIMPLE_DTYPE.fullmatch(name):
-            raise ValueError(f"{name!r:.80} is no dtype")
-        dtype = np.dtype(name)
-    elif isinstance(name, list):
-        dtype = np.dtype((_dtype_of(name[0]), tuple(name[1])))
-    else:
-        formats = [_dtype_of(one) for one in name["formats"]]
-        layout: Any = {"names": name["names"], "formats": formats}
-        layout |= {"offsets": name["offsets"], "itemsize": name["itemsize"]}
-        dtype = np.dtype(layout, align=bool(name["aligned"]))
-    if not _is_plain(dtype):
-        raise TypeError(f"{dtype} cannot be read from bytes")
-    return dtype
 
 
 _MAKERS: dict[type, Callable[[Any], Any]] = {
@@ -222,11 +173,6 @@ _MAKERS: dict[type, Callable[[Any], Any]] = {
     bytearray: lambda value: Tagged(Tag.BYTEARRAY, memoryview(value)),
     complex: lambda value: Tagged(Tag.COMPLEX, [value.real, value.imag]),
 }
-
-
-def class_name(kind: type) -> str:
-    """How a class is called in captures: ``module:class``."""
-    return f"{kind.__module__}:{kind.__qualname__}"
 
 
 @functools.lru_cache(maxsize=256)
@@ -305,22 +251,22 @@ class ValueDecoder:
             raise CborError(at, f"tag {tag}: {type(error).__name__}: {error}") from None
 
     def _made(self, tag: int, value: Any, at: int) -> Any:
-        if tag in _DTYPES:
-            return _from_bytes(_DTYPES[tag], (-1,), "C", value)
+        if tag in DTYPES:
+            return array_from(DTYPES[tag], (-1,), "C", value)
         if tag in (ROWS, COLUMNS):
             shape, flat = value
-            return flat.reshape(_shape(shape), order="C" if tag == ROWS else "F")
+            return flat.reshape(shape_of(shape), order="C" if tag == ROWS else "F")
         if tag == Tag.PICTURE:
             name, shape = value
             if self._picture is None:
                 raise CborError(at, "the picture that belongs to it is not there")
-            return _from_bytes(_dtype_of(name), _shape(shape), "C", self._picture)
+            return array_from(dtype_of(name), shape_of(shape), "C", self._picture)
         if tag == Tag.ARRAY:
             name, shape, order, raw = value
-            return _from_bytes(_dtype_of(name), _shape(shape), "F" if order == "F" else "C", raw)
+            return array_from(dtype_of(name), shape_of(shape), "F" if order == "F" else "C", raw)
         if tag == Tag.SCALAR:
             name, raw = value
-            return np.frombuffer(raw, _dtype_of(name), 1)[0]
+            return np.frombuffer(raw, dtype_of(name), 1)[0]
         if tag == Tag.RECORD:
             name, fields = value
             return self._record(name, fields)
@@ -378,21 +324,6 @@ def _owned(value: Any, whole: Mapping[int, Any] = MappingProxyType({})) -> Any:
 _MAY_VIEW = (memoryview, list, dict)
 
 
-def _shape(shape: Any) -> tuple[int, ...]:
-    if len(shape) > _MOST_DIMENSIONS or any(type(length) is not int or length < 0 for length in shape):
-        raise ValueError(f"{shape!r:.80} is no shape")
-    return tuple(shape)
-
-
-def _from_bytes(dtype: np.dtype[Any], shape: tuple[int, ...], order: Any, raw: memoryview) -> _Array:
-    if not isinstance(raw, memoryview):
-        raise TypeError("an array's elements are bytes")
-    array = np.frombuffer(raw, dtype) if raw.nbytes else np.zeros(0, dtype)
-    if raw.nbytes < _COPIED_BELOW or not array.flags.aligned:
-        array = array.copy()
-    return array.reshape(shape, order=order)
-
-
 _READERS: dict[int, Callable[[Any], Any]] = {
     Tag.TUPLE: tuple,
     Tag.SET: set,
@@ -402,31 +333,6 @@ _READERS: dict[int, Callable[[Any], Any]] = {
     Tag.LOCAL_TIME: datetime.fromisoformat,
     _TIME: _time_with_zone,
 }
-
-
-def classes_named(names: Iterable[str], given: Iterable[type] = ()) -> dict[str, type]:
-    """The classes of these names: those *given* (by the whole name, else by the class's alone), else imported ones.
-
-    Nothing is imported for it: a file must not decide what is.
-    """
-    chosen = tuple(given)
-    exact = {class_name(kind): kind for kind in chosen}
-    short = {kind.__qualname__.rpartition(".")[2]: kind for kind in chosen}
-    found = {}
-    for name in names:
-        module, _, qualified = name.partition(":")
-        kind: Any = exact.get(name) or short.get(qualified.rpartition(".")[2])
-        for place in (module, _LOADED_SCRIPT) if module == "__main__" else (module,):
-            kind = _inside(sys.modules.get(place), qualified) if kind is None else kind
-        if isinstance(kind, type):
-            found[name] = kind
-    return found
-
-
-def _inside(place: Any, qualified: str) -> Any:
-    for part in qualified.split("."):
-        place = getattr(place, part, None)
-    return place
 
 
 __all__ = ["CborEndError", "CborError", "PickledError", "UnknownTypeError", "ValueDecoder", "ValueEncoder"]

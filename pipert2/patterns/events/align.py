@@ -12,7 +12,7 @@ from pipert2.errors import PipertError
 from pipert2.graph.handlers import events
 from pipert2.graph.routine import MiddleRoutine
 from pipert2.patterns.capture.cbors_blocks import EventBlock
-from pipert2.patterns.events.aligner import Aligner, Missing, TimeAligner
+from pipert2.patterns.events.aligner import Aligner
 from pipert2.patterns.events.batch import (
     ABORT,
     BEGUN,
@@ -29,6 +29,8 @@ from pipert2.patterns.events.batch import (
 )
 from pipert2.patterns.events.feed import Feed
 from pipert2.patterns.events.plan import Plan, PlanError
+from pipert2.patterns.events.settled import Missing
+from pipert2.patterns.events.time_aligner import TimeAligner
 from pipert2.patterns.map_reduce.parameters import ParameterSet
 from pipert2.patterns.streams.protocols import protocol_of
 from pipert2.patterns.streams.stream_data import EventData, Place, StreamData
@@ -54,7 +56,7 @@ class Align(MiddleRoutine):
             function of the :class:`StreamData` that returns its number, from 0; or a mapping of streams to these, for
             those that are not ``"number"``.
         stamp: a function of the :class:`StreamData` that returns a time stamp, in place of a plan and a key: see
-            :class:`~pipert2.patterns.events.aligner.TimeAligner`.
+            :class:`~pipert2.patterns.events.time_aligner.TimeAligner`.
         tolerance: of time stamps.
         missing: ``"drop"`` or ``"partial"``: what becomes of events of which frames are missing.
         slack: frames of a stream may come so many events out of order.

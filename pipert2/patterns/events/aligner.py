@@ -1,4 +1,4 @@
-"""Which frames of several streams belong together: decisions only, no routine, no clock, no thread.
+"""Which frames of several streams belong together, by their numbers: decisions only, no routine, no clock, no thread.
 
 Frames come in any order between streams. An event is settled once: when all frames that its plan names are there, or
 when it is certain, or decided by a limit, that no more will come. Frames that do not belong together are never put
@@ -7,82 +7,14 @@ together; whatever does not end in an event is counted under the name of the rul
 
 from __future__ import annotations
 
-import math
-from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from enum import Enum
+from collections.abc import Mapping
 from typing import Any
 
 from pipert2.patterns.events.plan import Plan
+from pipert2.patterns.events.settled import Counts, Missing, Outcome, Settled
 
 FARTHEST = 1_000_000
 """A frame number further ahead than this is not believed: it is malformed, not a million lost frames."""
-
-
-class Missing(Enum):
-    """What becomes of an event of which frames are missing: it is lost, or goes on with those that are there."""
-
-    DROP = "drop"
-    PARTIAL = "partial"
-
-
-class Outcome(Enum):
-    """What became of an event. ``LATE``: it was lost, and a frame of it came after all."""
-
-    COMPLETE = "complete"
-    PARTIAL = "partial"
-    DISCARDED = "discarded"
-    LOST = "lost"
-    LATE = "late"
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """An event about which nothing is open any more; *frames* by stream, without those to discard."""
-
-    number: int
-    outcome: Outcome
-    frames: Mapping[str, Any]
-
-
-@dataclass(slots=True)
-class Counts:
-    """What was seen. Events: settled ones, each in one of the outcomes. The others count frames.
-
-    Attributes:
-        duplicate: one of the same number was there already.
-        late: of an event that was settled without it.
-        malformed: not readable, or of an impossible number.
-        surplus: beyond the plan, after the stream's end, of an unknown stream, or that no event had use for.
-        overflow: events settled early because too many were open.
-    """
-
-    frames: int = 0
-    events: int = 0
-    complete: int = 0
-    partial: int = 0
-    discarded: int = 0
-    lost: int = 0
-    late_events: int = 0
-    duplicate: int = 0
-    late: int = 0
-    malformed: int = 0
-    surplus: int = 0
-    overflow: int = 0
-
-    def note(self, outcome: Outcome) -> None:
-        """An event was settled."""
-        self.events += 1
-        if outcome is Outcome.COMPLETE:
-            self.complete += 1
-        elif outcome is Outcome.PARTIAL:
-            self.partial += 1
-        elif outcome is Outcome.DISCARDED:
-            self.discarded += 1
-        else:
-            self.lost += 1
-
 
 _NONE: Any = object()  # in place of a frame of which it is known that it does not come
 
@@ -285,147 +217,3 @@ class Aligner:
         self.counts.lost -= 1
         self.counts.late_events += 1
         return [Settled(number, Outcome.LATE, {})]
-
-
-class TimeAligner:
-    """Puts frames together by their time stamps: each frame of the first stream is an event, and of each other stream
-    the frame nearest to it belongs to it if it is within the tolerance.
-
-    Args:
-        streams: the first one is the one that others are compared with.
-        tolerance: the largest difference, in the unit of the stamps.
-        missing: what becomes of an event with frames missing.
-        limit: frames of one stream that may wait for those of others.
-
-    >>> aligner = TimeAligner(["camera", "wheel"], 0.01)
-    >>> aligner.take("camera", "image", 5.0), aligner.take("wheel", "angle", 5.004)
-    ([], [Settled(number=1, outcome=<Outcome.COMPLETE: 'complete'>, frames={'camera': 'image', 'wheel': 'angle'})])
-    """
-
-    def __init__(
-        self, streams: Sequence[str], tolerance: float, *, missing: Missing = Missing.DROP, limit: int = 1024
-    ) -> None:
-        if not streams or len(set(streams)) != len(streams):
-            raise ValueError(f"TimeAligner(streams=...): one stream or more, each once, not {list(streams)!r}")
-        if not 0 <= tolerance < math.inf:
-            raise ValueError(f"TimeAligner(tolerance=...) is a time, 0 or more, not {tolerance!r}")
-        self.counts = Counts()
-        self._missing = missing
-        self._tolerance = tolerance
-        self._limit = limit
-        self._waiting: dict[str, deque[tuple[float, Any]]] = {stream: deque() for stream in streams}
-        self._reference = streams[0]
-        self._others = tuple(streams[1:])
-        self._newest = dict.fromkeys(streams, -math.inf)
-        self._ended: set[str] = set()
-        self._number = 0
-
-    @property
-    def front(self) -> int:
-        """The last event there was."""
-        return self._number
-
-    @property
-    def open(self) -> int:
-        """How many frames wait for others."""
-        return sum(map(len, self._waiting.values()))
-
-    def take(self, stream: str, frame: Any, stamp: float, now: float = 0.0) -> list[Settled]:
-        """A frame has come; the stamps of a stream grow.
-
-        Returns:
-            The events that are settled by it.
-        """
-        self.counts.frames += 1
-        if stream not in self._waiting or stream in self._ended:
-            self.counts.surplus += 1
-            return []
-        if isinstance(stamp, bool) or not isinstance(stamp, int | float) or not math.isfinite(stamp):
-            self.counts.malformed += 1
-            return []
-        if stamp <= self._newest[stream]:
-            if stamp == self._newest[stream]:
-                self.counts.duplicate += 1
-            else:
-                self.counts.late += 1
-            return []
-        self._newest[stream] = stamp
-        waiting = self._waiting[stream]
-        waiting.append((stamp, frame))
-        found: list[Settled] = []
-        self._settle(found)
-        while len(waiting) > self._limit:
-            self.counts.overflow += 1
-            if stream == self._reference:
-                self._take_next(found)
-                self._settle(found)
-            else:
-                waiting.popleft()
-                self.counts.surplus += 1
-        return found
-
-    def unreadable(self) -> None:
-        """A frame that cannot be read has come: it is only counted."""
-        self.counts.frames += 1
-        self.counts.malformed += 1
-
-    def end(self, stream: str) -> list[Settled]:
-        """No more frames of this stream will come."""
-        if stream in self._waiting:
-            self._ended.add(stream)
-        found: list[Settled] = []
-        self._settle(found)
-        return found
-
-    def finish(self) -> list[Settled]:
-        """Nothing more will come at all."""
-        self._ended.update(self._waiting)
-        found: list[Settled] = []
-        self._settle(found)
-        for stream in self._others:
-            self.counts.surplus += len(self._waiting[stream])
-            self._waiting[stream].clear()
-        return found
-
-    def _settle(self, found: list[Settled]) -> None:
-        reference = self._waiting[self._reference]
-        while reference and all(self._decided(stream, reference[0][0]) for stream in self._others):
-            self._take_next(found)
-
-    def _decided(self, stream: str, stamp: float) -> bool:
-        """Whether the frame of this stream nearest to *stamp* is known."""
-        return stream in self._ended or self._newest[stream] >= stamp
-
-    def _take_next(self, found: list[Settled]) -> None:
-        reference = self._waiting[self._reference]
-        stamp, frame = reference.popleft()
-        following = reference[0][0] if reference else math.inf
-        frames = {self._reference: frame}
-        for stream in self._others:
-            nearest = self._nearest(self._waiting[stream], stamp, following)
-            if nearest is not None:
-                frames[stream] = nearest[1]
-        self._number += 1
-        if len(frames) == 1 + len(self._others):
-            outcome = Outcome.COMPLETE
-        elif self._missing is Missing.PARTIAL:
-            outcome = Outcome.PARTIAL
-        else:
-            outcome, frames = Outcome.LOST, {}
-        self.counts.note(outcome)
-        found.append(Settled(self._number, outcome, frames))
-
-    def _nearest(self, waiting: deque[tuple[float, Any]], stamp: float, following: float) -> tuple[float, Any] | None:
-        """Take the frame nearest to *stamp*, and drop those that are older; None if there is none that belongs here."""
-        best: tuple[float, Any] | None = None
-        while waiting:
-            other = waiting[0][0]
-            if other > stamp + self._tolerance or abs(following - other) < abs(stamp - other):
-                break
-            if best is not None and abs(best[0] - stamp) <= abs(other - stamp):
-                break
-            if best is not None or other < stamp - self._tolerance:
-                self.counts.surplus += 1
-            candidate = waiting.popleft()
-            best = candidate if candidate[0] >= stamp - self._tolerance else None
-        return best

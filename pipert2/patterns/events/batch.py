@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipert2.patterns.capture.cbors_blocks import EventBlock
-from pipert2.patterns.events.aligner import Outcome
 from pipert2.patterns.events.scan import Closing
+from pipert2.patterns.events.settled import Outcome
 from pipert2.patterns.streams.stream_data import EventData, StreamData
 
 FIRST_BATCH, LARGEST_BATCH = 8, 64  # events: as long as it is not known what one costs, and where they cost nothing

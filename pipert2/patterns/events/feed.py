@@ -7,10 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 from pipert2.patterns.capture.cbors_blocks import EventBlock
-from pipert2.patterns.events.aligner import FARTHEST, Aligner, Counts, Outcome, Settled, TimeAligner
+from pipert2.patterns.events.aligner import FARTHEST, Aligner
 from pipert2.patterns.events.batch import LARGEST_BATCH, Batch, Lane, Made, Share, pack_block, pack_streams
 from pipert2.patterns.events.plan import Plan, To
 from pipert2.patterns.events.scan import Closing
+from pipert2.patterns.events.settled import Counts, Outcome, Settled
+from pipert2.patterns.events.time_aligner import TimeAligner
 from pipert2.patterns.streams.stream_data import EventData, StreamData
 
 Call = Callable[[Share, Share | None, frozenset[str]], tuple[Made, ...]]
@@ -192,10 +194,11 @@ class Feed:
         if not self._opened:
             self._open({stream: data for stream, data in self.started.items() if data is not None})
         self._settled += self._aligner.finish()
-        number = self._aligner.front + 1
+        self._total = self._aligner.front + 1
         ends = {stream: data for stream, data in self.ended.items() if data is not None}
-        self._last = Share(number, 1, pack_streams(ends))
-        self._total = number + 1
+        if ends:  # else no stream has said that it ended, and there is nothing that workers could get
+            self._last = Share(self._total, 1, pack_streams(ends))
+            self._total += 1
         self._closing = (self._total, problem)
 
     # --- what goes out

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 
-from pipert2.patterns.events.aligner import Outcome
+from pipert2.patterns.events.settled import Outcome
 
 
 class ScanState(Enum):

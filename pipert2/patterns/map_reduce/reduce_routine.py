@@ -11,7 +11,6 @@ import traceback
 import uuid
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -19,7 +18,6 @@ from typing import Any
 from pipert2.errors import PipertError
 from pipert2.graph.handlers import events
 from pipert2.graph.routine import DestinationRoutine
-from pipert2.patterns.events.aligner import Outcome
 from pipert2.patterns.events.batch import (
     ABORT,
     BEGUN,
@@ -28,43 +26,25 @@ from pipert2.patterns.events.batch import (
     SCANS,
     TICK,
     Batch,
-    Item,
-    Kind,
     Lane,
     Made,
     Results,
-    Share,
 )
 from pipert2.patterns.events.order import InOrder
-from pipert2.patterns.events.scan import Closing, EventFailure, Scan, ScanState
+from pipert2.patterns.events.scan import Closing, EventFailure, ScanState
+from pipert2.patterns.events.scan_report import report_of, sentence_of
 from pipert2.patterns.map_reduce.parameters import ParameterSet
+from pipert2.patterns.map_reduce.published import Published
+from pipert2.patterns.map_reduce.reduce_clock import ReduceClock
+from pipert2.patterns.map_reduce.running_scan import RunningScan
 from pipert2.patterns.map_reduce.users_code import ResultData, UserCode, WorkerState, check_user_code, show_logs_of
-from pipert2.patterns.results.hdf_rest import HdfRest, HdfServer
-from pipert2.patterns.results.shown_tree import shown_values
 
 _CALL_TIMEOUT = 60.0
 _SCANS_KEPT = 100
 _ABANDONED = "its streams went on with another scan before they had ended"
 _LOST = "the process of the reducer died in the middle of it, and what it had reduced is gone"
-_SHOW_SECONDS = 0.2
 _SETTLED_SECONDS = 1.0
 """When nothing has come for so long, what was published last is shown."""
-
-
-@dataclass(slots=True)
-class _Running:
-    """A scan that is not over yet."""
-
-    scan: Scan
-    order: InOrder[list[ResultData]]
-    last: Share | None = None
-    opening: Share | None = None
-    parameters: bytes = b""
-    code: UserCode | None = None
-    parts: dict[int, list[ResultData]] = field(default_factory=dict)
-    heard: float = 0.0
-    timer_due: float | None = None
-    serial: int = 0
 
 
 class Reduce(DestinationRoutine):
@@ -108,36 +88,24 @@ class Reduce(DestinationRoutine):
         if publish is not None and not 0 <= publish <= 65535:
             raise ValueError(f"Reduce(publish=...) is a port, not {publish!r}")
         self._publish = publish
-        self._server: HdfServer | None = None
         self._lock: Any = contextlib.nullcontext()
         self._report = str(report) if report is not None else None
-        self._running: dict[str, _Running] = {}
+        self._running: dict[str, RunningScan] = {}
         self._over: deque[dict[str, Any]] = deque(maxlen=_SCANS_KEPT)
         self._kept: dict[str, Any] = {}
         self._newest: UserCode | None = None
         self._parameters: tuple[bytes, ParameterSet] = (b"", ParameterSet([]))
-        self._clock: threading.Thread | None = None
-        self._closing: threading.Event | None = None
-        self._sooner: threading.Event | None = None
+        self._published: Published | None = None
+        self._clock: ReduceClock | None = None
         self._begun = 0
-        self._ticking = False
-        self._show_due = 0.0
-        self._unshown = False
         self.stale = 0
 
     def setup(self) -> None:
         show_logs_of(self.target, self.logger.getEffectiveLevel())
         self._lock = threading.RLock()
         self._identity = uuid.uuid4().hex
-        if self._publish is not None:
-            self._server = HdfServer(HdfRest(self._tree, self._lock), self._publish)
-            self.logger.info("results at %s", self._server.url)
-        self._closing = threading.Event()
-        self._sooner = threading.Event()
-        self._clock = threading.Thread(
-            target=self._keep_time, args=(self._closing, self._sooner), name=f"pipert2-{self.name}-clock", daemon=True
-        )
-        self._clock.start()
+        self._published = Published(self._tree, self.show, self._publish, self._lock, self.logger)
+        self._clock = ReduceClock(f"pipert2-{self.name}-clock", self._pause, self._ring)
 
     def main_logic(self, results: tuple[Results, ...]) -> None:
         for one in results:
@@ -146,15 +114,15 @@ class Reduce(DestinationRoutine):
     @events(TICK)
     def on_tick(self) -> None:
         """Time has passed: call timers, and wait no longer for what does not come."""
-        self._ticking = False
+        if self._clock is not None:
+            self._clock.answered()
         now = monotonic()
-        if self._unshown:
-            self._show_published()
+        if self._published is not None and self._published.behind:
+            self._published.show_now()
         for one in list(self._running.values()):
             if one.code is not None and one.timer_due is not None and now >= one.timer_due:
                 self._set_timer(one)
-            for batch in one.order.expire(now - self._timeout):
-                self._deliver(one, batch)
+            self._deliver(one, one.expire(now - self._timeout))
             if now - one.heard <= self._timeout:
                 continue
             if one.scan.state is ScanState.FINISHING:
@@ -172,26 +140,23 @@ class Reduce(DestinationRoutine):
     @events(SCANS)
     def on_scans(self) -> list[dict[str, Any]]:
         """How the scans are, the newest last."""
-        return [*self._over, *(_report_of(one.scan) for one in self._running.values())]
+        return [*self._over, *(report_of(one.scan) for one in self._running.values())]
 
     def cleanup(self) -> None:
-        if self._closing is not None:
-            self._closing.set()
-        self._hurry()
+        if self._clock is not None:
+            self._clock.close()
+            self._clock = None
         for one in list(self._running.values()):
             if one.serial < self._begun and one.scan.state is not ScanState.FINISHING:
                 self._finish(one, ScanState.FAILED, _ABANDONED)
             else:
                 self._finish(one, None, "its streams ended before it was over")
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        if self._published is not None:
+            self._published.close()
+            self._published = None
         if self._newest is not None:
             newest, self._newest = self._newest, None
             self._guard(lambda: newest.call("close"), "close")
-        if self._clock is not None:
-            self._clock.join(1.0)
-            self._clock = None
 
     # --- results
 
@@ -205,95 +170,18 @@ class Reduce(DestinationRoutine):
             one = self._begin(batch)
             if one is None:
                 return
-        scan = one.scan
-        if not scan.batch(batch.number):
-            return
-        now = one.heard = monotonic()
-        one.parameters = batch.parameters
-        for number, made in batch.broadcast:
-            self._take_broadcast(one, number, made, now)
-        for item in self._items(one, results.made):
-            self._take_item(one, item, results.made, now)
-        if batch.notes:
-            scan.lost(batch.notes)
-            for number, outcome in batch.notes:
-                if outcome is not Outcome.LATE:
-                    self._deliver_all(one, one.order.skip(number, now))
-        if batch.closing is not None:
-            scan.close(batch.closing)
-            one.last, one.opening = batch.last, batch.opening
-        if scan.complete:
+        self._deliver(one, one.take(results, monotonic()))
+        if one.scan.complete:
             self._finish(one)
 
-    def _items(self, one: _Running, made: Made) -> list[Item]:
-        try:
-            return made.items()
-        except Exception as error:  # a class that is not known here; what it was of cannot be told apart
-            self.logger.exception("results of %s cannot be read", made.worker)
-            one.scan.keep(EventFailure(-1, made.worker, f"{type(error).__name__}: {error}", traceback.format_exc()))
-            return []
-
-    def _take_item(self, one: _Running, item: Item, made: Made, now: float) -> None:
-        number, scan = item.number, one.scan
-        if item.kind is Kind.FAILURE:
-            complete = scan.failed(self._failure(number, made.worker, item.payload), item.copies)
-        else:
-            complete = scan.done(number, item.copies)
-        found = (
-            [ResultData(number, made.worker, made.parameters_hash, item.payload)] if item.kind is Kind.RESULT else []
-        )
-        self._arrived(one, number, found, complete, now)
-
-    def _take_broadcast(self, one: _Running, number: int, made: Sequence[Made], now: float) -> None:
-        """What all workers made of one event: that counts as one."""
-        found: list[ResultData] = []
-        failures, copies = [], 1
-        for each in made:
-            for item in self._items(one, each):
-                copies = item.copies
-                if item.kind is Kind.FAILURE:
-                    failures.append(self._failure(number, each.worker, item.payload))
-                elif item.kind is Kind.RESULT:
-                    found.append(ResultData(number, each.worker, each.parameters_hash, item.payload))
-        for failure in failures[1:]:
-            one.scan.keep(failure)
-        complete = one.scan.failed(failures[0], copies) if failures else one.scan.done(number, copies)
-        self._arrived(one, number, found, complete, now)
-
-    def _failure(self, number: int, worker: str, payload: Any) -> EventFailure:
-        reason, trace = payload
-        self.logger.error("event %d failed in %s: %s\n%s", number, worker, reason, trace)
-        return EventFailure(number, worker, reason, trace)
-
-    def _arrived(self, one: _Running, number: int, found: list[ResultData], complete: bool, now: float) -> None:
-        if not self._ordered:
-            self._deliver(one, found)
-            return
-        if not complete:
-            one.parts.setdefault(number, []).extend(found)
-            return
-        if one.parts:
-            found = one.parts.pop(number, []) + found
-        late = one.order.late
-        self._deliver_all(one, one.order.put(number, found, now))
-        if found and one.order.late > late:
-            one.scan.overdue()
-
-    def _deliver_all(self, one: _Running, several: Sequence[list[ResultData]]) -> None:
-        for found in several:
-            self._deliver(one, found)
-
-    def _deliver(self, one: _Running, found: Sequence[ResultData]) -> None:
+    def _deliver(self, one: RunningScan, found: Sequence[ResultData]) -> None:
         for result in found:
             if one.code is None:
                 return
             try:
                 with self._lock:
                     one.code.process(result, self._unpacked(one.parameters))
-                if monotonic() >= self._show_due:
-                    self._show_published()
-                elif not self._unshown:
-                    self._unshown = True
+                if self._published is not None and self._published.changed():
                     self._hurry()
             except Exception as error:
                 self.logger.exception("the result of event %d could not be reduced", result.event_number)
@@ -302,11 +190,17 @@ class Reduce(DestinationRoutine):
 
     # --- scans
 
-    def _begin(self, batch: Batch) -> _Running | None:
-        one = _Running(Scan(batch.scan_id), InOrder(limit=self._hold), heard=monotonic())
-        one.parameters = batch.parameters
+    def _begin(self, batch: Batch) -> RunningScan | None:
         self._begun += 1
-        one.serial = self._begun
+        one = RunningScan(
+            batch.scan_id,
+            self._begun,
+            ordered=self._ordered,
+            hold=self._hold,
+            now=monotonic(),
+            logger=self.logger,
+        )
+        one.parameters = batch.parameters
         self._running[batch.scan_id] = one
         before = self._had_another_begun(batch.scan_id)
         if before is not None:
@@ -337,31 +231,32 @@ class Reduce(DestinationRoutine):
             return None
         return next((one.value for one in answers.values() if one.error is None and one.value is not None), None)
 
-    def _finish(self, one: _Running, state: ScanState | None = None, reason: str = "") -> None:
+    def _finish(self, one: RunningScan, state: ScanState | None = None, reason: str = "") -> None:
         """The scan is over: what still waits, the last event, then ``finish``, once."""
         scan = one.scan
         if self._running.pop(scan.scan_id, None) is None:
             return
-        self._deliver_all(one, one.order.flush())
+        self._deliver(one, one.flush())
         if scan.complete and state is None:
             self._take_last(one)
         if one.code is not None:
             failure = self._guard(lambda: one.code is not None and one.code.call("finish"), "finish")
-            self._show_published()
+            if self._published is not None:
+                self._published.show_now()
             if failure:
                 state, reason = state or ScanState.FAILED, reason or failure
         scan.finish(state, reason)
-        report = _report_of(scan)
+        report = report_of(scan)
         self._over.append(report)
         level = "info" if scan.state is ScanState.DONE else "warning"
-        getattr(self.logger, level)("scan %s", _sentence(report))
+        getattr(self.logger, level)("scan %s", sentence_of(report))
         if self._report is not None:
             with Path(self._report).open("a") as file:
                 file.write(json.dumps(report) + "\n")
         with contextlib.suppress(PipertError, RuntimeError):  # nobody is there any more
             self.notify_event(CLOSED, report=report)
 
-    def _take_last(self, one: _Running) -> None:
+    def _take_last(self, one: RunningScan) -> None:
         """The scan's last event, which all workers get when nothing else is left; then they finish."""
         targets = {lane.flow: [lane.routine] for lane in self._lanes}
         made: list[Made] = []
@@ -380,8 +275,8 @@ class Reduce(DestinationRoutine):
                 else:
                     made.append(result.value[0])
         if one.last is not None:
-            self._take_broadcast(one, one.last.number, made, monotonic())
-            self._deliver_all(one, one.order.flush())
+            self._deliver(one, one.take_broadcast(one.last.number, made, monotonic()))
+            self._deliver(one, one.flush())
 
     def _guard(self, call: Callable[[], Any], what: str) -> str:
         """Call the user's code; what went wrong, if anything."""
@@ -392,15 +287,6 @@ class Reduce(DestinationRoutine):
             self.logger.exception("%s of the reducer failed", what)
             return f"{what} failed: {type(error).__name__}: {error}"
         return ""
-
-    def _show_published(self) -> None:
-        """Show what is published, between two results, not after each."""
-        self._show_due, self._unshown = monotonic() + _SHOW_SECONDS, False
-        try:
-            for name, value in shown_values(self._tree()):
-                self.show(name, value)
-        except Exception:  # whatever the user's dict does when it is looked at
-            self.logger.debug("what the reducer publishes cannot be shown", exc_info=True)
 
     def _tree(self) -> Mapping[str, Any]:
         """What the newest reducer publishes."""
@@ -414,7 +300,7 @@ class Reduce(DestinationRoutine):
 
     # --- time
 
-    def _set_timer(self, one: _Running) -> None:
+    def _set_timer(self, one: RunningScan) -> None:
         """Call the reducer's ``timer``, which says in how many seconds it wants to be called again."""
         assert one.code is not None
         code = one.code
@@ -425,39 +311,19 @@ class Reduce(DestinationRoutine):
 
     def _hurry(self) -> None:
         """Let the clock look again at what is due."""
-        if self._sooner is not None:
-            self._sooner.set()
+        if self._clock is not None:
+            self._clock.look_again()
 
-    def _keep_time(self, closing: threading.Event, sooner: threading.Event) -> None:
-        """The clock's thread: the routine itself does what is due, between two messages."""
-        while not closing.is_set():
-            sooner.clear()
-            now = monotonic()
-            pause = min(self._timeout / 4, _SETTLED_SECONDS) if self._unshown else self._timeout / 4
-            if not self._ticking:
-                due = [one.timer_due - now for one in list(self._running.values()) if one.timer_due is not None]
-                pause = max(0.0, min([pause, *due]))
-            if closing.is_set() or sooner.wait(pause):
-                continue
-            self._ticking = True
-            try:
-                self.notify_event(TICK, {str(self.flow_name): [self.name]})
-            except PipertError:
-                return  # the pipe ends
+    def _ring(self) -> None:
+        self.notify_event(TICK, {str(self.flow_name): [self.name]})
 
-
-def _report_of(scan: Scan) -> dict[str, Any]:
-    return {
-        "scan_id": scan.scan_id,
-        "state": scan.state.value,
-        "reason": scan.reason,
-        **asdict(scan.counts),
-        "stale": scan.stale,
-        "failures": [asdict(one) for one in scan.failures],
-    }
-
-
-def _sentence(report: dict[str, Any]) -> str:
-    counts = ", ".join(f"{report[name]} {name}" for name in ("done", "failed", "lost", "late", "discarded"))
-    why = f": {report['reason']}" if report["reason"] else ""
-    return f"{report['state']}: {report['events']} events, {counts}{why}"
+    def _pause(self, rung: bool) -> float:
+        """Seconds until the clock is to ring; those timers that it has *rung* for already do not count."""
+        pause = self._timeout / 4
+        if self._published is not None and self._published.behind:
+            pause = min(pause, _SETTLED_SECONDS)
+        if rung:
+            return pause
+        now = monotonic()
+        due = [one.timer_due - now for one in list(self._running.values()) if one.timer_due is not None]
+        return max(0.0, min([pause, *due]))

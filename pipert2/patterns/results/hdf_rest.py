@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
-import socket
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -21,19 +19,13 @@ from urllib.parse import parse_qs, unquote
 import numpy as np
 import numpy.typing as npt
 
-from pipert2.errors import PipertError
+from pipert2.patterns.results.hdf_values import SelectionError, array_of, plain, shape_of, slices_of, type_of
 
 _ATTRIBUTES = "_attrs"
 _SPACE = uuid.UUID(
     "5d1a4f53-6d3a-4b8e-9a38-0e4d7c1f5b11"
 )  # ids are made of paths: the same for as long as there is one
 _LOOPBACK = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?")
-_STRING = {
-    "class": "H5T_STRING",
-    "charSet": "H5T_CSET_UTF8",
-    "strPad": "H5T_STR_NULLTERM",
-    "length": "H5T_VARIABLE",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +38,6 @@ class Answer:
 
 
 class _NotFound(Exception):
-    pass
-
-
-class _BadRequest(Exception):
     pass
 
 
@@ -94,7 +82,7 @@ class HdfRest:
                 return self._answer(parts, asked, "octet-stream" in accept, method, body)
         except _NotFound:
             return _error("404 Not Found", f"there is no {path}")
-        except _BadRequest as error:
+        except SelectionError as error:
             return _error("400 Bad Request", str(error))
 
     def _answer(self, parts: list[str], asked: Mapping[str, str], binary: bool, method: str, body: bytes) -> Answer:
@@ -121,12 +109,12 @@ class HdfRest:
             return _json({"link": links[rest[1]], **_times(), "hrefs": []})
         if not rest:
             return _json(_described(where, value, attributes, asked))
-        array = _array(value)
+        array = array_of(value)
         if collection == "datasets" and array is not None and len(rest) == 1:
             if rest[0] == "type":
-                return _json({"type": _type(array.dtype), "hrefs": []})
+                return _json({"type": type_of(array.dtype), "hrefs": []})
             if rest[0] == "shape":
-                return _json({"shape": _shape(array), **_times(), "hrefs": []})
+                return _json({"shape": shape_of(array), **_times(), "hrefs": []})
             if rest[0] == "value":
                 return _value(array, asked, binary, method, body)
         raise _NotFound
@@ -161,7 +149,7 @@ def _members(group: Mapping[Any, Any]) -> list[tuple[str, Any]]:
         and name
         and "/" not in name
         and not name.endswith(_ATTRIBUTES)
-        and (isinstance(child, Mapping) or _array(child) is not None)
+        and (isinstance(child, Mapping) or array_of(child) is not None)
     ]
 
 
@@ -185,7 +173,7 @@ def _described(where: str, value: Any, attributes: Mapping[str, Any], asked: Map
     }
     if asked.get("include_attrs") == "1":
         found["attributes"] = {
-            name: _attribute(name, array) for name, one in attributes.items() if (array := _array(one)) is not None
+            name: _attribute(name, array) for name, one in attributes.items() if (array := array_of(one)) is not None
         }
     if is_group:
         links = _links(where, value)
@@ -193,11 +181,11 @@ def _described(where: str, value: Any, attributes: Mapping[str, Any], asked: Map
         if asked.get("include_links") == "1":
             found["links"] = links
     else:
-        array = _array(value)
+        array = array_of(value)
         assert array is not None
         found |= {
-            "type": _type(array.dtype),
-            "shape": _shape(array),
+            "type": type_of(array.dtype),
+            "shape": shape_of(array),
             "layout": {"class": "H5D_CONTIGUOUS"},
             "creationProperties": {},
         }
@@ -218,7 +206,7 @@ def _links(where: str, group: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _attributes(attributes: Mapping[str, Any], rest: list[str]) -> Answer:
-    known = {name: array for name, one in attributes.items() if (array := _array(one)) is not None}
+    known = {name: array for name, one in attributes.items() if (array := array_of(one)) is not None}
     if not rest:
         return _json({"attributes": [_attribute(name, array) for name, array in known.items()], "hrefs": []})
     if rest[0] not in known:
@@ -227,65 +215,7 @@ def _attributes(attributes: Mapping[str, Any], rest: list[str]) -> Answer:
 
 
 def _attribute(name: str, array: npt.NDArray[Any]) -> dict[str, Any]:
-    return {"name": name, "type": _type(array.dtype), "shape": _shape(array), "value": _plain(array), "created": 0.0}
-
-
-def _array(value: Any) -> npt.NDArray[Any] | None:
-    """A value as an array that HDF5 knows; None if it is none. Texts are an array of objects."""
-    if isinstance(value, str):
-        return np.array(value, object)
-    try:
-        array = np.asarray(value)
-    except (ValueError, TypeError):
-        return None
-    if array.dtype.kind in "US":
-        return array.astype("U").astype(object)
-    if array.dtype.kind == "O":
-        return array if array.size and all(isinstance(one, str) for one in array.flat) else None
-    return array if _is_known(array.dtype) else None
-
-
-def _is_known(dtype: np.dtype[Any]) -> bool:
-    if dtype.names is not None:
-        return all(_is_known(dtype[name]) for name in dtype.names)
-    if dtype.subdtype is not None:
-        return False
-    return dtype.kind in "biuc" or (dtype.kind == "f" and dtype.itemsize <= 8)
-
-
-def _type(dtype: np.dtype[Any]) -> dict[str, Any]:
-    if dtype.names is not None:
-        return {
-            "class": "H5T_COMPOUND",
-            "fields": [{"name": name, "type": _type(dtype[name])} for name in dtype.names],
-        }
-    if dtype.kind == "O":
-        return dict(_STRING)
-    if dtype.kind == "b":
-        base = {"class": "H5T_INTEGER", "base": "H5T_STD_I8LE"}
-        members = [{"name": "FALSE", "value": 0}, {"name": "TRUE", "value": 1}]
-        return {"class": "H5T_ENUM", "base": base, "mapping": {"FALSE": 0, "TRUE": 1}, "members": members}
-    if dtype.kind == "c":
-        part = _type(np.dtype(f"<f{dtype.itemsize // 2}"))
-        return {"class": "H5T_COMPOUND", "fields": [{"name": name, "type": part} for name in "ri"]}
-    if dtype.kind == "f":
-        return {"class": "H5T_FLOAT", "base": f"H5T_IEEE_F{8 * dtype.itemsize}LE"}
-    return {"class": "H5T_INTEGER", "base": f"H5T_STD_{dtype.kind.upper()}{8 * dtype.itemsize}LE"}
-
-
-def _shape(array: npt.NDArray[Any]) -> dict[str, Any]:
-    if array.ndim == 0:
-        return {"class": "H5S_SCALAR"}
-    return {"class": "H5S_SIMPLE", "dims": list(array.shape)}
-
-
-def _plain(array: npt.NDArray[Any]) -> Any:
-    """Values as JSON has them: truth values as numbers, complex numbers as pairs, NaN as Python's JSON writes it."""
-    if array.dtype.kind == "b":
-        array = array.astype(np.int8)
-    elif array.dtype.kind == "c":
-        array = np.stack([array.real, array.imag], axis=-1)
-    return array.tolist()
+    return {"name": name, "type": type_of(array.dtype), "shape": shape_of(array), "value": plain(array), "created": 0.0}
 
 
 def _value(array: npt.NDArray[Any], asked: Mapping[str, str], binary: bool, method: str, body: bytes) -> Answer:
@@ -295,47 +225,21 @@ def _value(array: npt.NDArray[Any], asked: Mapping[str, str], binary: bool, meth
         try:
             select = str(json.loads(body).get("select", select))
         except (ValueError, AttributeError):
-            raise _BadRequest("the request is not JSON") from None
+            raise SelectionError("the request is not JSON") from None
     elif method == "POST" and body:
         size = 8 * max(1, array.ndim)
         if len(body) % size:
-            raise _BadRequest(f"points of {array.ndim} dimensions have {size} bytes each")
+            raise SelectionError(f"points of {array.ndim} dimensions have {size} bytes each")
         points = np.frombuffer(body, "<u8").reshape(-1, max(1, array.ndim))
     try:
-        where: Any = tuple(points.T.astype(np.int64)) if points is not None else _slices(select, array.shape)
+        where: Any = tuple(points.T.astype(np.int64)) if points is not None else slices_of(select, array.shape)
         found = np.asarray(array[where], array.dtype)
     except IndexError:
-        raise _BadRequest(f"the selection is outside of the dataset's shape {array.shape}") from None
+        raise SelectionError(f"the selection is outside of the dataset's shape {array.shape}") from None
     if binary and found.dtype.kind != "O":
         little = found.astype(found.dtype.newbyteorder("<"), order="C")
         return Answer("200 OK", "application/octet-stream", little.tobytes())
-    return _json({"value": _plain(found), "hrefs": []})
-
-
-def _slices(select: str | None, shape: tuple[int, ...]) -> tuple[Any, ...]:
-    """``[0:4,2,::3]`` as slices; a single number is a slice of one, so that no dimension goes."""
-    if not select:
-        return ()
-    parts = select.strip().removeprefix("[").removesuffix("]").split(",")
-    if len(parts) != len(shape):
-        raise _BadRequest(f"select={select!r} has {len(parts)} dimensions, the dataset {len(shape)}")
-    found = []
-    for part, size in zip(parts, shape, strict=True):
-        try:
-            numbers = [int(one) if one.strip() else None for one in part.split(":")]
-        except ValueError:
-            raise _BadRequest(f"select={select!r}: {part!r} is not start:stop:step") from None
-        if len(numbers) > 3 or any(one is not None and one < 0 for one in numbers) or numbers[2:] == [0]:
-            raise _BadRequest(f"select={select!r}: {part!r} is not start:stop:step")
-        if len(numbers) == 1:
-            first = numbers[0]
-            if first is None or first >= size:
-                raise IndexError
-            found.append(slice(first, first + 1))
-        else:
-            start, stop, step = (*numbers, None)[:3]
-            found.append(slice(start, stop, step))
-    return tuple(found)
+    return _json({"value": plain(found), "hrefs": []})
 
 
 def _json(value: Any) -> Answer:
@@ -344,57 +248,3 @@ def _json(value: Any) -> Answer:
 
 def _error(status: str, message: str) -> Answer:
     return Answer(status, "application/json", json.dumps({"error": message}).encode())
-
-
-class HdfServer:
-    """Serves results on this machine. A context manager, which closes twice without complaint.
-
-    Args:
-        app: what answers.
-        port: where; 0 for any free one.
-
-    Raises:
-        PipertError: the port is taken.
-    """
-
-    def __init__(self, app: HdfRest, port: int = 0) -> None:
-        from werkzeug.serving import make_server
-
-        try:
-            listening = socket.create_server(("127.0.0.1", port))
-        except OSError as error:
-            reason = os.strerror(error.errno) if error.errno is not None else str(error)
-            raise PipertError(f"results cannot be served at port {port}: {reason}") from None
-        with listening:
-            self._server: Any = make_server(
-                "127.0.0.1", port, app, threaded=True, request_handler=_quiet_handler(), fd=listening.fileno()
-            )
-        self.url = f"http://127.0.0.1:{self._server.socket.getsockname()[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, name="pipert2-results", daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        """Stop serving."""
-        server, self._server = self._server, None
-        if server is not None:
-            server.shutdown()
-            self._thread.join(5.0)
-            server.server_close()
-
-    def __enter__(self) -> HdfServer:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-def _quiet_handler() -> Any:
-    from werkzeug.serving import WSGIRequestHandler
-
-    class Quiet(WSGIRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def log_request(self, *_: Any) -> None:
-            pass
-
-    return Quiet

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipert2.patterns.events.aligner import FARTHEST, Aligner, Missing, Outcome, Settled, TimeAligner
+from pipert2.patterns.events.aligner import FARTHEST, Aligner
 from pipert2.patterns.events.plan import ANY, DISCARD, Plan
+from pipert2.patterns.events.settled import Missing, Outcome, Settled
+from pipert2.patterns.events.time_aligner import TimeAligner
 
 TWO = Plan.every({"a": 1, "b": 1}, events=6)
 

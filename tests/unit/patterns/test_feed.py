@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipert2.patterns.events.aligner import Aligner, Missing, Outcome
+from pipert2.patterns.events.aligner import Aligner
 from pipert2.patterns.events.batch import Batch, Lane, Made, Share, unpack_event
 from pipert2.patterns.events.feed import Feed
 from pipert2.patterns.events.plan import ANY, DISCARD, Plan, group, tagged
+from pipert2.patterns.events.settled import Missing, Outcome
 from pipert2.patterns.streams.stins import StinsData, StinsEnd, StinsStart, parse
 from pipert2.patterns.streams.stream_data import EventData
 

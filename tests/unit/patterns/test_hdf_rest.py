@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipert2 import PipertError
-from pipert2.patterns.results.hdf_rest import HdfRest, HdfServer
+from pipert2.patterns.results.hdf_rest import HdfRest
+from pipert2.patterns.results.hdf_server import HdfServer
 
 TREE: dict[Any, Any] = {
     "image": np.arange(12, dtype=">u2").reshape(3, 4),

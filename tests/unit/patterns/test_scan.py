@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipert2.patterns.events.aligner import Outcome
 from pipert2.patterns.events.scan import Closing, EventFailure, Scan, ScanState
+from pipert2.patterns.events.settled import Outcome
 
 
 def failure(number: int) -> EventFailure:

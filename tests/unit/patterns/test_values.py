@@ -17,7 +17,8 @@ from hypothesis.extra import numpy as st_numpy
 
 from pipert2 import Data
 from pipert2.patterns.capture.cbor import CborError
-from pipert2.patterns.capture.values import PickledError, UnknownTypeError, ValueDecoder, ValueEncoder, classes_named
+from pipert2.patterns.capture.class_names import classes_named
+from pipert2.patterns.capture.values import PickledError, UnknownTypeError, ValueDecoder, ValueEncoder
 
 QUICK = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 
