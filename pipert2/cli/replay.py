@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import logging
+import math
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -62,6 +63,15 @@ def replay(
         Path | None,
         typer.Option("--params", "-p", metavar="FILE.json", help="Values of parameters.", show_default=False),
     ] = None,
+    speed: Annotated[
+        float | None,
+        typer.Option(
+            "--speed",
+            metavar="TIMES",
+            help="Times as fast as it was recorded. Left out: as fast as it is taken.",
+            show_default=False,
+        ),
+    ] = None,
     workers: Annotated[int, typer.Option("--workers", "-n", metavar="N", min=1, help="Worker processes.")] = 2,
     inline: Annotated[bool, typer.Option("--inline", help="Everything in this one process, for a debugger.")] = False,
     timeout: Annotated[
@@ -103,6 +113,8 @@ def replay(
     """
     if keep_alive and publish is None:
         raise CommandError("--keep-alive shows what is published: say where, with --publish PORT")
+    if speed is not None and not 0 < speed < math.inf:
+        raise CommandError(f"--speed is a number above 0, not {speed:g}")
     from pipert2.cli.hosting import logging_to_stderr
     from pipert2.patterns.map_reduce.pipes import replay as run
 
@@ -121,6 +133,7 @@ def replay(
             publish=publish,
             keep_alive=keep_alive,
             streams=_streams(raw),
+            speed=speed,
         )
     _show(summary, as_json)
     if summary.reason.startswith("interrupted") and not keep_alive:

@@ -141,6 +141,7 @@ def replay(
     publish: int | None = None,
     keep_alive: bool = False,
     streams: Mapping[str, str] | None = None,
+    speed: float | None = None,
     **align: Any,
 ) -> ReplaySummary:
     """Give the events of captures to workers in parallel processes, and what they return to a reducer.
@@ -156,6 +157,7 @@ def replay(
         publish: a port of this machine where the reducer's ``publish`` can be read as an HDF5 file.
         keep_alive: go on until Ctrl-C, so that what is published can be looked at.
         streams: the files hold the raw messages of these streams, one each, in this order: names, with their protocols.
+        speed: of events, times as fast as they were recorded; as fast as they are taken if left out.
         align: further arguments of :class:`~pipert2.patterns.events.align.Align`, for raw messages.
 
     Raises:
@@ -164,7 +166,7 @@ def replay(
     paths = [files] if isinstance(files, str | Path) else list(files)
     if not paths:
         raise PipertError("there is nothing to replay: name at least one capture")
-    recorded = sources_of(paths, streams, align, hold=keep_alive)
+    recorded = sources_of(paths, streams, align, hold=keep_alive, speed=speed)
     values = parameters_for(worker, reducer, params)
     with tempfile.TemporaryDirectory(prefix="pipert2-replay-") as folder:
         report = Path(folder) / "scans"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from pipert2.errors import CaptureError, PipertError
@@ -14,6 +16,7 @@ from pipert2.graph.handlers import events
 from pipert2.graph.routine import EndOfStream, SourceRoutine
 from pipert2.patterns.capture.cbors import CborsReader, Layout
 from pipert2.patterns.capture.cbors_blocks import EventBlock, in_blocks
+from pipert2.patterns.capture.timeline import Timeline
 from pipert2.patterns.events.batch import CLOSED, LARGEST_BATCH, ScanEnd, StreamFrame
 from pipert2.patterns.events.merge import MergeCounts, merged
 from pipert2.patterns.streams.protocols import protocol_of
@@ -44,7 +47,7 @@ class ScanSource(SourceRoutine):
             for message in self._messages:
                 for one in message if isinstance(message, list) else (message,):
                     self._note(one)
-                return message
+                return message or None
             self._messages = None
         if not self.hold and self._closed >= max(self._begun.values(), default=0):
             raise EndOfStream
@@ -77,14 +80,42 @@ class RecordedEvents(ScanSource):
         files: ``.cbors`` files, each of which has some of the streams.
         name: the routine's name.
         hold: do not end when all is sent and over.
+        speed: times as fast as they were recorded; as fast as they are taken if left out. Events without a time
+            follow on the one before at once.
+
+    Raises:
+        ValueError: the speed is no number above 0.
     """
 
-    def __init__(self, files: Sequence[str | Path], name: str | None = None, *, hold: bool = False) -> None:
+    def __init__(
+        self, files: Sequence[str | Path], name: str | None = None, *, hold: bool = False, speed: float | None = None
+    ) -> None:
         super().__init__(name)
-        self.hold = hold
+        if speed is not None and not 0 < speed < math.inf:
+            raise ValueError(f"RecordedEvents(speed=...) is a number above 0, not {speed!r}")
+        self.hold, self.speed = hold, speed
         self.files = [os.fspath(file) for file in files]
 
     def messages(self) -> Iterator[list[Any]]:
+        return self._all() if self.speed is None else self._in_time(self.speed)
+
+    def _in_time(self, speed: float) -> Iterator[list[Any]]:
+        """All that there is, each event when it is due; nothing, in between, when an event of the pipe has come."""
+        timeline = Timeline()
+        for message in self._all():
+            for one in message:
+                for event in one.read(0) if isinstance(one, EventBlock) else (one,):
+                    if isinstance(event, EventData) and event.created_at is not None:
+                        if event.event_number == 0:
+                            timeline.cut()
+                        due = timeline.due(round(event.created_at.timestamp() * 1e9), speed, monotonic())
+                        while (left := due - monotonic()) > 0:
+                            self.wait(left)
+                            if monotonic() < due:
+                                yield []
+                    yield [event]
+
+    def _all(self) -> Iterator[list[Any]]:
         problems: list[str] = []
         counts = MergeCounts()
         message: list[Any] = []

@@ -12,6 +12,7 @@ from pipert2.patterns.capture.cbors import CborsReader, Layout
 from pipert2.patterns.map_reduce.recorded_events import RecordedEvents
 from pipert2.patterns.map_reduce.recorded_frames import RecordedFrames
 from pipert2.patterns.streams.protocols import known_protocols, protocol_of
+from pipert2.patterns.streams.stream_data import EventData
 from pipert2.patterns.streams.stream_protocol import StreamProtocol
 
 
@@ -23,7 +24,12 @@ class RecordedSources(NamedTuple):
 
 
 def sources_of(
-    paths: Sequence[str | Path], streams: Mapping[str, str] | None, align: Mapping[str, Any], *, hold: bool
+    paths: Sequence[str | Path],
+    streams: Mapping[str, str] | None,
+    align: Mapping[str, Any],
+    *,
+    hold: bool,
+    speed: float | None,
 ) -> RecordedSources:
     """The sources of a replay.
 
@@ -32,15 +38,19 @@ def sources_of(
         streams: they hold the raw messages of these streams, in this order: names, with their protocols; None: events.
         align: what the user wants of aligning, which only raw messages need.
         hold: do not end when all is sent and over.
+        speed: of events, times as fast as they were recorded; as fast as they are taken if left out.
 
     Raises:
         PipertError: the captures hold something else, or a protocol is not known.
     """
     if streams is None:
-        _refuse_raw(paths)
+        for path in paths:
+            _check_events(path, timed=speed is not None)
         if align:
             raise PipertError(f"recorded events are aligned already: leave {', '.join(align)} out")
-        return RecordedSources([RecordedEvents(paths, "capture", hold=hold)], {})
+        return RecordedSources([RecordedEvents(paths, "capture", hold=hold, speed=speed)], {})
+    if speed is not None:
+        raise PipertError("raw messages do not say when they were recorded: leave the speed out")
     if len(paths) != len(streams):
         files, named = (
             f"{count} {what}{'s' * (count != 1)}" for count, what in ((len(paths), "capture"), (len(streams), "stream"))
@@ -55,14 +65,16 @@ def sources_of(
     return RecordedSources(sources, {"streams": list(streams), "key": keys} | dict(align))
 
 
-def _refuse_raw(paths: Sequence[str | Path]) -> None:
-    for path in paths:
-        with CborsReader(path) as reader:
-            if reader.layout is not Layout.EVENTS:
-                raise PipertError(
-                    f"{path} holds the raw messages of one stream, not events: say of which one, and in which "
-                    "protocol, with --as STREAM:PROTOCOL (in Python streams={...})"
-                )
+def _check_events(path: str | Path, *, timed: bool) -> None:
+    with CborsReader(path, views=True) as reader:
+        if reader.layout is not Layout.EVENTS:
+            raise PipertError(
+                f"{path} holds the raw messages of one stream, not events: say of which one, and in which protocol, "
+                "with --as STREAM:PROTOCOL (in Python streams={...})"
+            )
+        first = next(iter(reader), None) if timed else None
+    if first is not None and isinstance(first.value, EventData) and first.value.created_at is None:
+        raise PipertError(f"{path} does not say when its events were recorded: leave the speed out")
 
 
 def _protocol(name: str) -> StreamProtocol:
