@@ -41,6 +41,7 @@ SUFFIXES = (".cbors", ".cbors.gz", ".cbor.gz")
 SELF_DESCRIBED, EVENT, STREAM, TIME, EPOCH = 55799, 42877, 42878, 0, 1
 PREFIX = head(TAG, SELF_DESCRIBED) + head(TAG, EVENT)
 _BLOCK = 1 << 20
+_PIECE = 1 << 14  # so much is unpacked at once, and lost where that meets damage
 _BYTES = BYTES << 5
 _MAJORS = ("a number", "a negative number", "bytes", "a text", "an array", "a map", "a tag", "a constant")
 
@@ -114,13 +115,14 @@ class CborsReader:
                     at = window.more(at)
                     if at >= len(window.buffer):
                         return
-                value, end = parse(window.buffer, at, least)
-            except CborEndError as error:
-                left = len(window.buffer) - at
-                at = window.more(at)
-                if len(window.buffer) - at > left:
-                    continue
-                raise CaptureError(self.path, error.reason, window.base + at, count) from None
+                try:
+                    value, end = parse(window.buffer, at, least)
+                except CborEndError as error:
+                    left = len(window.buffer) - at
+                    at = window.more(at)
+                    if len(window.buffer) - at > left:
+                        continue
+                    raise CaptureError(self.path, error.reason, window.base + at, count) from None
             except CborError as error:
                 raise CaptureError(self.path, error.reason, window.base + error.offset, count) from None
             except _UnpackError as error:
@@ -204,13 +206,18 @@ class _Window:
         """Forget what is before *at* and unpack more; where *at* is now."""
         if self._packed is None:
             return at
+        pieces: list[bytes] = []
+        left = max(_BLOCK, len(self.buffer) - at)
         try:
-            new = self._packed.read(max(_BLOCK, len(self.buffer) - at))
+            while left > 0 and (piece := self._packed.read1(_PIECE)):
+                pieces.append(piece)
+                left -= len(piece)
         except (OSError, EOFError, zlib.error) as error:
-            raise _UnpackError(f"it cannot be unpacked: {error}") from None
-        if not new:
+            if not pieces:  # else it is met again when what is before it has been read
+                raise _UnpackError(f"it cannot be unpacked: {error}") from None
+        if not pieces:
             return at
-        self.buffer = memoryview(bytes(self.buffer[at:]) + new)
+        self.buffer = memoryview(b"".join((self.buffer[at:], *pieces)))
         self.base += at
         return 0
 

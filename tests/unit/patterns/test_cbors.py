@@ -188,6 +188,20 @@ def test_packed_file_cut_at_any_byte_is_an_error_or_a_whole_file(tmp_path: Path)
         assert problem is not None
 
 
+def test_most_of_a_packed_file_that_was_cut_is_read_and_the_error_says_up_to_where(tmp_path: Path) -> None:
+    events = [event(number, number.to_bytes(4, "big") * 50) for number in range(5_000)]
+    raw = written(tmp_path / "whole.cbors.gz", *events)
+    path = tmp_path / "cut.cbors.gz"
+    path.write_bytes(raw[: len(raw) // 2])
+
+    values, problem = read(path)
+
+    assert 2_000 < len(values) < 5_000
+    assert values == events[: len(values)]
+    assert problem is not None
+    assert problem.messages == len(values)
+
+
 @QUICK
 @given(place=st.integers(0, 10_000), byte=st.integers(0, 255), packed=st.booleans())
 def test_file_with_a_wrong_byte_is_read_or_is_a_clear_error(
