@@ -19,8 +19,15 @@ from typing import Any
 
 import psutil
 import pytest
+from hypothesis import HealthCheck, settings
 
 from pipert2.transport.leftovers import runs_folder
+
+# Made-up values are the same in each run; `--hypothesis-profile=others` makes up others. None of them has to be quick:
+# a processor that others use too is no defect of what is tested.
+settings.register_profile("others", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("the same", settings.get_profile("others"), derandomize=True)
+settings.load_profile("the same")
 
 _SHARED_MEMORY = Path("/dev/shm")
 _OWN = f"pr2-{os.getpid():x}-"
