@@ -115,12 +115,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    command = typer.main.get_command(make_app())
+    command = typer.main.get_command(_needed(make_app(), arguments))
     try:
         result = command.main(arguments, prog_name="pipert2", standalone_mode=False)
     except typer.Abort:
         return INTERRUPTED
     return result if isinstance(result, int) else 0
+
+
+def _needed(app: typer.Typer, arguments: list[str]) -> typer.Typer:
+    """The command with the one verb that is asked for; to build the options of all of them takes ten times as long.
+
+    With all of them if the first word is none of them: then they are listed, completed or suggested.
+    """
+    verb = arguments[0] if arguments else ""
+    commands = [one for one in app.registered_commands if one.name == verb]
+    groups = [one for one in app.registered_groups if one.name == verb]
+    if commands or groups:
+        app.registered_commands, app.registered_groups = commands, groups
+    return app
 
 
 def _line_of(error: Exception) -> str:
