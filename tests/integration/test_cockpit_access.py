@@ -11,6 +11,7 @@ import pytest
 
 from pipert2.cockpit.server.server import CockpitServer
 from pipert2.cockpit.settings import CockpitSettings
+from pipert2.cockpit.store import accounts as accounts_module
 from pipert2.cockpit.store.accounts import Accounts, Role
 from pipert2.cockpit.store.database import Database
 from pipert2.errors import ControlError
@@ -27,7 +28,8 @@ def database(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def accounts(database: Path) -> Iterator[Accounts]:
+def accounts(database: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Accounts]:
+    monkeypatch.setattr(accounts_module, "HASHING", "scrypt:256:8:1")  # quickly
     opened = Database(database)
     made = Accounts(opened)
     made.add("vera", "only looking", Role.VIEWER)

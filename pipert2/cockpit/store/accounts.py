@@ -10,6 +10,7 @@ import threading
 import time
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 
 from werkzeug.security import check_password_hash, generate_password_hash
 
@@ -23,6 +24,7 @@ IDLE_SECONDS = 7 * 86_400.0
 _MOST_SESSIONS = 50
 _SEEN_EVERY = 300.0
 _MOST_CHECKS = 2
+HASHING = "scrypt"
 _NAME = re.compile(r"[^\W_][\w.@+-]{0,63}")
 
 
@@ -58,7 +60,6 @@ class Accounts:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._nobody = generate_password_hash(secrets.token_hex())
         self._checks = threading.BoundedSemaphore(_MOST_CHECKS)  # each takes 32 MB and a tenth of a second
 
     def __bool__(self) -> bool:
@@ -124,7 +125,8 @@ class Accounts:
         with self._database.reading() as connection:
             found = connection.execute("SELECT password, role FROM users WHERE name = ?", (name,)).fetchone()
         with self._checks:
-            right = check_password_hash(found[0] if found else self._nobody, password[: LONGEST_PASSWORD + 1])
+            nobody = self._nobody  # also if there is such a name: the first login takes as long with either
+            right = check_password_hash(found[0] if found else nobody, password[: LONGEST_PASSWORD + 1])
         if not right or not found:
             return None
         secret, now = secrets.token_urlsafe(32), time.time()
@@ -139,6 +141,11 @@ class Accounts:
                 (name, name, _MOST_SESSIONS),
             )
         return secret, Person(name, Role(found[1]))
+
+    @cached_property
+    def _nobody(self) -> str:
+        """What passwords of names that nobody has are compared with."""
+        return _hashed(secrets.token_hex())
 
     def log_out(self, secret: str) -> None:
         """End a session."""
@@ -168,7 +175,7 @@ def _hashed(password: str) -> str:
     if not isinstance(password, str) or not SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD:
         text = f"a password has {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters"
         raise ControlError("bad_argument", text, field="password")
-    return generate_password_hash(password, method="scrypt")
+    return generate_password_hash(password, method=HASHING)
 
 
 def _hash(secret: str) -> bytes:

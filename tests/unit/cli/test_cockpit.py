@@ -9,8 +9,14 @@ from pathlib import Path
 import pytest
 
 from pipert2.cli.main import main
+from pipert2.cockpit.store import accounts
 from pipert2.cockpit.store.accounts import Accounts, Role
 from pipert2.cockpit.store.database import Database
+
+
+@pytest.fixture(autouse=True)
+def _passwords_are_hashed_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accounts, "HASHING", "scrypt:256:8:1")
 
 
 @pytest.fixture

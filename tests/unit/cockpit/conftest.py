@@ -8,7 +8,13 @@ from typing import Any
 
 import pytest
 
+from pipert2.cockpit.store import accounts
 from pipert2.cockpit.store.database import Database
+
+
+@pytest.fixture(autouse=True)
+def _passwords_are_hashed_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accounts, "HASHING", "scrypt:256:8:1")
 
 
 @pytest.fixture
