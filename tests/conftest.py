@@ -10,6 +10,8 @@ import gc
 import logging
 import multiprocessing
 import os
+import signal
+import socket
 import tempfile
 import threading
 import time
@@ -28,6 +30,10 @@ from pipert2.transport.leftovers import runs_folder
 settings.register_profile("others", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("the same", settings.get_profile("others"), derandomize=True)
 settings.load_profile("the same")
+
+# What a shell starts in the background ignores Ctrl-C, and so would all scripts that the tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _SHARED_MEMORY = Path("/dev/shm")
 _OWN = f"pr2-{os.getpid():x}-"
@@ -103,6 +109,21 @@ def _temporary_folder_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> It
         patch.setattr(tempfile, "tempdir", folder)
         patch.setenv("TMPDIR", folder)
         patch.delenv("XDG_RUNTIME_DIR", raising=False)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _names_that_nobody_has_are_asked_of_nobody() -> Iterator[None]:
+    """A name service that does not answer takes ten seconds to say so, and some answer whatever they are asked."""
+    ask = socket.getaddrinfo
+
+    def answer(host: Any, *arguments: Any, **options: Any) -> Any:
+        if str(host).endswith(".invalid"):
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return ask(host, *arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket, "getaddrinfo", answer)
         yield
 
 
