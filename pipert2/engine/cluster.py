@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from pipert2.engine.cluster_progress import ClusterProgress
-from pipert2.engine.fragment import Fragment
+from pipert2.engine.fragment import FlowPlan, Fragment, LinkPlan, with_count
 from pipert2.engine.placement import Placement
 from pipert2.engine.sites import ANSWER, Sites
 from pipert2.graph.spec import process_name
@@ -20,16 +21,17 @@ class Cluster:
     Attributes:
         sites: the way to them.
         placement: by flow the site of each of its replicas.
-        fragments: by site.
+        fragments: by site, as they are now. planned: as they were when the pipe was built.
         progress: how far it is.
     """
 
     def __init__(
-        self, sites: Sites, placement: Placement, fragments: Mapping[str, Fragment], stack: contextlib.ExitStack
+        self, sites: Sites, placement: Placement, fragments: dict[str, Fragment], stack: contextlib.ExitStack
     ) -> None:
         self.sites = sites
-        self.placement = placement
+        self.placement = dict(placement)
         self.fragments = fragments
+        self.planned = dict(fragments)
         self.progress = ClusterProgress(sites.records)
         self._stack = stack
         self._names = tuple(fragments)
@@ -64,6 +66,36 @@ class Cluster:
             if name == plan.name or any(routine.name == name for routine in plan.routines):
                 return process_name(name, plan.first + replica) if replica < plan.own or not plan.links else None
         return None
+
+    def flow_plan(self, site: str, flow: str) -> FlowPlan:
+        """A flow as a site has it."""
+        return next(plan for plan in self.fragments[site].flows if plan.name == flow)
+
+    def links_to(self, site: str, flow: str, target: str) -> list[LinkPlan]:
+        """The links on which a site hands out work to replicas of a flow at another one."""
+        plans = [plan for plan in self.fragments[site].flows if plan.name == flow]
+        return [link for plan in plans for part in plan.links for link in part.values() if link.target == target]
+
+    def set_count(self, flow: str, site: str, count: int) -> None:
+        """A site has another number of a flow's replicas now."""
+        before = self.placement[flow].count(site)
+        sites = dict.fromkeys(self.placement[flow])
+        counts = {one: count if one == site else self.placement[flow].count(one) for one in sites}
+        self.placement[flow] = tuple(one for one in sites for _ in range(counts[one]))
+        first = 0
+        firsts = {}
+        for one in sites:
+            firsts[one] = first
+            first += counts[one]
+        for name, fragment in self.fragments.items():
+            plans = []
+            for plan in fragment.flows:
+                if plan.name == flow:
+                    plan = with_count(plan, site, count, before)
+                    own = count if name == site else plan.own
+                    plan = replace(plan, replicas=own + len(plan.links), first=firsts.get(name, plan.first))
+                plans.append(plan)
+            self.fragments[name] = replace(fragment, flows=tuple(plans))
 
     def letter_number(self, site: str, number: int) -> int:
         """What the whole pipe calls a dead letter of a site."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from pipert2.engine.cluster import Cluster
 from pipert2.engine.sites import ANSWER
+from pipert2.engine.store_letters import StoreLetters
 from pipert2.pipe import Pipe
 from pipert2.pipe.runner import Runner
 
@@ -16,6 +17,7 @@ class ClusterBase(Pipe):
 
     _cluster: Cluster | None
     _wanted: set[str]
+    _letters: StoreLetters | None
     _given: dict[tuple[str, ...], tuple[str, tuple[Any, ...], dict[str, Any]]]
 
     @property

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from pipert2.engine.cluster import Cluster
 from pipert2.engine.cluster_calls import CallsAtSites
 from pipert2.engine.cluster_events import EventsAtSites
+from pipert2.engine.cluster_flows import FlowsAtSites
 from pipert2.engine.cluster_routines import RoutinesAtSites
 from pipert2.engine.cluster_told import SitesHeard
-from pipert2.engine.merged import merged_histograms, merged_status, site_letters
+from pipert2.engine.cluster_wiring import WiringAtSites
+from pipert2.engine.merged import merged_histograms, merged_status, with_letters
 from pipert2.engine.opening import open_cluster
 from pipert2.engine.ray_engine import RayEngine, engine_of
 from pipert2.engine.sites import ANSWER
+from pipert2.engine.store_letters import StoreLetters
 from pipert2.errors import PipeStateError
-from pipert2.graph.routine import Routine
-from pipert2.graph.wire import Wire
 from pipert2.observe.snapshot import PipeState, PipeStatus
 from pipert2.pipe import Pipe
 from pipert2.pipe.runner import Runner
 from pipert2.runtime.routine.histogram import Histogram
+from pipert2.runtime.supervision.dead_letters import MOST_LAST
 
 
-class ClusterPipe(EventsAtSites, CallsAtSites, RoutinesAtSites, SitesHeard):
+class ClusterPipe(EventsAtSites, CallsAtSites, RoutinesAtSites, FlowsAtSites, WiringAtSites, SitesHeard):
     """A pipe whose flows run on the hosts of a cluster. Made by ``Pipe(engine=...)``."""
 
     _engine: RayEngine
@@ -42,48 +45,22 @@ class ClusterPipe(EventsAtSites, CallsAtSites, RoutinesAtSites, SitesHeard):
             configurations = self._checked()
             self._spec = self.blueprint.spec(lambda count: count)
             configured = {routine.name: configurations.of_all([routine.name])[0] for routine in self.blueprint.routines}
-            self._cluster = open_cluster(
-                self, self._engine, configured, self._shared, told=self._told, begun_anew=self._begun_anew
-            )
-            self._show_to_handlers()
-
-    def link(self, *wires: Wire, wait: float = 5.0) -> None:
-        if self._cluster is not None:
-            raise PipeStateError(f"pipe {self.name!r} runs on a cluster, where wires are settled when it is built")
-        super().link(*wires, wait=wait)
-
-    def unlink(self, source: Routine | str, destination: Routine | str, *, wait: float = 5.0) -> None:
-        start, end = (item.name if isinstance(item, Routine) else item for item in (source, destination))
-        cluster = self._cluster
-        if cluster is not None:
-            self.blueprint.check_wire(start, end)
-            both = [site for site in cluster.sites_of(start) if site in cluster.sites_of(end)]
-            if set(both) != set(cluster.sites_of(start)) | set(cluster.sites_of(end)):
-                raise PipeStateError(
-                    f"unlink {start!r} from {end!r}: they are on different hosts, between which wires are settled when "
-                    "the pipe is built"
+            if self.store is not None:
+                self._letters = StoreLetters(self.store, self.name, self._redo_letter, self._letter_gone)
+            try:
+                self._cluster = open_cluster(
+                    self,
+                    self._engine,
+                    configured,
+                    self._shared,
+                    told=self._told,
+                    begun_anew=self._begun_anew,
+                    letters=self._letters,
                 )
-            self._all(both, "unlink", start, end, wait=wait)
-        super().unlink(source, destination, wait=wait)
-
-    # --- flows
-
-    def set_replicas(self, flow_name: str, replicas: int) -> None:
-        self._of_flow(flow_name, "set_replicas", replicas)
-
-    def restart_flow(self, flow_name: str) -> int:
-        return sum(self._of_flow(flow_name, "restart_flow"))
-
-    def _of_flow(self, flow: str, verb: str, *args: Any) -> list[Any]:
-        self.blueprint.check_flow(flow)
-        cluster = self._alive(verb)
-        sites = list(dict.fromkeys(cluster.placement[flow]))
-        if len(sites) > 1 and verb == "set_replicas":
-            raise PipeStateError(
-                f"flow {flow!r} has replicas on several hosts ({', '.join(sites)}), where their number stays as it "
-                "was built"
-            )
-        return self._all(sites, verb, flow, *args)
+            except BaseException:
+                self._forget_letters()
+                raise
+            self._show_to_handlers()
 
     # --- how it is
 
@@ -99,7 +76,11 @@ class ClusterPipe(EventsAtSites, CallsAtSites, RoutinesAtSites, SitesHeard):
             patience=2.0,
         )
         state, reason = self._cluster_state(cluster)
-        return replace(merged_status(cluster, self, found), state=state, reason=reason, time=time.time())
+        return replace(self._merged(cluster, found), state=state, reason=reason, time=time.time())
+
+    def _merged(self, cluster: Cluster, found: Mapping[str, Any]) -> PipeStatus:
+        status = merged_status(cluster, self, found)
+        return status if self._letters is None else with_letters(status, self._letters.counts())
 
     def _cluster_state(self, cluster: Cluster) -> tuple[PipeState, str | None]:
         settled = cluster.progress.settled
@@ -135,18 +116,24 @@ class ClusterPipe(EventsAtSites, CallsAtSites, RoutinesAtSites, SitesHeard):
                 return
             self._ended = True
         try:
-            letters = site_letters(cluster, None, 0, 100)
+            letters = self.dead_letters(limit=MOST_LAST)
             histograms = self.histograms()
             limit = self.settings.kill_timeout + ANSWER
             found = cluster.sites.ask_all(cluster.progress.present, "end", patience=limit)
-            last = merged_status(cluster, self, found)
+            last = self._merged(cluster, found)
             sites = tuple(replace(site, state="ended", pid=None) for site in last.sites)
             last = replace(last, state=PipeState.ENDED, time=time.time(), sites=sites)
             self._last_dead_letters, self._last_histograms, self._last_status = letters, histograms, last
         finally:
             cluster.close()
+            self._forget_letters()
             with self._lock:
                 self._cluster = None
+
+    def _forget_letters(self) -> None:
+        letters, self._letters = self._letters, None
+        if letters is not None:
+            letters.close()
 
 
 def move(pipe: Pipe, engine: str | RayEngine) -> None:
@@ -165,5 +152,6 @@ def move(pipe: Pipe, engine: str | RayEngine) -> None:
     pipe._cluster = None
     pipe._wanted = set()
     pipe._given = {}
+    pipe._letters = None
     pipe._ended = False
     pipe._turn = 0

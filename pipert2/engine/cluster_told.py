@@ -7,7 +7,8 @@ import logging
 from typing import Any
 
 from pipert2.engine.cluster_base import ClusterBase
-from pipert2.engine.site import Feed
+from pipert2.engine.new_wires import undone
+from pipert2.engine.site_words import Feed
 from pipert2.engine.sites import ANSWER
 from pipert2.errors import PipertError, PipeStateError
 from pipert2.graph.handlers import START_EVENT_NAME
@@ -38,7 +39,7 @@ class SitesHeard(ClusterBase):
         """Do what a routine wants of other sites, and tell it what came of it."""
         outcome = CallOutcome(None)
         try:
-            outcome = CallOutcome(Packed(dumps_plain(self._do_for(request))))
+            outcome = CallOutcome(Packed(dumps_plain(self._do_for(site, request))))
         except PipertError as error:
             outcome = CallOutcome(None, error)
         except Exception as error:
@@ -49,7 +50,7 @@ class SitesHeard(ClusterBase):
         elif outcome.error is not None:
             self.logger.error("a routine at site %r: %s", site, outcome.error)
 
-    def _do_for(self, request: OutwardRequest) -> Any:
+    def _do_for(self, site: str, request: OutwardRequest) -> Any:
         arguments = request.arguments.open()
         if request.verb == "event":
             asking, name, targets, wait, params = arguments
@@ -62,8 +63,10 @@ class SitesHeard(ClusterBase):
         if request.verb == "call":
             routine, data, timeout = arguments
             return self.call(routine, data, timeout=timeout)
-        if self.store is None:
+        if self.store is None or self._letters is None:
             raise PipeStateError(f"pipe {self.name!r} has no store")
+        if request.verb == "letter":
+            return self._letters.keep(site, *arguments)
         return answer(self.store, *arguments)
 
     def _begun_anew(self, site: str) -> None:
@@ -77,6 +80,16 @@ class SitesHeard(ClusterBase):
         for verb, args, options in tuple(self._given.values()):
             if site in cluster.sites_of(args[0]):
                 cluster.sites.ask_all([site], verb, *args, **options)
+        for before, plan in zip(cluster.planned[site].flows, cluster.fragments[site].flows, strict=True):
+            if plan.own != before.own:
+                cluster.sites.ask_all([site], "set_replicas", plan.name, plan.replicas)
+            for link in (link for part in plan.links for link in part.values()):
+                cluster.sites.ask_all([site], "set_credit", plan.name, link.key, link.credit)
+        change = undone(cluster.planned[site], cluster.fragments[site])
+        for one in change.gone:
+            cluster.sites.ask_all([site], "unlink_wire", one.source, one.destination, ANSWER)
+        for one in change.new:
+            cluster.sites.ask_all([site], "link_wire", one, ANSWER)
         names = tuple(name for name in self._wanted if site in cluster.sites_with(name))
         if cluster.note_done(site):
             wired = {routine.name for wire in self.blueprint.wires for routine in (wire.source, *wire.destinations)}

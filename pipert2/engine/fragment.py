@@ -21,7 +21,9 @@ class LinkPlan:
         origin, target: the sites.
         egress, ingress: the names of its two ends, and of their flows.
         lossless: its rule.
+        source: the routine whose data it carries; of one to replicas, which may have several sources, none.
         credit: the most messages that may be under way, None: as many as the link bears.
+        returns: whether what destinations return goes back on it, to a source that waits for that.
     """
 
     key: str
@@ -30,7 +32,9 @@ class LinkPlan:
     egress: str
     ingress: str
     lossless: bool
+    source: str = ""
     credit: int | None = None
+    returns: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +209,8 @@ class _Cutter:
         self._ruling: dict[str, Wire] = {}  # by destination the wire whose rule holds for a link that carries them all
         for wire in sorted(wires, key=lambda wire: (bool(wire.lossless), _room(wire))):
             self._ruling.update({end.name: wire for end in wire.destinations})
+        self._wires = wires
+        self._asking = _asking(wires)
         self._placement = placement
         self._drafts = drafts
         self._run = run
@@ -218,7 +224,7 @@ class _Cutter:
 
     def carry(self, site: str, target: str, source: str, lossless: bool, wires: Sequence[Wire]) -> None:
         """One link for all wires of one source and one rule to one site."""
-        link = self._link(site, target, source, lossless)
+        link = self._link(site, target, source, lossless, source in self._asking)
         near, far = self._drafts[site], self._drafts[target]
         near.egresses.append(link)
         far.ingresses.append(link)
@@ -243,7 +249,9 @@ class _Cutter:
             if end.name not in part:
                 ruling = self._ruling[end.name]
                 count = self._placement[flow].count(target)
-                link = self._link(site, target, f"{end.name}.in", bool(ruling.lossless), count * end.concurrency)
+                returns = any(one.source.name in self._asking for one in self._wires if one.destinations[0] is end)
+                credit = count * end.concurrency
+                link = self._link(site, target, f"{end.name}.in", bool(ruling.lossless), returns, credit)
                 part[end.name] = link
                 self._drafts[target].ingresses.append(link)
                 self._drafts[target].wires.append(WirePlan(ruling, link.ingress, end.name, where=False))
@@ -268,7 +276,9 @@ class _Cutter:
             return plan
         return replace(plan, replicas=(plan.replicas or 0) + len(others), links=links)
 
-    def _link(self, site: str, target: str, what: str, lossless: bool, credit: int | None = None) -> LinkPlan:
+    def _link(
+        self, site: str, target: str, what: str, lossless: bool, returns: bool, credit: int | None = None
+    ) -> LinkPlan:
         rule = "lossless" if lossless else "real-time"
         return LinkPlan(
             key="/".join(_plain(part) for part in (self._run, site, target, what, rule)),
@@ -277,8 +287,35 @@ class _Cutter:
             egress=f"{what} to {target}" + ("" if lossless else ", newest"),
             ingress=f"{what} from {site}" + ("" if lossless else ", newest"),
             lossless=lossless,
+            source=what if credit is None else "",
             credit=credit,
+            returns=lossless and returns,
         )
+
+
+def with_count(plan: FlowPlan, target: str, count: int, before: int) -> FlowPlan:
+    """A flow at a site that hands out work, when another site has another number of its replicas."""
+    links = tuple(
+        {name: _with_credit(link, count, before) if link.target == target else link for name, link in part.items()}
+        for part in plan.links
+    )
+    return replace(plan, links=links)
+
+
+def _with_credit(link: LinkPlan, count: int, before: int) -> LinkPlan:
+    return replace(link, credit=None if link.credit is None else link.credit // before * count)
+
+
+def _asking(wires: Sequence[Wire]) -> set[str]:
+    """The routines that send what came of messages whose source waits for what is returned for each."""
+    found = {wire.source.name for wire in wires if wire.source.max_in_flight == 1}
+    todo = list(found)
+    while todo:
+        one = todo.pop()
+        behind = {end.name for wire in wires if wire.source.name == one for end in wire.destinations} - found
+        found |= behind
+        todo += behind
+    return found
 
 
 def _room(wire: Wire) -> int:

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pipert2.engine.placement import DRIVER
-from pipert2.engine.site import SiteReport
 from pipert2.engine.site_pipe import LINK_FLOW
+from pipert2.engine.site_words import SiteReport
 from pipert2.graph.spec import process_name
 from pipert2.graph.wire import Wire
 from pipert2.observe.snapshot import (
@@ -226,3 +226,9 @@ def site_letters(cluster: Cluster, routine: str | None, after: int, limit: int |
     ]
     letters = [letter for letter in letters if letter.number > after]
     return tuple(sorted(letters, key=lambda letter: letter.number)[:limit])
+
+
+def with_letters(status: PipeStatus, counts: Mapping[str, int]) -> PipeStatus:
+    """A status with the dead letters that the pipe's store keeps, by routine, beside those that sites keep."""
+    routines = tuple(replace(one, dead_letters=one.dead_letters + counts.get(one.name, 0)) for one in status.routines)
+    return replace(status, routines=routines, dead_letters=status.dead_letters + sum(counts.values()))

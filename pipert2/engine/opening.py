@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import secrets
 import socket
@@ -16,9 +17,11 @@ from pipert2.engine.needs import needs_of, together_of, weights_of
 from pipert2.engine.placement import DRIVER, HostOffer, Placement, place
 from pipert2.engine.ray_engine import RayEngine, endpoint, is_loopback
 from pipert2.engine.ray_sites import RayCluster, RaySite
-from pipert2.engine.site import Feed, Site
+from pipert2.engine.site import Site
 from pipert2.engine.site_pipe import SitePlan
+from pipert2.engine.site_words import Feed
 from pipert2.engine.sites import SiteHandle, SiteHere, Sites
+from pipert2.engine.store_letters import StoreLetters
 from pipert2.errors import PipeBuildError
 from pipert2.runtime.configuration.routines import Configured
 from pipert2.runtime.flow.handover import classes_of_main
@@ -38,6 +41,7 @@ def open_cluster(
     *,
     told: Callable[[str, Feed], None],
     begun_anew: Callable[[str], None],
+    letters: StoreLetters | None,
 ) -> Cluster:
     """Give each flow of a pipe a place, and let each site begin its part.
 
@@ -80,6 +84,7 @@ def open_cluster(
                 engine.link(own, rendezvous, run),
                 logger=pipe.logger,
                 log_listeners=pipe.log_listeners,
+                keep_letter=functools.partial(letters.keep, DRIVER) if letters is not None else None,
                 store=pipe.store,
             )
             stack.callback(here.close)

@@ -14,8 +14,9 @@ import cloudpickle
 from pipert2.engine.luggage import Unpacked, sources_of
 from pipert2.engine.placement import DRIVER, HostOffer
 from pipert2.engine.ray_engine import RayEngine
-from pipert2.engine.site import Feed, Site, SiteProgress, outcome_of
+from pipert2.engine.site import Site, outcome_of
 from pipert2.engine.site_pipe import SitePlan
+from pipert2.engine.site_words import Feed, SiteProgress
 from pipert2.engine.sites import SiteLost
 from pipert2.errors import PipertError, PipeStateError
 

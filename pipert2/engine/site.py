@@ -9,89 +9,44 @@ import secrets
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from time import monotonic
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any
 
+from pipert2.engine.fragment import WirePlan
 from pipert2.engine.link import LinkSettings
+from pipert2.engine.link.egress import CREDIT_EVENT, Egress
+from pipert2.engine.site_links import LinkWatch
 from pipert2.engine.site_pipe import LINK_FLOW, SitePipe, SitePlan
-from pipert2.errors import PipertError, PipeStateError
+from pipert2.engine.site_words import Feed, SiteProgress, SiteReport
+from pipert2.errors import PipertError, PipeStateError, StoreError
 from pipert2.events.bus import EventResult
 from pipert2.graph.handlers import START_EVENT_NAME, STOP_EVENT_NAME
 from pipert2.graph.spec import RoutineSpec
-from pipert2.observe.snapshot import PipeStatus
 from pipert2.runtime import commands
 from pipert2.runtime.flow.logs import FORWARDED_ATTRIBUTE, ForwardingHandler
-from pipert2.runtime.messages import CallOutcome, OutwardRequest
+from pipert2.runtime.messages import CallOutcome, OutwardRequest, Packed
+from pipert2.runtime.supervision.dead_letter_shelves import Letter
 from pipert2.runtime.supervision.supervisor import Supervisor
 from pipert2.store import Store
+from pipert2.transport.codec import dumps_plain
 
 _VERBS = frozenset(
     (
         *("call", "parameters", "set_parameters", "configuration", "set_log_level", "preview", "preview_frame"),
         *("results", "dead_letters", "requeue_dead_letter", "requeue_dead_letters", "drop_dead_letter"),
-        *("drop_dead_letters", "set_replicas", "restart_flow", "histograms", "status", "unlink"),
+        *("drop_dead_letters", "set_replicas", "restart_flow", "histograms", "status"),
     )
 )
 _OWN_VERBS = frozenset(
-    ("event", "drain", "end_streams", "quiet", "answer", "end", "progress", "report", "stop_sources", "waits_for")
+    (
+        *("event", "drain", "end_streams", "quiet", "answer", "end", "progress", "report", "stop_sources"),
+        *("waits_for", "redo_letter", "link_wire", "unlink_wire", "go_on", "delivered", "set_credit"),
+    )
 )
-LINKS_LOOK = 2.0
-"""Seconds between two looks at what the ends of links count."""
-LONGEST_MEND = 30.0
-"""Seconds, at most, between two attempts to bring back a link that is cut."""
-
-
-@dataclass(frozen=True, slots=True)
-class SiteProgress:
-    """How far a site is.
-
-    Attributes:
-        settled: why nothing more will happen there, as :class:`PipeProgress` says it; None while something may.
-        drained: whether all its streams have ended. resting: whether nothing runs, nor was asked to.
-        wired: whether it has wires at all; what has none has no streams to end.
-        ended: whether all its flows have ended for good.
-        active: whether a routine of it runs.
-        finished: its routines whose streams have ended.
-        given_up: messages that were given up there, in this run.
-    """
-
-    settled: str | None
-    drained: bool
-    resting: bool
-    wired: bool
-    ended: bool
-    active: bool
-    finished: frozenset[str]
-    given_up: int
-
-
-@dataclass(frozen=True, slots=True)
-class SiteReport:
-    """How a site is: its pipe's status, and what each end of a link counts, by its name."""
-
-    status: PipeStatus
-    links: Mapping[str, Mapping[str, Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Feed:
-    """What a site tells without being asked.
-
-    Attributes:
-        incarnation: another one after it was begun anew.
-        progress: how far it is.
-        records: of its log, and how many were dropped before them.
-        requests: what its routines want of other sites, with the numbers to answer to.
-    """
-
-    incarnation: str
-    progress: SiteProgress
-    records: tuple[logging.LogRecord, ...] = ()
-    dropped: int = 0
-    requests: tuple[tuple[int, OutwardRequest], ...] = ()
+LETTER_PATIENCE = 4.0
+"""Seconds that the driver may take to keep a dead letter; after that it lies in memory here."""
 
 
 class Site:
@@ -102,6 +57,7 @@ class Site:
         link: how links are reached from here.
         logger: the driver's, where the site is in its process; None: records go with the feed.
         log_listeners: the driver's, likewise.
+        keep_letter: keeps a dead letter in the pipe's store, where that is here; None: the driver is asked to.
         store: the pipe's, if it is here.
     """
 
@@ -112,6 +68,7 @@ class Site:
         *,
         logger: logging.Logger | None = None,
         log_listeners: list[Callable[[logging.LogRecord], None]] | None = None,
+        keep_letter: Callable[[Letter], int] | None = None,
         store: Store | None = None,
     ) -> None:
         self.incarnation = secrets.token_hex(4)
@@ -131,38 +88,18 @@ class Site:
             self._logger.handlers[:] = [self._logs]
             self._logger.propagate = False
             self._logger.setLevel(plan.level)
-        self.pipe = SitePipe(plan, link, self._outward, logger=self._logger, log_listeners=log_listeners, store=store)
+        self.pipe = SitePipe(
+            plan,
+            link,
+            self._outward,
+            logger=self._logger,
+            log_listeners=log_listeners,
+            keep_letter=keep_letter or self._send_letter,
+            store=store,
+        )
         self.pipe.build()
         self._supervisor = self.pipe._running("site")
-        self._links: dict[str, dict[str, Any]] = {}
-        fragment = plan.fragment
-        self._link_names = [link.egress for link in fragment.egresses] + [link.ingress for link in fragment.ingresses]
-        self._mendable = {link.egress for link in fragment.egresses}  # a message in its hand is sent again by the next
-        self._mendable |= {link.ingress for link in fragment.ingresses if link.credit is not None}
-        self._watch = threading.Thread(target=self._watch_links, name="pipert2-site-links", daemon=True)
-        if self._link_names:
-            self._watch.start()
-
-    def _watch_links(self) -> None:
-        mending: dict[str, tuple[float, float]] = {}  # when to open a session anew, and how long to wait after that
-        while not self._ended.wait(LINKS_LOOK):
-            for name in self._link_names:
-                with contextlib.suppress(PipertError):  # it is being restarted, or the pipe has ended
-                    values = self.pipe.results(name, wait=0.5).values
-                    found = {one.name.removeprefix("link/"): _number_or_text(one.text) for one in values}
-                    self._links[name] = found
-                    if name in self._mendable and found.get("state") == "cut":
-                        self._mend(name, mending)
-                    elif found.get("state") == "connected":
-                        mending.pop(name, None)
-
-    def _mend(self, name: str, mending: dict[str, tuple[float, float]]) -> None:
-        """Open a session anew that others have found through the driver's, and would not find again by themselves."""
-        now = monotonic()
-        due, wait = mending.setdefault(name, (now, LINKS_LOOK))
-        if now >= due:
-            mending[name] = now + wait, min(2 * wait, LONGEST_MEND)
-            self.pipe.restart_flow(LINK_FLOW + name)
+        self._links = LinkWatch(self.pipe, plan.fragment)
 
     def _nudge(self) -> None:
         if self._supervisor is not None:
@@ -216,6 +153,35 @@ class Site:
     def waits_for(self, flow: str) -> tuple[str, ...]:
         """What keeps a flow that was asked to start from starting, in words."""
         return self._running().waits_for(flow)
+
+    def redo_letter(self, number: int, letter: Letter, wait: float) -> None:
+        """Let a routine here work on a dead letter that the driver keeps."""
+        self._running().dead_letters.redo(number, letter, wait)
+
+    def link_wire(self, plan: WirePlan, wait: float) -> None:
+        """Add a wire here."""
+        self.pipe.link_plan(plan, wait)
+
+    def unlink_wire(self, source: str, destination: str, wait: float) -> None:
+        """Take a wire here away."""
+        self.pipe.unlink(source, destination, wait=wait)
+
+    def set_credit(self, flow: str, key: str, credit: int | None) -> None:
+        """Change how many messages an egress that stands in for a flow's replicas may have under way."""
+        supervisor = self._running()
+        for spec, routine in zip(supervisor.spec.routines, supervisor.routines, strict=True):
+            if spec.flow == flow and isinstance(routine, Egress) and routine.key == key:
+                routine.credit = credit  # for its next process
+                supervisor.bus.send(CREDIT_EVENT, [spec], {"credit": credit})
+
+    def go_on(self, routines: tuple[str, ...]) -> None:
+        """Start routines again that finished although an input of theirs lives again."""
+        supervisor = self._running()
+        supervisor.go_on([one.index for one in supervisor.spec.routines if one.name in routines])
+
+    def delivered(self, egress: str) -> bool:
+        """Whether nothing is on its way to an egress, or from it to the other site."""
+        return self._running().progress.nothing_waits_for(egress)
 
     def quiet(self) -> bool:
         """Whether all that was sent on lossless wires is done, also what went to other sites."""
@@ -281,7 +247,20 @@ class Site:
             number = next(self._numbers)
             self._asking[number] = reply
         self._requests.append((number, request))
-        self._nudge()
+        if self._supervisor is not None:
+            self._supervisor.notify()
+
+    def _send_letter(self, letter: Letter) -> int:
+        """Let the driver keep a dead letter in the pipe's store; its number."""
+        answers: SimpleQueue[CallOutcome] = SimpleQueue()
+        self._outward(OutwardRequest(1, "letter", Packed(dumps_plain((letter,)))), answers.put)
+        try:
+            number: int = answers.get(timeout=LETTER_PATIENCE).unwrap()
+        except Empty:
+            raise StoreError(f"pipe {self.pipe.name!r}", "the driver, whose store it is, does not answer") from None
+        except PipertError as error:
+            raise StoreError(f"pipe {self.pipe.name!r}", str(error)) from error
+        return number
 
     def answer(self, number: int, outcome: CallOutcome) -> None:
         """What came of a request."""
@@ -298,13 +277,12 @@ class Site:
 
     def report(self) -> SiteReport:
         """How it is."""
-        return SiteReport(self.pipe.status(), {name: dict(counts) for name, counts in self._links.items()})
+        return SiteReport(self.pipe.status(), self._links.counts)
 
     def _finish(self) -> None:
         self._ended.set()
         self._nudge()
-        if self._watch.is_alive():
-            self._watch.join(5.0)
+        self._links.close()
         self.pipe.join(to_kill=True)
 
     def close(self) -> None:
@@ -319,13 +297,6 @@ class Site:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _number_or_text(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text
 
 
 _ACTIVE = ("STARTING", "RUNNING", "STOPPING")

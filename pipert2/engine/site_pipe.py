@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pipert2.engine.fragment import FlowPlan, Fragment, LinkPlan
+from pipert2.engine.fragment import FlowPlan, Fragment, LinkPlan, WirePlan
 from pipert2.engine.link import Egress, Ingress, LinkSettings
 from pipert2.graph.blueprint import Blueprint
 from pipert2.graph.routine import MiddleRoutine, Routine
@@ -17,6 +17,7 @@ from pipert2.graph.wire import QueueNetwork, Wire
 from pipert2.pipe import Pipe
 from pipert2.runtime.configuration.live import LiveConfigurations
 from pipert2.runtime.configuration.routines import Configured, configure_all
+from pipert2.runtime.supervision.dead_letter_shelves import Letter, SentShelf
 from pipert2.runtime.supervision.restart import Restart
 from pipert2.store import Store
 from pipert2.store.elsewhere import StoreElsewhere
@@ -89,6 +90,7 @@ class SitePipe(Pipe):
         outward: told of what routines want of other sites, and whom to tell what came of it.
         logger: None: the one of the pipe's name.
         log_listeners: the driver's, where this is in its process.
+        keep_letter: keeps a dead letter in the pipe's store, if it has one; the letter's number.
         store: the pipe's, if it is here.
     """
 
@@ -98,6 +100,7 @@ class SitePipe(Pipe):
         link: LinkSettings,
         outward: Callable[[Any, Callable[[Any], None]], None],
         *,
+        keep_letter: Callable[[Letter], int],
         logger: logging.Logger | None = None,
         log_listeners: list[Callable[[logging.LogRecord], None]] | None = None,
         store: Store | None = None,
@@ -124,7 +127,10 @@ class SitePipe(Pipe):
         if store is None and plan.store is not None:
             store = StoreElsewhere(plan.store)
         self.store = store
-        self.settings = replace(self.settings, replicas=self.blueprint.replicas, store=store, outward=outward)
+        letters = SentShelf(keep_letter) if store is not None else None
+        self.settings = replace(
+            self.settings, replicas=self.blueprint.replicas, store=store, outward=outward, letters=letters
+        )
         self._plan = plan
         self._link = link
         self._shared.update(plan.shared)
@@ -145,23 +151,18 @@ class SitePipe(Pipe):
             ends[link.egress] = self._egress(link, link.egress)
             self.create_flow(LINK_FLOW + link.egress, False, ends[link.egress])
         for link in fragment.ingresses:
-            ends[link.ingress] = Ingress(link.ingress, key=link.key, link=self._link, lossless=link.lossless)
+            ends[link.ingress] = Ingress(
+                link.ingress, key=link.key, link=self._link, lossless=link.lossless, returns=link.returns
+            )
             self.create_flow(LINK_FLOW + link.ingress, False, ends[link.ingress])
         for one in fragment.wires:
             if one.source not in ends or one.destination not in ends:
                 continue
-            wire = one.wire
-            self.link(
-                Wire(
-                    ends[one.source],
-                    ends[one.destination],
-                    wire.data_transmitter,
-                    lossless=wire.lossless,
-                    capacity=wire.capacity,
-                    where=wire.where if one.where else None,
-                    feedback=wire.feedback,
-                )
-            )
+            self.link(_wire(one, ends[one.source], ends[one.destination]))
+
+    def link_plan(self, one: WirePlan, wait: float) -> None:
+        """Add a wire while the pipe runs."""
+        self.link(_wire(one, self.blueprint.routine(one.source), self.blueprint.routine(one.destination)), wait=wait)
 
     def _show_to_handlers(self) -> None:
         """They show the whole pipe."""
@@ -194,3 +195,16 @@ class SitePipe(Pipe):
     def flow_plans(self) -> Mapping[str, FlowPlan]:
         """By name."""
         return {plan.name: plan for plan in self._plan.fragment.flows}
+
+
+def _wire(plan: WirePlan, source: Routine, destination: Routine) -> Wire:
+    wire = plan.wire
+    return Wire(
+        source,
+        destination,
+        wire.data_transmitter,
+        lossless=wire.lossless,
+        capacity=wire.capacity,
+        where=wire.where if plan.where else None,
+        feedback=wire.feedback,
+    )

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Protocol
 
-from pipert2.engine.site import Feed, Site, SiteProgress
+from pipert2.engine.site import Site
+from pipert2.engine.site_words import Feed, SiteProgress
 from pipert2.errors import PipeStateError
 
 ANSWER = 10.0

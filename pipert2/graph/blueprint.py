@@ -166,7 +166,10 @@ class Blueprint:
     @property
     def settled_wires(self) -> tuple[Wire, ...]:
         """The wires as they are now: one for each source and destination, with the rule that holds for it."""
-        wires = self.wires
+        return self.settled(self.wires)
+
+    def settled(self, wires: Sequence[Wire]) -> tuple[Wire, ...]:
+        """Wires as they would be: one for each source and destination, with the rule that holds for it."""
         pairs = [(wire, end) for wire in wires for end in wire.destinations]
         return tuple(
             wire.to((end,), data_transmitter=edge.transmitter, lossless=edge.lossless, capacity=edge.capacity)

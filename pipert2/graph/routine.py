@@ -148,6 +148,7 @@ class Routine(ABC):
     retries = 0
     concurrency = 1
     max_in_flight: int | None = None
+    _returned_to = False  # a source that hands on to others what is returned for its messages
     trigger: Any = None
     timeout: float | None = None
     service = False

@@ -29,6 +29,7 @@ class RoutineSpec:
         retries: how often a message that fails is tried again.
         concurrency: how many messages it works on at once.
         max_in_flight: how many messages a source may have unacknowledged; None: as many as fit.
+        returned_to: whether it is told what destinations return for its messages.
     """
 
     index: int
@@ -42,6 +43,7 @@ class RoutineSpec:
     retries: int = 0
     concurrency: int = 1
     max_in_flight: int | None = None
+    returned_to: bool = False
 
     def __post_init__(self) -> None:
         if self.base < 0:
@@ -298,6 +300,7 @@ def make_spec(
             retries=routine.retries,
             concurrency=routine.concurrency,
             max_in_flight=routine.max_in_flight,
+            returned_to=routine.max_in_flight == 1 or routine._returned_to,
         )
         for number, (flow, routine) in enumerate(order)
     )

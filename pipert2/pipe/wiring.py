@@ -34,8 +34,7 @@ class WiringVerbs(PipeBase):
             TypeError: something given is not a wire.
         """
         for wire in wires:
-            if not isinstance(wire, Wire):
-                raise TypeError(f"link takes wires, as in link(Wire(source=a, destinations=(b,))), not {wire!r}")
+            _check_wire(wire)
         with self._wiring:
             with self._lock:
                 supervisor, rewiring = self._supervisor, self._rewiring
@@ -47,10 +46,7 @@ class WiringVerbs(PipeBase):
             self.blueprint.add_wires(wires)
 
     def _new_edges(self, supervisor: Supervisor, wires: Sequence[Wire]) -> list[EdgeSpec]:
-        before = self.blueprint.problems()
-        found = [text for text in self.blueprint.problems(wires) if text not in before]
-        if found:
-            raise PipeBuildError(found)
+        self._check_new(wires)
         edges = self.blueprint.edges(wires)
         spec = supervisor.spec
         for edge in edges:
@@ -63,6 +59,15 @@ class WiringVerbs(PipeBase):
                 if supervisor.state(index) is RoutineState.KILLED:
                     raise PipeStateError(f"link {source!r} to {end!r}: {spec.routines[index].name!r} was killed")
         return edges
+
+    def _check_new(self, wires: Sequence[Wire]) -> None:
+        """Raise what is wrong with further wires."""
+        for wire in wires:
+            _check_wire(wire)
+        before = self.blueprint.problems()
+        found = [text for text in self.blueprint.problems(wires) if text not in before]
+        if found:
+            raise PipeBuildError(found)
 
     def unlink(self, source: Routine | str, destination: Routine | str, *, wait: float = 5.0) -> None:
         """Take the wire from one routine to another away, also while the pipe runs.
@@ -85,3 +90,8 @@ class WiringVerbs(PipeBase):
             supervisor, rewiring = self._supervisor, self._rewiring
         if supervisor is not None and rewiring is not None:
             rewiring.unlink(self._index(supervisor, start), self._index(supervisor, end), wait)
+
+
+def _check_wire(wire: object) -> None:
+    if not isinstance(wire, Wire):
+        raise TypeError(f"link takes wires, as in link(Wire(source=a, destinations=(b,))), not {wire!r}")

@@ -193,7 +193,7 @@ class OutwardRequest:
     """A routine wants something of a pipe of which only a part is here; *request* is 0 if it does not wait for it.
 
     Attributes:
-        verb: ``"event"``, ``"call"`` or ``"store"``.
+        verb: ``"event"``, ``"call"``, ``"store"`` or ``"letter"``.
         arguments: the verb's, a tuple.
     """
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipert2.runtime.clock import Clock, SystemClock
+from pipert2.runtime.supervision.dead_letter_shelves import Shelf
 from pipert2.runtime.supervision.restart import Restart
 from pipert2.store import Store
 
@@ -17,6 +18,7 @@ class Settings:
 
     Attributes:
         outward: of a part of a pipe: told of what its routines want of other parts, and whom to tell what came of it.
+        letters: of a part of a pipe: where dead letters lie that the pipe's store keeps.
     """
 
     inline: bool
@@ -30,3 +32,4 @@ class Settings:
     replicas: Mapping[str, int] = field(default_factory=dict)
     clock: Clock = field(default_factory=SystemClock)
     outward: Callable[[Any, Callable[[Any], None]], None] | None = None
+    letters: Shelf | None = None

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipert2 import DestinationRoutine, Pipe, QueueNetwork, SourceRoutine, Wire, events
+from pipert2 import DestinationRoutine, Pipe, QueueNetwork, SourceRoutine, Wire, events, source
 from pipert2.testing import CollectingDestination, FailingRoutine, ListSource, wait_until
 
 zenoh = pytest.importorskip("zenoh", reason='wires between hosts need Zenoh: pip install "pipert2[cluster]"')
@@ -106,6 +106,26 @@ def test_a_lossless_link_delivers_everything_in_order_and_its_end(inline: bool, 
         wait_until(lambda: has_ended(sending) and has_ended(receiving), 30.0)
         assert got.items() == items
         assert shown(sending, "out")["sent"] == shown(receiving, "in")["received"] == "1000"
+
+
+def test_yield_gives_back_what_a_destination_behind_a_link_returned(inline: bool, endpoint: str) -> None:
+    @source(name="sums", max_in_flight=1)
+    def sums() -> Any:
+        total = 0
+        for number in range(20):
+            total = yield number, total
+
+    class Add(CollectingDestination):
+        def main_logic(self, item: Any) -> Any:
+            super().main_logic(item)
+            return sum(item)
+
+    egress = Egress("egress", key="k", link=LinkSettings(connect=(endpoint,)), lossless=True)
+    ingress = Ingress("ingress", key="k", link=LinkSettings(listen=(endpoint,)), lossless=True, returns=True)
+    end = Add("end")
+    with running(chain(inline, True, sums, egress), chain(inline, True, ingress, end)):
+        wait_until(lambda: len(end.items()) == 20, 30)
+    assert end.items() == [(number, sum(range(number))) for number in range(20)]
 
 
 def test_it_does_not_matter_who_is_there_first_or_who_listens(inline: bool, endpoint: str) -> None:

@@ -24,6 +24,7 @@ from pipert2 import (
     UnknownRoutineError,
     Wire,
     events,
+    source,
 )
 from pipert2.control.service import ControlService
 from pipert2.testing import ListSource, wait_until
@@ -146,13 +147,106 @@ def test_verbs_reach_a_routine_wherever_it_is(journal: Journal, caplog: pytest.L
         wait_until(lambda: any(value % 3 == 0 and value % 2 for value in values(journal)), 10)
         assert "three" in caplog.text
         assert service.health().ok
+        wait_until(lambda: remote(pipe).clock_offset is not None, 20)
+        told = service.status().sites[1]
+        assert (told.name, told.host) == (site.name, site.host)
+        assert abs(told.clock_offset or 0.0) <= (told.clock_uncertainty or 0.0) + 1e-6  # it is the same machine
         assert service.structure().flows
         with pytest.raises(UnknownRoutineError, match="did you mean 'double'"):
             pipe.call("doubel", 1)
-        with pytest.raises(PipeStateError, match="settled when it is built"):
-            pipe.link(Wire(pipe.routine("numbers"), pipe.routine("note")))
         pipe.restart_flow("there")
         wait_until(lambda: pipe.status().flow("there").pid not in (None, flow.pid), 20)
+
+
+def test_wires_between_hosts_come_and_go_while_the_pipe_runs(journal: Journal, tmp_path: Path) -> None:
+    numbers, negate, note = Numbers(100_000, pause=0.002), Double("negate"), Note(journal)
+    negate.gain = -1
+    seen = Journal(tmp_path / "other")
+    other = Note(seen, "other")
+    with Pipe("rewired", engine=ENGINE, lossless=True) as pipe:
+        pipe.create_flow("here", False, numbers)
+        pipe.create_flow("there", False, negate, resources={"edge": 1})
+        pipe.create_flow("back", False, note)
+        pipe.create_flow("aside", False, other)
+        pipe.link(Wire(numbers, negate), Wire(negate, note), Wire(numbers, other))
+        pipe.notify_event("start", wait=20.0)
+        wait_until(lambda: len(values(journal)) > 20, 20)
+        with pytest.raises(PipeBuildError, match=r"does not go from .* to driver yet"):
+            pipe.link(Wire(negate, other, lossless=False))
+        pipe.link(Wire(negate, other))  # on the way of the one to note
+        wait_until(lambda: min(values(seen), default=0) < 0, 20)
+        pipe.unlink(negate, note)
+        wait_until(lambda: pipe.status().wire("negate", "other").queued == 0, 20)
+        settled = len(values(journal))
+        assert values(journal) == [-number for number in range(settled)]
+        pipe.unlink(negate, other)  # the last one: the way is empty then
+        lowest = wait_until(lambda: min(values(seen)), 20)
+        pipe.link(Wire(negate, note))
+        wait_until(lambda: len(values(journal)) > settled + 20, 20)
+        assert min(values(journal)) < lowest
+        assert all(wire.dropped == 0 for wire in pipe.status().wires)
+
+
+def test_yield_gives_back_what_a_destination_on_another_host_returned(journal: Journal) -> None:
+    @source(name="sums", max_in_flight=1)
+    def sums() -> Iterator[Any]:
+        total = 0
+        for number in range(20):
+            total = yield number, total
+
+    class Add(DestinationRoutine):
+        def main_logic(self, item: Any) -> int:
+            journal.note(sum(item))
+            return sum(item)
+
+    add = Add("add")
+    with Pipe("sums", engine=ENGINE, lossless=True) as pipe:
+        pipe.create_flow("here", False, sums)
+        pipe.create_flow("there", False, add, resources={"edge": 1})
+        pipe.link(Wire(sums, add))
+        assert pipe.run(timeout=60).ok
+    assert values(journal) == [sum(range(number + 1)) for number in range(20)]
+
+
+class Fragile(MiddleRoutine):
+    """Cannot do some of them until it is mended."""
+
+    broken = Parameter(True)
+
+    def main_logic(self, number: int) -> int:
+        if self.broken and number % 4 == 3:
+            raise ValueError(f"{number} is too much")
+        return number
+
+
+@pytest.mark.expects_errors
+def test_dead_letters_of_another_host_lie_in_the_pipes_store(journal: Journal, tmp_path: Path) -> None:
+    def made(count: int, pause: float = 0.0) -> Pipe:
+        numbers, fragile, note = Numbers(count, pause=pause), Fragile("fragile"), Note(journal)
+        pipe = Pipe("fragile", engine=ENGINE, lossless=True, store=tmp_path / "run.db")
+        pipe.create_flow("here", False, numbers)
+        pipe.create_flow("there", False, fragile, resources={"edge": 1})
+        pipe.create_flow("back", False, note)
+        pipe.link(Wire(numbers, fragile), Wire(fragile, note))
+        return pipe
+
+    with made(8) as first:
+        summary = first.run(timeout=60)
+        assert (summary.ok, summary.dead_letters) == (False, 2)
+        assert [letter.data for letter in first.dead_letters()] == [3, 7]
+        assert first.status().routine("fragile").dead_letters == 2
+        assert first.store is not None
+        first.store.close()
+    with made(100_000, 0.01) as second:
+        second.notify_event("start", wait=20.0)
+        second.set_parameters("fragile", {"broken": False})
+        letters = {letter.data: letter for letter in second.dead_letters() if letter.earlier}
+        assert set(letters) == {3, 7}
+        second.requeue_dead_letter(letters[3].number)
+        second.drop_dead_letter(letters[7].number)
+        assert not [letter for letter in second.dead_letters() if letter.earlier]
+        assert second.store is not None
+        second.store.close()
 
 
 def test_stopping_as_a_whole_loses_nothing(journal: Journal) -> None:
@@ -214,13 +308,37 @@ def test_replicas_at_several_hosts_compete_for_the_same_work(journal: Journal) -
         flows = [flow for flow in pipe.status().flows if (flow.replica_of or flow.name) == "work"]
         assert sorted(flow.name for flow in flows) == ["work", "work#2", "work#3", "work#4", "work#5"]
         assert len({flow.host for flow in flows}) >= 1
-        with pytest.raises(PipeStateError, match="replicas on several hosts"):
-            pipe.set_replicas("work", 2)
         summary = pipe.run(timeout=60)
     assert summary.ok, summary
     done = [tuple(map(int, line.strip("()").split(", "))) for line in journal.lines()]
     assert sorted(number for number, _ in done) == list(range(300))
     assert len({pid for _, pid in done}) == 5
+
+
+def test_replicas_at_several_hosts_become_more_and_fewer_while_they_work(journal: Journal) -> None:
+    numbers, work, note = Numbers(100_000, pause=0.001), Work("work"), Note(journal)
+
+    def at_work(count: int) -> bool:
+        latest = journal.lines()[-60:]
+        names = sorted(flow.name for flow in pipe.status().flows if (flow.replica_of or flow.name) == "work")
+        pids = {line.strip("()").split(", ")[1] for line in latest}
+        return names == ["work", *(f"work#{number}" for number in range(2, count + 1))] and len(pids) == count
+
+    with Pipe("spread", lossless=True, engine=ENGINE) as pipe:
+        pipe.create_flow("here", False, numbers)
+        pipe.create_flow("work", False, work, replicas=5, resources={"lab": 1})  # more than any one node has
+        pipe.create_flow("back", False, note)
+        pipe.link(Wire(numbers, work), Wire(work, note))
+        pipe.notify_event("start", wait=20.0)
+        wait_until(lambda: at_work(5), 30)
+        with pytest.raises(PipeStateError, match="2 are the fewest"):
+            pipe.set_replicas("work", 1)
+        pipe.set_replicas("work", 7)
+        wait_until(lambda: at_work(7), 30)
+        pipe.set_replicas("work", 2)
+        wait_until(lambda: at_work(2), 30)
+        done = {int(line.strip("()").split(", ")[0]) for line in journal.lines()}
+        assert max(done) - len(done) < 16  # those in hand are all that is missing
 
 
 def test_a_real_time_wire_over_two_nodes_drops_and_counts_what_a_slow_destination_misses(journal: Journal) -> None:

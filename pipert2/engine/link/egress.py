@@ -17,7 +17,9 @@ from pipert2.engine.link.outbound import BATCH_MESSAGES, Outbound
 from pipert2.engine.link.payload import NOBODY, Packer
 from pipert2.engine.link.settings import LinkSettings, import_zenoh
 from pipert2.errors import ConfigError
+from pipert2.graph.handlers import events
 from pipert2.graph.routine import DestinationRoutine
+from pipert2.runtime.messages import Packed
 from pipert2.runtime.routine.crew import BringsCrew, Outcome
 from pipert2.transport.envelope import Message, source_and_sequence
 from pipert2.transport.ring import Interrupted
@@ -27,6 +29,8 @@ _GATHER, _FEW = 500_000, 32
 """Nanoseconds in which a lossless egress that is busy gathers messages, unless it has so many already."""
 _AT_ONCE = 64 * 1024
 """Bytes that are not kept back for a batch."""
+CREDIT_EVENT = "pipert2 link credit"
+"""Sent to an egress to change its ``credit``."""
 LAST_WORD = 5_000_000_000
 """Nanoseconds that a real-time egress whose input has ended waits for its ingress to say that it knows."""
 
@@ -74,6 +78,7 @@ class Egress(BringsCrew, DestinationRoutine):
         self.credit = credit
         self._made = secrets.token_hex(8)
         self._session: Any = None
+        self._crew: LinkCrew | None = None
 
     def setup(self) -> None:
         """Open the session."""
@@ -82,14 +87,22 @@ class Egress(BringsCrew, DestinationRoutine):
     def make_crew(self, outcomes: deque[Outcome], ring: Callable[[], None], run: str) -> LinkCrew:
         """What sends, and waits for confirmations."""
         mark = hashlib.blake2b(f"{run} {self._made} {self.name}".encode(), digest_size=8)
-        return LinkCrew(self, self._session, outcomes, ring, int.from_bytes(mark.digest(), "little"))
+        self._crew = LinkCrew(self, self._session, outcomes, ring, int.from_bytes(mark.digest(), "little"))
+        return self._crew
+
+    @events(CREDIT_EVENT)
+    def set_credit(self, credit: int | None) -> None:
+        """Another number of messages may be under way."""
+        self.credit = credit
+        if self._crew is not None:
+            self._crew.set_credit(credit)
 
     def main_logic(self, data: Any) -> None:
         """What is to be done with data does the crew."""
 
     def cleanup(self) -> None:
         """Close the session."""
-        session, self._session = self._session, None
+        session, self._session, self._crew = self._session, None, None
         if session is not None:
             session.close()
 
@@ -141,6 +154,9 @@ class LinkCrew:
         if self._lossless or self._out.ends or not self._out.has_room:
             self._ring()
 
+    def set_credit(self, credit: int | None) -> None:
+        self._out.set_credit(credit)
+
     @property
     def busy(self) -> int:
         return self._out.held
@@ -186,8 +202,17 @@ class LinkCrew:
                 continue
             if report.run == self._run:
                 self._counting.hear(now)
+            answers = {id(message): answer for message, answer in self._out.answered(report)}
             for message in self._out.take(report, now):
-                self.outcomes.append(Outcome(message, None, None, now, now))
+                self.outcomes.append(Outcome(message, self._opened(answers.get(id(message))), None, now, now))
+
+    def _opened(self, answer: bytes | None) -> Any:
+        """What a destination behind the ingress returned."""
+        try:
+            return None if answer is None else Packed(answer).open()
+        except Exception as error:
+            self._counting.warn(f"what was returned for a message cannot be read: {type(error).__name__}: {error}")
+            return None
 
     def tend(self) -> float | None:
         self._read()

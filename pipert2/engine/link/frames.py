@@ -21,11 +21,12 @@ from typing import NamedTuple
 from pipert2.errors import PipertError
 
 _MAGIC = b"pr2l"
-_VERSION = 1
+_VERSION = 2
 
 _WAY_THERE = struct.Struct("<4sBBHQQQQQQ")
 _WAY_BACK = struct.Struct("<4sBBHQQQQQI")
 _RANGE = struct.Struct("<QQ")
+_ANSWER = struct.Struct("<QQ")
 _CLOCKS = struct.Struct("<4sBBHQQQ")
 _MOST_RANGES = 4096
 
@@ -95,6 +96,7 @@ class Report(NamedTuple):
         missing: whether something has arrived that comes after that, so that what is between is lost.
         echo: the stamp of the frame that this answers; 0: none.
         done: numbers that are done, as ranges with both ends.
+        answers: what destinations returned for some of these, by number, as bytes.
     """
 
     ingress: int
@@ -104,6 +106,7 @@ class Report(NamedTuple):
     missing: bool
     echo: int
     done: Sequence[tuple[int, int]]
+    answers: Sequence[tuple[int, bytes]] = ()
 
     def pack(self) -> bytes:
         """Its bytes."""
@@ -120,7 +123,8 @@ class Report(NamedTuple):
             self.echo,
             len(done),
         )
-        return head + b"".join(_RANGE.pack(*one) for one in done)
+        answers = [piece for number, value in self.answers for piece in (_ANSWER.pack(number, len(value)), value)]
+        return b"".join((head, *(_RANGE.pack(*one) for one in done), *answers))
 
 
 class Clocks(NamedTuple):
@@ -176,12 +180,27 @@ def unpack_report(frame: bytes) -> Report:
     if kind_of(frame) is not Kind.REPORT or len(frame) < _WAY_BACK.size:
         raise BadFrameError("it is no report")
     _, _, _, missing, ingress, run, epoch, expected, echo, count = _WAY_BACK.unpack_from(frame)
-    if len(frame) != _WAY_BACK.size + _RANGE.size * count:
+    at = _WAY_BACK.size + _RANGE.size * count
+    if len(frame) < at:
         raise BadFrameError("its length is wrong")
     done = tuple(_RANGE.unpack_from(frame, _WAY_BACK.size + _RANGE.size * at) for at in range(count))
     if any(low > high for low, high in done):
         raise BadFrameError("its ranges cannot be")
-    return Report(ingress, run, epoch, expected, bool(missing), echo, done)
+    return Report(ingress, run, epoch, expected, bool(missing), echo, done, _answers(frame, at))
+
+
+def _answers(frame: bytes, at: int) -> tuple[tuple[int, bytes], ...]:
+    found = []
+    while at < len(frame):
+        if len(frame) - at < _ANSWER.size:
+            raise BadFrameError("its length is wrong")
+        number, length = _ANSWER.unpack_from(frame, at)
+        at += _ANSWER.size
+        if length > len(frame) - at:
+            raise BadFrameError("its length is wrong")
+        found.append((number, frame[at : at + length]))
+        at += length
+    return tuple(found)
 
 
 def unpack_clocks(frame: bytes) -> Clocks:

@@ -9,6 +9,8 @@ from typing import NamedTuple
 from pipert2.engine.link.frames import Kind, Report, There, ranges_of
 from pipert2.engine.link.payload import NOBODY, Parcel
 
+MOST_ANSWERS = 64
+"""Results of messages that are done and kept, should they be asked for once more; a source waits for one at a time."""
 REMEMBERED = 10_000
 """Messages that are done and still known, so that they are not done again when they come once more."""
 LINGER = 1_000_000_000
@@ -43,6 +45,8 @@ class Stream:
         self._done: set[int] = set()  # numbers that the egress does not know to be done
         self._working: dict[tuple[int, int], set[int]] = {}  # numbers of this epoch, by the message they stand for
         self._known: OrderedDict[tuple[int, int], None] = OrderedDict()
+        self._answers: OrderedDict[tuple[int, int], bytes] = OrderedDict()  # by the message that they were returned for
+        self._answered: dict[int, tuple[int, int]] = {}  # numbers that are done, by which answer belongs to them
         self._ending = 0
         self._closed = False
         self._end_reported_at = 0
@@ -58,6 +62,7 @@ class Stream:
         self._expected = self._oldest = head.oldest
         self._waiting.clear()
         self._done.clear()
+        self._answered.clear()
         self._fresh.clear()
         self._open.clear()
         for numbers in self._working.values():
@@ -75,6 +80,7 @@ class Stream:
         if head.oldest > self._oldest:
             self._oldest = head.oldest
             self._done = {number for number in self._done if number >= head.oldest}
+            self._answered = {number: one for number, one in self._answered.items() if number >= head.oldest}
             if self.lossless:
                 self._expected = max(self._expected, head.oldest)  # what it gave up comes under other numbers
         if head.kind is Kind.CLOSE:
@@ -119,7 +125,7 @@ class Stream:
             if self.lossless and parcel.identity != NOBODY:
                 if parcel.identity in self._known:
                     self.duplicates += 1
-                    self._finish(number)
+                    self._finish(number, parcel.identity)
                     continue
                 numbers = self._working.get(parcel.identity)
                 if numbers is not None:
@@ -141,17 +147,25 @@ class Stream:
         self._missing = False
         return found
 
+    def returned(self, tag: Tag, answer: bytes) -> None:
+        """What a destination returned for a message that was handed on and is not done yet; the last one counts."""
+        if self.lossless and tag.identity != NOBODY:
+            self._answers[tag.identity] = answer
+            self._answers.move_to_end(tag.identity)
+            if len(self._answers) > MOST_ANSWERS:
+                self._answers.popitem(last=False)
+
     def over(self, tag: Tag) -> None:
         """A message that was handed on is done."""
         if self.lossless:
             if tag.identity != NOBODY:
                 for number in self._working.pop(tag.identity, ()):
-                    self._finish(number)
+                    self._finish(number, tag.identity)
                 self._known[tag.identity] = None
                 if len(self._known) > REMEMBERED:
                     self._known.popitem(last=False)
             elif tag.epoch == self.epoch:
-                self._finish(tag.number)
+                self._finish(tag.number, tag.identity)
         elif tag.epoch == self.epoch:
             while self._waiting and self._waiting[0] <= tag.number:
                 self._waiting.popleft()
@@ -160,8 +174,10 @@ class Stream:
                 self._echo, self._waiting_echo = stamp, (0, 0)
             self._changed = True
 
-    def _finish(self, number: int) -> None:
+    def _finish(self, number: int, identity: tuple[int, int]) -> None:
         self._open.pop(number, None)
+        if identity in self._answers:
+            self._answered[number] = identity
         self._done.add(number)
         self._fresh.add(number)
         self._changed = True
@@ -199,10 +215,12 @@ class Stream:
             self._end_reported_at = self._end_reported_at or now
         expected = self._waiting[0] if self._waiting else self._expected
         done = ranges_of(self._fresh)
+        fresh = [(number, self._answered[number]) for number in self._fresh if number in self._answered]
+        answers = [(number, self._answers[one]) for number, one in fresh if one in self._answers]
         self._fresh.clear()
         echo, self._echo = self._echo, 0
         missing, self._missing = self._missing, False
-        return Report(ingress, self.run, self.epoch, expected, missing, echo, done)
+        return Report(ingress, self.run, self.epoch, expected, missing, echo, done, answers)
 
 
 class Inbound:

@@ -17,6 +17,7 @@ from pipert2.engine.link.payload import parcels_of
 from pipert2.engine.link.settings import LinkSettings, import_zenoh
 from pipert2.errors import ConfigError
 from pipert2.graph.routine import SourceRoutine
+from pipert2.runtime.messages import Packed
 from pipert2.runtime.routine.fed_producer import BringsFeed, Fed, UnreadableFeed
 
 MOST_IN_FLIGHT = 256
@@ -42,6 +43,8 @@ class Ingress(BringsFeed, SourceRoutine):
         lossless: tell the egress that a message is done when all that came of it in this pipe is acknowledged; its pipe
             is lossless then. Else as soon as it was sent on.
         streams: how many egresses have this key; the stream ends when all of theirs have.
+        returns: of a lossless link: tell the egress what destinations here return for its messages, so that a generator
+            source behind it gets that back from ``yield``.
 
     Raises:
         ConfigError: one of them cannot be.
@@ -55,6 +58,7 @@ class Ingress(BringsFeed, SourceRoutine):
         link: LinkSettings,
         lossless: bool = False,
         streams: int = 1,
+        returns: bool = False,
     ) -> None:
         super().__init__(name)
         if isinstance(streams, bool) or not isinstance(streams, int) or streams < 1:
@@ -66,6 +70,7 @@ class Ingress(BringsFeed, SourceRoutine):
         self.link = link
         self.lossless = bool(lossless)
         self.streams = streams
+        self._returned_to = bool(returns and lossless)
         if lossless:
             self.max_in_flight = MOST_IN_FLIGHT
         self._session: Any = None
@@ -178,6 +183,9 @@ class LinkFeed:
 
     def over(self, tag: Tag) -> None:
         tag.stream.over(tag)
+
+    def returned(self, tag: Tag, value: Packed) -> None:
+        tag.stream.returned(tag, value.data)
 
     def tend(self) -> float | None:
         self._read()

@@ -54,9 +54,8 @@ class Outbound(Generic[_Item]):
         self.lossless = lossless
         self.sent = self.resent = self.lost = 0
         self.window = Window()
-        self._credit = credit
+        self.set_credit(credit)
         self._batches: deque[int] = deque()  # of a real-time link, the last number in each that has not arrived
-        self._most = min(credit or MOST_UNCONFIRMED, MOST_UNCONFIRMED)
         self._kept: dict[int, _Sent[_Item]] = {}  # in order of their numbers; of a real-time link what is not sent yet
         self._bytes = 0
         self._next = 1  # the number of the next message to come
@@ -70,6 +69,11 @@ class Outbound(Generic[_Item]):
         self._asked_at = 0
         self._patience = _PROBE_FIRST
         self.heard_at = 0
+
+    def set_credit(self, credit: int | None) -> None:
+        """Change how many messages may be under way; those that are stay."""
+        self._credit = credit
+        self._most = min(credit or MOST_UNCONFIRMED, MOST_UNCONFIRMED)
 
     # --- what goes out
 
@@ -200,6 +204,13 @@ class Outbound(Generic[_Item]):
         elif self._ending and not self._end_confirmed and self._expected > self._ending:
             self._end_anew()  # it was lost in a cut
         return [item for item in over if item is not None]
+
+    def answered(self, report: Report) -> list[tuple[_Item, bytes]]:
+        """What a report, before it is taken, says was returned for items that are not over."""
+        if not report.answers or (report.run, report.epoch) != (self.run, self.epoch):
+            return []
+        kept = self._kept
+        return [(kept[number].item, answer) for number, answer in report.answers if number in kept]
 
     def _begin_anew(self) -> None:
         """The ingress knows nothing of what it got in an earlier life: number what is left anew, and send it all."""

@@ -103,8 +103,8 @@ class RoutineCommands:
 
     def _take_result(self, params: dict[str, Any]) -> None:
         producer = self._loop.producer
-        if producer is not None and params["origin"] == producer.awaited:
-            producer.result = params["value"].open()
+        if producer is not None:
+            producer.take_result(params["origin"], params["value"])
 
     def _shut(self, params: dict[str, Any]) -> None:
         assert self._loop.outlet is not None

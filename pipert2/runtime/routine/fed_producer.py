@@ -12,7 +12,7 @@ from time import monotonic_ns
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from pipert2.errors import UnreadableDataError
-from pipert2.runtime.messages import DeadLetter
+from pipert2.runtime.messages import DeadLetter, Packed
 from pipert2.runtime.routine.failures import Failure
 from pipert2.runtime.routine.unfinished import dead_letter
 from pipert2.transport import board as b
@@ -71,6 +71,10 @@ class Feed(Protocol):
         """A message is done: sent on, or, where account is kept, all that came of it is acknowledged."""
         ...
 
+    def returned(self, tag: Any, value: Packed) -> None:
+        """What a destination returned for a message, before :meth:`over`; of sources that hand that on."""
+        ...
+
     def tend(self) -> float | None:
         """Called before the routine's thread sleeps; in so many seconds it shall be called again at the latest."""
         ...
@@ -111,6 +115,7 @@ class FedProducer:
         self._ledger = ledger
         self._most = ledger.spec.capacity if ledger is not None else 0
         self._open: dict[int, tuple[int, Any]] = {}  # by cell of the ledger: the message's number there, and its tag
+        self._origins: dict[int, Any] = {}  # the tags of these by origin, where results are returned
         self._seen_done = -1
 
     def run(self) -> tuple[End, Delivery | Kept | None]:
@@ -182,6 +187,12 @@ class FedProducer:
         for cell in over:
             self._feed.over(self._open.pop(cell)[1])
 
+    def take_result(self, origin: int, value: Packed) -> None:
+        """What a destination returned for a message that is not over yet."""
+        tag = self._origins.get(origin)
+        if tag is not None:
+            self._feed.returned(tag, value)
+
     def _pass_on(self) -> bool:
         """Send what has waited longest; False if that was interrupted."""
         loop, feed, index = self._loop, self._feed, self._loop.spec.index
@@ -205,6 +216,10 @@ class FedProducer:
             if left is not None:
                 feed.over(left[1])  # its cell is another message's now
             self._open[account.claim.cell] = account.claim.number, fed.tag
+            if loop.routine._returned_to:
+                open_tags = {id(tag) for _, tag in self._open.values()}
+                self._origins = {one: tag for one, tag in self._origins.items() if id(tag) in open_tags}
+                self._origins[origin] = fed.tag
         send = loop.send() or (loop.outlet.send if loop.outlet is not None else None)
         assert send is not None
         try:

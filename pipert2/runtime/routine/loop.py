@@ -102,7 +102,7 @@ class RoutineLoop:
         self.trigger: Trigger | None = None
         self.about: About | None = None
         # Whether a source may wait for what this routine returns; live wiring adds no routines.
-        self.returns_results = any(one.max_in_flight == 1 for one in pipe.routines)
+        self.returns_results = any(one.returned_to for one in pipe.routines)
         self._bell = bell
         self._handlers = event_handlers(type(routine))
         self._commands = RoutineCommands(self).table
@@ -378,7 +378,7 @@ class RoutineLoop:
     def return_result(self, origin: int, data: Any) -> None:
         """Hand back to the source of a message what a destination returned for it."""
         source, _ = source_and_sequence(origin)
-        if self.pipe.routines[source].max_in_flight == 1:
+        if self.pipe.routines[source].returned_to:
             with self.not_busy():
                 self.host.return_result(source, origin, data)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipert2.graph.routine import EndOfStream, RoutineKind
 from pipert2.graph.validation import has_logic, logic
+from pipert2.runtime.messages import Packed
 from pipert2.runtime.routine.fed_producer import BringsFeed, FedProducer
 from pipert2.runtime.routine.triggered_producer import TriggeredProducer
 from pipert2.runtime.routine.unfinished import dead_letter
@@ -185,6 +186,13 @@ class Producer:
                 loop.host.keep_dead_letter(dead_letter(index, message, failure, 1))
         if ledger is not None and delivery is not None:
             delivery.done()
+
+    def take_result(self, origin: int, value: Packed) -> None:
+        """What a destination returned for a message."""
+        if self._fed is not None:
+            self._fed.take_result(origin, value)
+        elif origin == self.awaited:
+            self.result = value.open()
 
     def await_credit(self) -> None:
         """Wait until another message may be unacknowledged.

@@ -6,8 +6,8 @@ import itertools
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from pipert2.errors import StoreError
@@ -39,6 +39,7 @@ class Letter:
         origin: source and sequence of the message.
         time: when it was given up (seconds since the epoch).
         earlier: an earlier run of the pipe left it.
+        site: which part of the pipe gave it up, where it has several.
     """
 
     routine: str
@@ -50,6 +51,7 @@ class Letter:
     origin: int
     time: float
     earlier: bool = False
+    site: str = ""
 
 
 class Shelf(Protocol):
@@ -160,6 +162,44 @@ def _size(letter: Letter) -> int:
     return data + len(letter.reason) + len(letter.traceback)
 
 
+class SentShelf:
+    """Remembers letters that are kept elsewhere for as long as they concern those who gave them up.
+
+    Args:
+        keep: keeps one; its number. Raises StoreError where that cannot be.
+    """
+
+    def __init__(self, keep: Callable[[Letter], int]) -> None:
+        self._keep = keep
+        self._sent: dict[int, Letter] = {}
+
+    def put(self, letter: Letter) -> int:
+        number = self._keep(letter)
+        self._sent[number] = replace(letter, data=None, traceback="")
+        return number
+
+    def numbers(self, routine: str | None) -> Sequence[int]:
+        return ()
+
+    def page(self, routine: str | None, after: int, limit: int) -> list[tuple[int, Letter]]:
+        return []
+
+    def take(self, number: int) -> Letter | None:
+        return self._sent.pop(number, None)
+
+    def put_back(self, number: int, letter: Letter) -> None:
+        self._sent[number] = letter
+
+    def remove(self, number: int, letter: Letter) -> None:
+        pass  # who keeps it has done that
+
+    def counts(self) -> dict[str, int]:
+        return {}
+
+    def close(self) -> None:
+        pass
+
+
 class StoreShelf:
     """Letters in the pipe's store, those of its earlier runs among them. Data is read from there when it is needed.
 
@@ -192,7 +232,7 @@ class StoreShelf:
             error=letter.reason,
             traceback=letter.traceback,
             pipe=self._pipe,
-            run=self._run,
+            run=f"{self._run}@{letter.site}" if letter.site else self._run,
             origin=letter.origin,
         )
         self._count(letter.routine, 1)
@@ -237,6 +277,7 @@ class StoreShelf:
             self._counts[routine] += change
 
     def _letter(self, kept: StoredLetter) -> Letter:
+        run, _, site = kept.run.partition("@")
         data = kept.data if kept.data is None or isinstance(kept.data, Packed) else Packed(dumps_plain(kept.data))
         return Letter(
             kept.routine,
@@ -247,7 +288,8 @@ class StoreShelf:
             kept.attempts,
             kept.origin,
             kept.time,
-            earlier=kept.run != self._run,
+            earlier=run != self._run,
+            site=site,
         )
 
 

@@ -29,7 +29,6 @@ from pipert2.runtime.supervision.dead_letter_shelves import (
     Shelf,
     StoreShelf,
 )
-from pipert2.store.elsewhere import StoreElsewhere
 from pipert2.transport.board import RoutineState
 from pipert2.transport.codec import dumps_plain, loads, unflatten
 from pipert2.transport.envelope import FLAT, HEAD, HERE, INDIRECT, PLACE, blob_of, places_of, source_and_sequence
@@ -105,13 +104,11 @@ class DeadLetters:
 
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
-        store = supervisor.settings.store
-        if isinstance(store, StoreElsewhere):  # they stay where they happen
-            store = None
-        self._memory = MemoryShelf(first=1 if store is None else MOST)
-        self._shelves: tuple[Shelf, ...] = (self._memory,)
-        if store is not None:
-            self._shelves = (StoreShelf(store, supervisor.spec.name), self._memory)
+        store, shelf = supervisor.settings.store, supervisor.settings.letters
+        if store is not None and shelf is None:
+            shelf = StoreShelf(store, supervisor.spec.name)
+        self._memory = MemoryShelf(first=1 if shelf is None else MOST)
+        self._shelves: tuple[Shelf, ...] = (self._memory,) if shelf is None else (shelf, self._memory)
         self._not_stored = 0
         self._given_up = 0
         self._concerned: Counter[str] = Counter()  # flows, by the letters of this run that they have not got rid of
@@ -277,7 +274,7 @@ class DeadLetters:
         """
         shelf, letter = self._take(number)
         try:
-            self._redo(number, letter, wait)
+            self.redo(number, letter, wait)
         except BaseException:
             shelf.put_back(number, letter)
             raise
@@ -310,7 +307,8 @@ class DeadLetters:
                 done.append(number)
         return RequeueResult(tuple(done), failed, tuple(left))
 
-    def _redo(self, number: int, letter: Letter, wait: float) -> None:
+    def redo(self, number: int, letter: Letter, wait: float) -> None:
+        """Let a routine work on a letter, whoever keeps it; raises as :meth:`requeue` does."""
         supervisor = self._supervisor
         spec = supervisor.spec.routine(letter.routine)
         if spec is None:

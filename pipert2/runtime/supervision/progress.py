@@ -93,6 +93,13 @@ class PipeProgress:
         words, row = supervisor.board.words, supervisor.board.edge(edge.index)
         return bool(words[row + b.R] < words[row + b.W])
 
+    def nothing_waits_for(self, routine: str) -> bool:
+        """Whether all that was sent to a routine is done, or, on real-time wires, taken."""
+        spec = self._supervisor.spec
+        return not any(
+            self._is_under_way(edge) for edge in spec.edges if spec.routines[edge.destination].name == routine
+        )
+
     def nothing_on_its_way(self) -> bool:
         """Whether all that was sent on lossless wires is done."""
         supervisor = self._supervisor

@@ -46,8 +46,9 @@ def carried(*data: Any) -> list[Any]:
 
 def test_heads_reports_and_clocks_arrive_as_they_were_sent() -> None:
     assert unpack_there(HEAD.pack()) == HEAD
-    report = Report(1, 2, 3, 4, True, 5, ((1, 3), (7, 7)))
-    assert unpack_report(report.pack()) == report
+    for answers in ((), ((2, b"two"), (7, b""))):
+        report = Report(1, 2, 3, 4, True, 5, ((1, 3), (7, 7)), answers)
+        assert unpack_report(report.pack()) == report
     clocks = Clocks(Kind.PONG, 1, 2, 3)
     assert unpack_clocks(clocks.pack()) == clocks
 
@@ -108,7 +109,7 @@ def test_bytes_that_no_link_has_sent_are_refused_and_never_break_anything() -> N
     parcels = [packer.parcel({"x": np.arange(50)}, 1, 1, NOBODY), packer.parcel(3, 1, 1, NOBODY)]
     good = [
         bytes(packer.batch(HEAD._replace(messages=2), parcels)),
-        Report(1, 2, 3, 4, True, 5, ((1, 3),)).pack(),
+        Report(1, 2, 3, 4, True, 5, ((1, 3),), ((2, b"two"),)).pack(),
         Clocks(Kind.PING, 1, 2, 3).pack(),
         b"",
         b"hello",

@@ -32,6 +32,7 @@ class World:
         self.working: list[tuple[Tag, Any]] = []
         self.arrived: list[Any] = []
         self.confirmed: list[int] = []
+        self.returned: dict[int, bytes] = {}
         self.is_cut = False
         self.ends = 0
 
@@ -62,7 +63,9 @@ class World:
         for report in self.inbound.reports(self.now):
             self._send(self.back, report.pack())
         while self.back:
-            self.confirmed += self.out.take(unpack_report(self.back.popleft()), self.now)
+            report = unpack_report(self.back.popleft())
+            self.returned.update(self.out.answered(report))
+            self.confirmed += self.out.take(report, self.now)
 
     def _send(self, way: deque[bytes], frame: bytes) -> None:
         if not self.is_cut:
@@ -72,7 +75,8 @@ class World:
         """Some of what the ingress's pipe works on is done, in any order."""
         self.random.shuffle(self.working)
         for _ in range(self.random.randint(0, len(self.working))):
-            tag, _ = self.working.pop()
+            tag, parcel = self.working.pop()
+            tag.stream.returned(tag, f"{parcel.data()} is done".encode())
             tag.stream.over(tag)
 
     def end(self) -> None:
@@ -112,6 +116,29 @@ def test_a_lossless_link_delivers_each_message_once_and_in_order_however_often_i
     assert world.arrived == list(range(1, number + 1))
     assert sorted(world.confirmed) == world.arrived
     assert world.inbound.ended(world.now)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_what_was_returned_comes_with_the_confirmation_however_often_the_way_is_cut(seed: int) -> None:
+    world = World(lossless=True, credit=4, seed=seed)
+    number, back_in_the_queue = 0, list[int]()
+    for _ in range(300):
+        world.is_cut = world.random.random() < 0.3
+        while world.out.has_room and world.random.random() < 0.8:
+            if not back_in_the_queue:
+                number += 1
+                back_in_the_queue.append(number)
+            world.add(back_in_the_queue.pop(0))
+        if world.random.random() < 0.05:  # the egress is stopped, and started again
+            back_in_the_queue += world.out.release()
+            world.out = Outbound(7, world.now, lossless=True, credit=4)
+        world.finish_some()
+        world.step(world.random.choice((1, 20, 300)) * MS)
+    world.end()
+    assert {one: world.returned[one] for one in world.confirmed} == {
+        one: f"{one} is done".encode() for one in world.confirmed
+    }
+    assert len(world.confirmed) > 50
 
 
 @pytest.mark.parametrize("seed", range(30))

@@ -6,6 +6,7 @@ import pytest
 
 from pipert2 import PipeBuildError
 from pipert2.engine.placement import DRIVER, FlowNeed, HostOffer, WireWeight, place
+from pipert2.engine.spread import spread
 
 HERE = HostOffer(DRIVER)
 EDGE = HostOffer("edge-1", {"edge": 1, "CPU": 4}, ("10.0.0.2",), {"rack": "3"})
@@ -69,3 +70,26 @@ def test_wishes_that_contradict_each_other_are_named() -> None:
     flows = [FlowNeed("a", host="edge-1"), FlowNeed("b", host="gpu-1")]
     with pytest.raises(PipeBuildError, match="flows 'a' and 'b', which cannot be apart, fit nowhere"):
         place(flows, HOSTS, together=[("a", "b")])
+
+
+@pytest.mark.parametrize(
+    ("now", "wanted", "fixed", "found"),
+    [
+        ({"x": 1, "y": 2}, 5, (), {"x": 3, "y": 2}),
+        ({"x": 3, "y": 2}, 2, (), {"x": 1, "y": 1}),
+        ({"x": 3, "y": 1}, 6, ("x",), {"x": 3, "y": 3}),
+        ({"x": 2, "y": 2}, 4, ("x", "y"), {"x": 2, "y": 2}),
+    ],
+)
+def test_another_number_of_replicas_is_spread_over_the_hosts_that_have_some(
+    now: dict[str, int], wanted: int, fixed: tuple[str, ...], found: dict[str, int]
+) -> None:
+    assert spread(now, wanted, fixed) == found
+
+
+@pytest.mark.parametrize(("wanted", "fixed", "why"), [(1, (), "2 are the fewest"), (9, ("x", "y"), "it stays 3")])
+def test_each_host_keeps_one_and_those_that_hand_out_work_what_they_have(
+    wanted: int, fixed: tuple[str, ...], why: str
+) -> None:
+    with pytest.raises(ValueError, match=why):
+        spread({"x": 1, "y": 2}, wanted, fixed)

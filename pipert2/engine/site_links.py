@@ -1,0 +1,77 @@
+"""The ends of links at a site: what they count, and mending those that are cut."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Mapping
+from time import monotonic
+from typing import Any
+
+from pipert2.engine.fragment import Fragment
+from pipert2.engine.site_pipe import LINK_FLOW, SitePipe
+from pipert2.errors import PipertError
+
+LINKS_LOOK = 2.0
+"""Seconds between two looks at what the ends of links count."""
+LONGEST_MEND = 30.0
+"""Seconds, at most, between two attempts to bring back a link that is cut."""
+
+
+class LinkWatch:
+    """Looks at the ends of a site's links now and then. Closes twice without complaint.
+
+    Args:
+        pipe: the site's.
+        fragment: what runs there.
+    """
+
+    def __init__(self, pipe: SitePipe, fragment: Fragment) -> None:
+        self._pipe = pipe
+        self._counts: dict[str, dict[str, Any]] = {}
+        self._ended = threading.Event()
+        self._names = [link.egress for link in fragment.egresses] + [link.ingress for link in fragment.ingresses]
+        self._mendable = {link.egress for link in fragment.egresses}  # a message in its hand is sent again by the next
+        self._mendable |= {link.ingress for link in fragment.ingresses if link.credit is not None}
+        self._thread = threading.Thread(target=self._look, name="pipert2-site-links", daemon=True)
+        if self._names:
+            self._thread.start()
+
+    @property
+    def counts(self) -> Mapping[str, Mapping[str, Any]]:
+        """What each end counts, by its name."""
+        return {name: dict(counts) for name, counts in self._counts.items()}
+
+    def _look(self) -> None:
+        mending: dict[str, tuple[float, float]] = {}  # when to open a session anew, and how long to wait after that
+        while not self._ended.wait(LINKS_LOOK):
+            for name in self._names:
+                with contextlib.suppress(PipertError):  # it is being restarted, or the pipe has ended
+                    values = self._pipe.results(name, wait=0.5).values
+                    found = {one.name.removeprefix("link/"): _number_or_text(one.text) for one in values}
+                    self._counts[name] = found
+                    if name in self._mendable and found.get("state") == "cut":
+                        self._mend(name, mending)
+                    elif found.get("state") == "connected":
+                        mending.pop(name, None)
+
+    def _mend(self, name: str, mending: dict[str, tuple[float, float]]) -> None:
+        """Open a session anew that others have found through the driver's, and would not find again by themselves."""
+        now = monotonic()
+        due, wait = mending.setdefault(name, (now, LINKS_LOOK))
+        if now >= due:
+            mending[name] = now + wait, min(2 * wait, LONGEST_MEND)
+            self._pipe.restart_flow(LINK_FLOW + name)
+
+    def close(self) -> None:
+        """Look no more."""
+        self._ended.set()
+        if self._thread.is_alive():
+            self._thread.join(5.0)
+
+
+def _number_or_text(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text

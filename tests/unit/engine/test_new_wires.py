@@ -1,0 +1,101 @@
+"""What wires that come and go while a pipe runs mean for each site."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pipert2 import PipeBuildError, Routine, Wire, destination, source
+from pipert2.engine.fragment import Fragment, cut
+from pipert2.engine.new_wires import SiteChange, linked, undone, unlinked
+
+
+def routine(name: str) -> Routine:
+    make = source if name in "as" else destination
+    return make(name=name)(lambda *data: data)  # type: ignore[operator,no-any-return]
+
+
+A, S, B, C, D = (routine(name) for name in "asbcd")
+PLACES = {"a": ("x",), "s": ("x",), "b": ("y",), "c": ("y",), "d": ("x",)}
+
+
+def sites_of(name: str) -> tuple[str, ...]:
+    return PLACES[name]
+
+
+def fragments(*wires: Wire) -> dict[str, Fragment]:
+    flows = {one.name: [one] for one in (A, S, B, C, D)}
+    return cut(flows, wires, {}, PLACES, "run")
+
+
+def changed(found: dict[str, Fragment], changes: list[SiteChange]) -> dict[str, Fragment]:
+    return found | {one.site: one.applied(found[one.site]) for one in changes}
+
+
+def pairs(fragment: Fragment) -> set[tuple[str, str]]:
+    return {(one.source, one.destination) for one in fragment.wires}
+
+
+def small(number: Any) -> bool:
+    return bool(number < 3)
+
+
+def test_a_wire_within_a_site_is_a_wire_there() -> None:
+    found = fragments(Wire(A, B, lossless=True))
+    (change,) = linked(found, sites_of, Wire(A, D, lossless=True))
+    assert (change.site, [(one.source, one.destination) for one in change.new]) == ("x", [("a", "d")])
+
+
+def test_a_wire_to_another_site_uses_the_way_that_its_source_has() -> None:
+    found = fragments(Wire(A, B, lossless=True))
+    (link,) = found["x"].egresses
+    after = changed(found, linked(found, sites_of, Wire(A, C, lossless=True)))
+    assert pairs(after["x"]) == {("a", link.egress)}
+    assert pairs(after["y"]) == {(link.ingress, "b"), (link.ingress, "c")}
+
+
+@pytest.mark.parametrize(
+    "wire", [lambda: Wire(S, C, lossless=True), lambda: Wire(A, C, lossless=False)], ids=["source", "rule"]
+)
+def test_without_a_way_it_is_said_what_to_do(wire: Callable[[], Wire]) -> None:
+    found = fragments(Wire(A, B, lossless=True))
+    with pytest.raises(PipeBuildError, match=r"does not go from x to y yet.*build it with a wire"):
+        linked(found, sites_of, wire())
+
+
+def test_a_condition_is_asked_where_the_way_does_not_ask_it() -> None:
+    found = fragments(Wire(A, B, lossless=True))
+    far = linked(found, sites_of, Wire(A, C, lossless=True, where=small))[0]
+    assert [one.where for one in far.new] == [True]
+    found = fragments(Wire(A, B, lossless=True, where=small))
+    with pytest.raises(PipeBuildError, match="carries only what meets the condition"):
+        linked(found, sites_of, Wire(A, C, lossless=True))
+
+
+def test_a_wire_that_shares_its_way_ends_beyond_it_when_nothing_is_under_way() -> None:
+    found = fragments(Wire(A, B, lossless=True), Wire(A, C, lossless=True))
+    (link,) = found["x"].egresses
+    (change,) = unlinked(found, sites_of, "a", "c")
+    assert (change.site, change.empty) == ("y", ("x", link.egress))
+    assert pairs(change.applied(found["y"])) == {(link.ingress, "b")}
+
+
+def test_the_last_wire_of_a_way_ends_before_it_and_may_come_back() -> None:
+    found = fragments(Wire(A, B, lossless=True))
+    (link,) = found["x"].egresses
+    gone = changed(found, unlinked(found, sites_of, "a", "b"))
+    assert pairs(gone["x"]) == set()
+    back = linked(gone, sites_of, Wire(A, C, lossless=True))
+    after = changed(gone, back)
+    assert back[0].begins == (link.ingress,)
+    assert pairs(after["x"]) == {("a", link.egress)}
+    assert pairs(after["y"]) == {(link.ingress, "c")}
+
+
+def test_a_site_that_begins_anew_is_told_what_has_changed() -> None:
+    found = fragments(Wire(A, B, lossless=True))
+    after = changed(found, linked(found, sites_of, Wire(A, C, lossless=True)))
+    change = undone(found["y"], after["y"])
+    assert (len(change.gone), [one.destination for one in change.new]) == (0, ["c"])
