@@ -14,7 +14,7 @@ from pipert2.cli.printing import printable
 from pipert2.errors import readable_size
 
 if TYPE_CHECKING:
-    from pipert2.observe.snapshot import FlowStatus, Latency, PipeStatus, RoutineStatus, WireStatus
+    from pipert2.observe.snapshot import FlowStatus, Latency, PipeStatus, RoutineStatus, SiteStatus, WireStatus
 
 _STATE_STYLES = {
     "running": "green",
@@ -154,6 +154,31 @@ def flow_table(flows: Sequence[FlowStatus]) -> Table:
     return table
 
 
+_SITE_COLUMNS = ("site", "host", "state", "process", "restarts", "clock ms")
+
+
+def site_table(sites: Sequence[SiteStatus]) -> Table:
+    """A row for each host of a cluster; how far its clock is ahead of the driver's, and to how many milliseconds."""
+    table = plain_table(*_SITE_COLUMNS, right=_SITE_COLUMNS[3:])
+    for site in sites:
+        table.add_row(
+            printable(site.name),
+            printable(site.host or "-"),
+            state_text(site.state),
+            str(site.pid) if site.pid is not None else "-",
+            count(site.restarts, "yellow"),
+            clock_offset(site),
+        )
+    return table
+
+
+def clock_offset(site: SiteStatus) -> str:
+    """The offset of a site's clock in milliseconds, ``"+0.2 ± 0.1"``; ``-``: not known, or the driver's own."""
+    if site.clock_offset is None or site.clock_uncertainty is None:
+        return "-"
+    return f"{1e3 * site.clock_offset:+.1f} ± {1e3 * site.clock_uncertainty:.1f}"
+
+
 def site_lines(status: PipeStatus) -> list[str]:
     """A line for each host of a cluster that is not as it should be, and for each link that is cut."""
     found = [
@@ -201,6 +226,8 @@ def status_view(status: PipeStatus, chosen: int | None = None) -> RenderableType
         parts += ["", wire_table(status.wires)]
     if status.flows:
         parts += ["", flow_table(status.flows)]
+    if status.sites:
+        parts += ["", site_table(status.sites)]
     errors = [one for one in status.routines if one.last_error]
     if errors:
         parts.append("")

@@ -10,7 +10,16 @@ from rich.text import Text
 
 from pipert2.cli.params import takes
 from pipert2.cli.printing import printable
-from pipert2.cli.tables import flow_table, headline, milliseconds, plain_table, reason_of, routine_table, wire_table
+from pipert2.cli.tables import (
+    flow_table,
+    headline,
+    milliseconds,
+    plain_table,
+    reason_of,
+    routine_table,
+    site_table,
+    wire_table,
+)
 from pipert2.cli.top_model import WHOLE_PIPE, View
 from pipert2.observe.snapshot import PipeStatus, RoutineStatus
 
@@ -40,6 +49,8 @@ def picture(view: View, rows: int, *, keys: bool) -> RenderableType:
         blocks.append((len(status.wires) + 1, wire_table(status.wires)))
     if status.flows:
         blocks.append((len(status.flows) + 1, flow_table(status.flows)))
+    if status.sites:
+        blocks.append((len(status.sites) + 1, site_table(status.sites)))
     parts = head
     left = rows - len(head) - 1 - len(foot)
     for number, (height, block) in enumerate(blocks):

@@ -16,6 +16,7 @@ import { PanelFrame, Section } from "./side_panel";
 export function FlowPanel({ pipe, name }: { pipe: string; name: string }) {
   const cockpit = useCockpit();
   const flow = usePart(cockpit.now, (now) => now?.status.flows.find((one) => one.name === name));
+  const site = usePart(cockpit.now, (now) => now?.status.sites?.find((one) => one.host === flow?.host && one.clock_offset !== null));
   const structure = usePart(cockpit.structure, (one) => one);
   const replicas = usePart(cockpit.now, (now) => replicasOf(name, structure, now?.status));
   const waiting = waitsFor(flow);
@@ -28,6 +29,10 @@ export function FlowPanel({ pipe, name }: { pipe: string; name: string }) {
       {flow && (
         <dl className="numbers">
           <div><dt>process</dt><dd>{flow.pid ?? "–"}</dd></div>
+          {flow.host && <div><dt>host</dt><dd>{flow.host}</dd></div>}
+          {site?.clock_offset != null && site.clock_uncertainty != null && (
+            <div><dt>its clock</dt><dd>{(1e3 * site.clock_offset).toFixed(1)} ± {(1e3 * site.clock_uncertainty).toFixed(1)} ms</dd></div>
+          )}
           <div><dt>up</dt><dd>{duration(flow.uptime)}</dd></div>
           <div><dt>CPU</dt><dd>{percent(flow.cpu_percent)}</dd></div>
           <div><dt>memory</dt><dd>{bytes(flow.rss_bytes)}</dd></div>

@@ -76,6 +76,17 @@ export interface FlowStatus {
   readonly waits_for?: readonly string[];
   /** Of a further replica of a flow, that flow's name. */
   readonly replica_of?: string | null;
+  /** Of a pipe on a cluster, where it is. */
+  readonly host?: string | null;
+}
+
+/** The part of a pipe that runs on one host of a cluster. */
+export interface SiteStatus {
+  readonly name: string;
+  readonly host: string | null;
+  /** Seconds that its clock is ahead of the driver's, and to how many; null: not known, or the driver's own. */
+  readonly clock_offset: number | null;
+  readonly clock_uncertainty: number | null;
 }
 
 export interface PipeStatus {
@@ -89,6 +100,8 @@ export interface PipeStatus {
   readonly flows: readonly FlowStatus[];
   /** Those of all routines, and of routines that only an earlier run had. */
   readonly dead_letters?: number;
+  /** Of a pipe on a cluster, its parts on the hosts. */
+  readonly sites?: readonly SiteStatus[];
 }
 
 /** The parameters of the pipe as a whole. */

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from pipert2.cli.top_model import Action, View, after_key, keys_in, with_status, without_answer
 from pipert2.cli.top_picture import picture
-from pipert2.observe.snapshot import FlowStatus, Latency, PipeState, PipeStatus, RoutineStatus, WireStatus
+from pipert2.observe.snapshot import FlowStatus, Latency, PipeState, PipeStatus, RoutineStatus, SiteStatus, WireStatus
 
 NO_TIME = Latency(None, None)
 
@@ -111,6 +111,18 @@ def test_the_picture_shows_routines_wires_flows_and_keys():
     assert ["all", "running", "4711", "12", "50.0", "MiB", "1", "min", "15", "s", "-"] in rows
     assert "q quit" in text
     assert "q quit" not in text_of(View("http://here", status("a")), keys=False)
+
+
+def test_a_cluster_shows_which_flow_is_where_and_how_far_clocks_are_apart():
+    flow = FlowStatus("all", "running", 4711, 12.0, 50 << 20, 0, 75.0, None, host="10.0.0.2")
+    sites = (
+        SiteStatus("driver", "10.0.0.1", "running", pid=1),
+        SiteStatus("lab", "10.0.0.2", "running", pid=2, clock_offset=-0.0042, clock_uncertainty=0.0003),
+    )
+    rows = [line.split() for line in text_of(View("here", status("a", flows=(flow,), sites=sites))).splitlines()]
+    assert next(row for row in rows if row[:2] == ["all", "running"])[-1] == "10.0.0.2"
+    assert ["driver", "10.0.0.1", "running", "1", "-", "-"] in rows
+    assert ["lab", "10.0.0.2", "running", "2", "-", "-4.2", "±", "0.3"] in rows
 
 
 def test_details_show_the_chosen_routine():
