@@ -16,6 +16,7 @@ are real-time, the newest frame wins, what is dropped is counted, and the output
     python examples/face_watch.py --input holiday.mp4 --output faces.mp4     writes faces.json beside it
     python examples/face_watch.py --input /dev/video0 --duration 20          or 0, 1, ... or rtsp://...
     python examples/face_watch.py --live --cockpit                           prints the address of a page that shows it
+    python examples/face_watch.py --engine ray://10.0.0.1:6379               finders on hosts that have `detects`
 
 Ctrl-C ends it early and leaves a file that plays. Exit codes: 0 done, 1 something failed on the way, 2 it could not
 begin (one line says why), 130 a file was not worked through because of Ctrl-C.
@@ -130,10 +131,11 @@ def make_pipe(video: Video, options: argparse.Namespace, notes: Path) -> Pipe:
     # Lossless wires of 4 keep one finder at most 5 frames ahead of the other: what 16 frames overtook is lost for good.
     writer = Writer(options.output, notes, video.fps, patience=2 if video.live else 16)
 
-    pipe = Pipe("face_watch", data_transmitter=SharedMemoryTransmitter(), lossless=not video.live)
+    transmitter = SharedMemoryTransmitter()
+    pipe = Pipe("face_watch", data_transmitter=transmitter, lossless=not video.live, engine=options.engine)
     pipe.create_flow("reading", False, reader)
     for finder in finders:
-        pipe.create_flow(finder.name, False, finder)
+        pipe.create_flow(finder.name, False, finder, resources={"detects": 1})  # without an engine: here
     pipe.create_flow("marking", False, marker)
     pipe.create_flow("writing", False, writer)
     capacity = None if video.live else 4
@@ -165,6 +167,7 @@ def summarise(run: RunSummary, video: Video, options: argparse.Namespace, notes:
         "fps": round(len(boxes) / run.elapsed, 2),
         "video_seconds": boxes[-1]["time"] if boxes else 0.0,
         "dropped": sum(wire.dropped for wire in run.wires),
+        "hosts": {flow.name: flow.host for flow in run.flows if flow.host is not None},
         "routines": [
             {
                 "name": routine.name,
@@ -245,6 +248,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--size", type=parse_size, metavar="WxH", help="scale to this size, such as 640x360")
     parser.add_argument("--live", action="store_true", help="play a file at its own speed, like a camera")
     parser.add_argument("--cockpit", action="store_true", help="see and drive it in a browser while it runs")
+    parser.add_argument("--engine", metavar="ADDRESS", help="a Ray cluster, some of whose hosts have detects=1 or more")
     options = parser.parse_args()
     if options.summary is None:
         options.summary = options.output.with_suffix(".json")

@@ -14,7 +14,7 @@ import pytest
 from pipert2.testing import wait_until
 from tests.hosts import Hosts, NoRayError, why_not
 from tests.processes import Children
-from tests.ray_nodes import HAVE_RAY
+from tests.ray_nodes import HAVE_RAY, ROOT
 
 _WHY_NOT = 'it needs Ray and Zenoh: pip install "pipert2[cluster]"' if not HAVE_RAY else why_not()
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(400), pytest.mark.skipif(_WHY_NOT is not None, reason=str(_WHY_NOT))]
@@ -147,6 +147,26 @@ def test_a_detector_on_another_host_gets_the_newest_frames(hosts: Hosts, tmp_pat
     assert run.said()[0]["host"] in hosts.addresses[1:]
     assert abs(end["clock"][0]) <= end["clock"][1]  # these hosts have the same clock
     assert run.found() == sorted(run.found())
+
+
+def test_face_watch_finds_the_same_with_its_finders_on_other_hosts(hosts: Hosts, tmp_path: Path) -> None:
+    pytest.importorskip("av", reason='it needs pip install "pipert2[examples]"')
+    pytest.importorskip("PIL", reason='it needs pip install "pipert2[examples]"')
+    video = ROOT / "examples" / "make_video.py"
+    made = [sys.executable, str(video), "--output", "in.mp4", "--seconds", "1.5", "--size", "320x180"]
+    subprocess.run(made, cwd=tmp_path, check=True, capture_output=True, timeout=60)
+    words = [str(ROOT / "examples" / "face_watch.py"), "--input", "in.mp4", "--output"]
+    here = [sys.executable, *words, "here.mp4"]
+    there = hosts.command(0, sys.executable, *words, "there.mp4", "--engine", hosts.engine)
+    for command in (here, there):
+        done = subprocess.run(
+            command, cwd=tmp_path, env=hosts.environment(), capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, done.stderr
+    one, other = (json.loads((tmp_path / name).read_text()) for name in ("here.json", "there.json"))
+    assert [box["boxes"] for box in other["boxes"]] == [box["boxes"] for box in one["boxes"]]
+    assert (other["frames"], other["missing"], other["dropped"]) == (one["frames"], 0, 0)
+    assert {other["hosts"]["finder-1"], other["hosts"]["finder-2"]} == set(hosts.addresses[1:])
 
 
 def test_a_cut_link_and_a_lost_host_lose_nothing_on_lossless_wires(
