@@ -1,7 +1,8 @@
 """Messages between two hosts by pipert2, by bare Zenoh and by Ray's object store: ``python -m benchmarks.cluster``.
 
 The hosts are two network namespaces of this machine (root only). Same run, same data, systems in turn; medians.
-``--works frames,latency``, ``--repeats 1``, ``--no-ray``, ``--delay 20`` (ms) for a slow cable.
+``--works frames,latency``, ``--repeats 1``, ``--no-ray``, ``--delay 20`` (ms) for a slow cable. ``--scaling``: instead,
+a flow that uses its processor for 4 ms a message, at the other host, with 1, 2 and 4 replicas.
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.cluster_ends.cargo import WORKS, Work
+from benchmarks.cluster_ends.cargo import DETECTORS, WORKS, Work
 from benchmarks.environments import ROOT
 from benchmarks.hosts import Hosts, HostsError
 
 PORT, RAY_PORT = 7450, 6399
 LIMIT = 60.0
 OURS, ZENOH, RAY = "pipert2", "bare Zenoh", "Ray's object store"
-EACH = "bare Zenoh, one put a message"
+EACH, TCP = "bare Zenoh, one put a message", "bare TCP"
 TARGETS = ((ZENOH, 0.7), (EACH, 0.7), (RAY, 4.0))
 Figures = dict[tuple[str, str], list[dict[str, float]]]
 
@@ -157,8 +158,11 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--no-ray", action="store_true")
     parser.add_argument("--delay", type=float, default=0.0, help="of the cable, each way, in ms")
+    parser.add_argument("--scaling", action="store_true")
     options = parser.parse_args()
     works = [work for work in WORKS if work.key in options.works.split(",")]
+    if options.scaling:
+        works, options.no_ray = list(DETECTORS), True
     with_ray = not options.no_ray and importlib.util.find_spec("ray") is not None
     found: Figures = {}
     try:
@@ -184,9 +188,13 @@ def main() -> int:
 
 def _systems(hosts: Hosts, work: Work) -> Iterator[tuple[str, dict[str, float]]]:
     yield OURS, between(hosts, "pipert2_link", work)
+    if work.replicas:
+        return
     yield ZENOH, between(hosts, "zenoh_bare", work)
     if not work.frames:
         yield EACH, between(hosts, "zenoh_bare", work, "--express")
+    elif not work.delay:
+        yield TCP, between(hosts, "tcp_bare", work)
 
 
 def _median(found: Figures, system: str, work: Work, metric: str) -> float | None:
@@ -200,7 +208,7 @@ def _shown(value: float | None, form: str) -> str:
 
 def report(works: list[Work], found: Figures) -> None:
     """The table, and which targets were reached."""
-    systems = [name for name in (OURS, ZENOH, EACH, RAY) if any(system == name for system, _ in found)]
+    systems = [name for name in (OURS, ZENOH, EACH, TCP, RAY) if any(system == name for system, _ in found)]
     table = Table(box=box.SIMPLE, title=f"two hosts, {os.cpu_count()} processors in all")
     for column in ("", *systems):
         table.add_column(column, justify="left" if not column else "right")
@@ -214,8 +222,12 @@ def report(works: list[Work], found: Figures) -> None:
         table.add_row(work.title, *row)
     console = Console(width=150)
     console.print(table)
+    alone = next((_median(found, OURS, work, "rate") for work in works if work.replicas == 1), None)
     for work in works:
         ours = _median(found, OURS, work, "rate")
+        if work.replicas and ours and alone:
+            most = min(work.replicas, os.cpu_count() or 1)
+            console.print(f"{work.replicas} replicas: {ours / alone:.2f} times one; there are processors for {most}")
         for system, factor in TARGETS:
             theirs = _median(found, system, work, "rate")
             if work.delay or not ours or not theirs:

@@ -17,7 +17,8 @@ TEXT = b"x" * 64
 @dataclass(frozen=True, slots=True)
 class Work:
     """What is sent: small messages or frames, at a rate or as fast as they are taken (0); *lossless*: none may be lost;
-    *delay*: what is measured is how late they arrive, not how many."""
+    *delay*: what is measured is how late they arrive, not how many; *replicas*: of a detector at the receiving host
+    that spends *cost* seconds of processor time on each."""
 
     key: str
     title: str
@@ -26,6 +27,8 @@ class Work:
     lossless: bool
     delay: bool = False
     seconds: float = 4.0
+    replicas: int = 0
+    cost: float = 0.0
 
 
 WORKS = (
@@ -37,10 +40,16 @@ WORKS = (
     Work("frame_latency", "1080p frames, 30/s: p50", True, 30, False, delay=True),
 )
 
+DETECTORS = tuple(
+    Work(f"detectors_{count}", f"messages/s, detectors: {count}", False, 0, True, replicas=count, cost=0.004)
+    for count in (1, 2, 4)
+)
+"""The same work for one, two and four replicas of a flow that does nothing but use its processor."""
+
 
 def work(key: str) -> Work:
     """The work of this key."""
-    return next(one for one in WORKS if one.key == key)
+    return next(one for one in (*WORKS, *DETECTORS) if one.key == key)
 
 
 @dataclass

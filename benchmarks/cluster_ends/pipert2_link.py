@@ -7,13 +7,23 @@ from __future__ import annotations
 
 import json
 import sys
-from time import sleep
+from itertools import pairwise
+from time import sleep, thread_time
 from typing import Any
 
 import numpy as np
 
 from benchmarks.cluster_ends.cargo import SHAPE, Arrivals, Work, fill, message, wait_for_the_end, work
-from pipert2 import DestinationRoutine, Pipe, QueueNetwork, SharedMemoryTransmitter, SourceRoutine, Wire, events
+from pipert2 import (
+    DestinationRoutine,
+    MiddleRoutine,
+    Pipe,
+    QueueNetwork,
+    SharedMemoryTransmitter,
+    SourceRoutine,
+    Wire,
+    events,
+)
 from pipert2.engine.link import Egress, Ingress, LinkSettings
 from pipert2.testing import wait_until
 
@@ -32,6 +42,20 @@ class Sends(SourceRoutine):
         frame = self.loan(SHAPE, np.uint8)
         fill(frame, self.number)
         return frame
+
+
+class Detects(MiddleRoutine):
+    """Uses the processor, always for as long."""
+
+    def __init__(self, what: Work) -> None:
+        super().__init__("detector")
+        self.what = what
+
+    def main_logic(self, data: Any) -> Any:
+        until = thread_time() + self.what.cost
+        while thread_time() < until:
+            pass
+        return data
 
 
 class Counts(DestinationRoutine):
@@ -59,14 +83,18 @@ def pipe_of(what: Work, first: Any, second: Any) -> Pipe:
     pipe = Pipe(lossless=what.lossless, network=QueueNetwork(max_queue_sizes=many))
     pipe.create_flow(f"flow of {first.name}", False, first)
     pipe.create_flow(f"flow of {second.name}", False, second)
-    pipe.link(Wire(first, second, data_transmitter=SharedMemoryTransmitter()))
+    way = [first, second]
+    if what.replicas and isinstance(first, Ingress):
+        way.insert(1, Detects(what))
+        pipe.create_flow("detectors", False, way[1], replicas=what.replicas)
+    pipe.link(*(Wire(one, other, data_transmitter=SharedMemoryTransmitter()) for one, other in pairwise(way)))
     return pipe
 
 
 def send(what: Work, endpoint: str) -> None:
-    egress = Egress(
-        "egress", key="bench", link=LinkSettings(connect=(endpoint,), insecure=True), lossless=what.lossless
-    )
+    link = LinkSettings(connect=(endpoint,), insecure=True)
+    credit = what.replicas or None  # as an engine gives it: no more than the replicas there can work on
+    egress = Egress("egress", key="bench", link=link, lossless=what.lossless, credit=credit)
     with pipe_of(what, Sends(what), egress) as pipe:
         pipe.notify_event("start")
         wait_for_the_end()
