@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -246,6 +246,13 @@ def check_transmitter(transmitter: object, what: str) -> None:
         raise TypeError(f"{what}: {transmitter!r} is not a data transmitter{hint}")
 
 
+def is_list_of_names(value: object) -> bool:
+    """Whether it is a list, a tuple or the like of texts, none of which is empty."""
+    if isinstance(value, str) or not isinstance(value, Collection):
+        return False
+    return all(isinstance(one, str) and one for one in value)
+
+
 def _check_flow(
     name: object, auto_wire: object, routines: Sequence[object], replicas: object, depends_on: Sequence[object]
 ) -> None:
@@ -269,7 +276,7 @@ def _check_flow(
         raise ValueError(
             f"create_flow({name!r}, ..., replicas=...) is a number from 1 to {MOST_REPLICAS}, not {replicas!r}"
         )
-    if isinstance(depends_on, str) or not all(isinstance(one, str) for one in depends_on):
+    if not is_list_of_names(depends_on):
         raise TypeError(f"create_flow({name!r}, ..., depends_on=...) is a list of flows' names, not {depends_on!r}")
 
 

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, overload
 
+from pipert2.errors import nearest
 from pipert2.graph.routine import DestinationRoutine, MiddleRoutine, Routine, RoutineKind, SourceRoutine
 
 if TYPE_CHECKING:
@@ -97,9 +98,9 @@ def _maker(
 ) -> Any:
     for option in options:
         if option not in known.__annotations__:
-            raise TypeError(
-                f"a {routine_class.kind.value} has no option {option!r}: {', '.join(known.__annotations__)}"
-            )
+            near = nearest(option, tuple(known.__annotations__))
+            hint = f"did you mean {near!r}?" if near else f"there are {', '.join(known.__annotations__)}"
+            raise TypeError(f"a {routine_class.kind.value} has no option {option!r}: {hint}")
     if function is None:
         return lambda decorated: routine_class(decorated, name, **options)
     return routine_class(function, name, **options)

@@ -14,7 +14,7 @@ from typing import Any
 
 from pipert2.errors import PipeStateError
 from pipert2.events.notices import Notices
-from pipert2.graph.blueprint import Blueprint, check_transmitter
+from pipert2.graph.blueprint import Blueprint, check_transmitter, is_list_of_names
 from pipert2.graph.hidden import hidden_names
 from pipert2.graph.routine import Routine, has_keys
 from pipert2.graph.spec import MOST_REPLICAS, PipeSpec
@@ -119,7 +119,7 @@ class Pipe(RunVerbs, RoutineVerbs, FlowVerbs, WiringVerbs, StatusVerbs):
             raise ValueError(f"Pipe(kill_timeout=...) is a time in seconds, 0 or more, not {kill_timeout!r}")
         if not drain_timeout >= 0:
             raise ValueError(f"Pipe(drain_timeout=...) is a time in seconds, 0 or more, not {drain_timeout!r}")
-        if isinstance(requires, str) or not all(isinstance(one, str) and one for one in requires):
+        if not is_list_of_names(requires):
             raise TypeError(f'Pipe(requires=...) is a list of names, as in ("workload",), not {requires!r}')
         self.name = name if name is not None else f"pipe-{next(_numbers)}"
         self.blueprint = Blueprint(

@@ -106,6 +106,8 @@ class Database:
         patience: float = 30.0,
         made_later: bool = False,
     ) -> None:
+        if not isinstance(path, str | os.PathLike):
+            raise TypeError(f'a store is the path of a file, as in "run.db", not {path!r}')
         if str(path) in ("", ":memory:"):
             raise StoreError(str(path), "name a file: flows are processes of their own and share it")
         self.path = os.path.abspath(path)

@@ -234,7 +234,7 @@ def _command(verb: str, given: dict[str, Any]) -> list[str]:
     if verb in ("start", "stop", "kill"):
         return [verb, *(f"--{name}={value}" for name, value in arguments.items()), *options]
     if verb == "logs":
-        return ["logs", *(f"--{name}={value}" for name, value in arguments.items())]
+        return ["logs", *(f"--{name}={value}" for name, value in arguments.items()), *options]
     if verb.startswith(("dead_letter", "requeue_dead_letter", "drop_dead_letter")):
         action = "list" if verb.startswith("dead") else verb.split("_")[0]
         number = [str(arguments.pop("number"))] if "number" in arguments else []

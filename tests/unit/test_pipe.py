@@ -178,6 +178,19 @@ def test_a_refused_flow_leaves_the_pipe_as_it_was() -> None:
     assert pipe.get_pipe_structure() == before
 
 
+@pytest.mark.parametrize("names", ["other", 3, None, [3], [""], (name for name in ("other",))])
+def test_names_are_given_as_a_list(names: Any) -> None:
+    with pytest.raises(TypeError, match=r"depends_on=\.\.\.\) is a list of flows' names, not"):
+        Pipe().create_flow("all", True, *pair(), depends_on=names)
+    with pytest.raises(TypeError, match=r"requires=\.\.\.\) is a list of names, as in"):
+        Pipe(requires=names)
+
+
+def test_a_store_that_is_no_path_is_refused() -> None:
+    with pytest.raises(TypeError, match=r'a store is the path of a file, as in "run\.db", not 3'):
+        Pipe(store=3)  # type: ignore[arg-type]
+
+
 def test_routines_know_their_flow() -> None:
     pipe, (numbers, end) = Pipe(), pair()
     pipe.create_flow("one", False, numbers)

@@ -96,12 +96,14 @@ def test_an_event_in_the_wrong_case_gets_the_right_one_as_a_hint() -> None:
 
 def test_a_flow_that_is_not_there() -> None:
     assert (
-        text_of(UnknownFlowError, "ZOOM", {"camera": []}) == "this pipe has no flow 'camera': did you mean 'cameras'?"
+        text_of(UnknownFlowError, "ZOOM", {"camera": []}) == "pipe 'shop' has no flow 'camera': did you mean 'cameras'?"
     )
 
 
 def test_a_flow_that_looks_like_no_other() -> None:
-    assert text_of(UnknownFlowError, "ZOOM", {"xyz": []}) == "this pipe has no flow 'xyz': known are 'cameras', 'work'"
+    assert (
+        text_of(UnknownFlowError, "ZOOM", {"xyz": []}) == "pipe 'shop' has no flow 'xyz': known are 'cameras', 'work'"
+    )
 
 
 def test_a_routine_that_is_not_in_the_flow() -> None:

@@ -96,3 +96,13 @@ def test_a_bound_method_can_be_a_routine() -> None:
 
 def test_one_function_can_make_several_routines() -> None:
     assert middle(add, name="first") is not middle(add, name="second")
+
+
+@pytest.mark.parametrize(
+    ("option", "hint"),
+    [("retry", "did you mean 'retries'?"), ("xyz", "there are concurrency, retries, service, idempotency_key")],
+)
+def test_an_option_that_there_is_not_names_the_nearest(option: str, hint: str) -> None:
+    with pytest.raises(TypeError) as caught:
+        middle(**{option: 2})  # type: ignore[call-overload]
+    assert str(caught.value) == f"a middle has no option {option!r}: {hint}"
