@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -11,7 +12,7 @@ import typer
 
 from pipert2.cli.connect import connected
 from pipert2.cli.exit_codes import FAILED, CommandError
-from pipert2.cli.options import PipeName, Token, Url
+from pipert2.cli.options import Json, PipeName, Token, Url
 
 if TYPE_CHECKING:
     from pipert2.control.records import Structure
@@ -44,11 +45,19 @@ def graph(
     url: Url = None,
     pipe: PipeName = None,
     token: Token = None,
+    as_json: Json = False,
 ) -> None:
-    """Draw a pipe: flows as groups, lossless wires solid, real-time ones dashed."""
+    """Draw a pipe: flows as groups, lossless wires solid, real-time ones dashed.
+
+    With --json it tells what there is to draw: flows, routines with their events and parameters, wires.
+    """
     if target is not None and (url is not None or pipe is not None):
         raise CommandError("TARGET names a pipe that is not running, --url and --pipe a running one: give one of them")
-    text = _drawn(_structure(target, url, pipe, token), layout or _format_of(file))
+    if as_json and layout is not None:
+        raise CommandError("--json tells the structure, --format draws it: give one of them")
+    wanted = None if as_json else layout or _format_of(file)
+    structure = _structure(target, url, pipe, token)
+    text = _told(structure) if wanted is None else _drawn(structure, wanted)
     if file is None:
         print(text, end="")
         return
@@ -76,6 +85,12 @@ def _structure(target: str | None, url: str | None, pipe: str | None, token: str
 
     with contextlib.redirect_stdout(sys.stderr):  # what the target prints while it is loaded is no picture
         return structure_of(load_target(target))
+
+
+def _told(structure: Structure) -> str:
+    from pipert2.control.verbs import plain
+
+    return json.dumps(plain(structure), ensure_ascii=False, indent=2) + "\n"
 
 
 def _drawn(structure: Structure, layout: Format) -> str:

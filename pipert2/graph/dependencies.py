@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
+from pipert2.errors import nearest
+
 
 def dependency_problems(flows: Collection[str], depends_on: Mapping[str, Sequence[str]]) -> list[str]:
     """What is wrong with dependencies: names that there are not, and circles."""
@@ -11,8 +13,10 @@ def dependency_problems(flows: Collection[str], depends_on: Mapping[str, Sequenc
     for flow, others in depends_on.items():
         for other in others:
             if other not in flows:
-                known = ", ".join(repr(name) for name in flows)
-                found.append(f"flow {flow!r} depends on {other!r}, which is no flow of this pipe: it has {known}")
+                near = nearest(other, tuple(flows))
+                known = f"it has {', '.join(repr(name) for name in flows)}"
+                hint = known if near is None else f"did you mean {near!r}?"
+                found.append(f"flow {flow!r} depends on {other!r}, which is no flow of this pipe: {hint}")
     seen: set[frozenset[str]] = set()
     for start in depends_on:
         trail = _circle(start, depends_on)

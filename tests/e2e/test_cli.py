@@ -574,6 +574,8 @@ def test_a_join_that_takes_too_long_exits_with_1(driven: Shell) -> None:
 
 def test_the_graph_of_a_running_pipe_is_drawn(driven: Shell) -> None:
     assert "through" in driven.ok("graph")
+    told = json.loads(driven.ok("graph", "--json"))
+    assert "through" in [routine["name"] for routine in told["routines"]]
 
 
 def test_top_without_a_terminal_is_one_picture(driven: Shell) -> None:

@@ -16,6 +16,8 @@ logger = logging.getLogger(__name__)
 
 BLOCKED_AFTER = 1.0
 """Seconds for which a routine may keep the loop from doing anything else before that is said."""
+_PROBE_EVERY = 0.05
+"""Seconds between two looks whether the loop still answers: a block of so much more than a second is never missed."""
 _LOOK_EVERY = 0.25
 _JOIN_TIMEOUT = 2.0
 
@@ -120,7 +122,7 @@ class EventLoop:
     def _watch_over(self) -> None:
         while True:
             self._busy.wait()
-            if self._closing.wait(_LOOK_EVERY):
+            if self._closing.wait(_PROBE_EVERY):
                 return
             asked, answered = monotonic(), threading.Event()
             with contextlib.suppress(RuntimeError):  # closed just now

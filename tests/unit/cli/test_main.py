@@ -28,6 +28,7 @@ def _signals_as_before(monkeypatch, tmp_path):
         (["--url", "x"], "pipert2: no such option --url: it stands behind a command, as in pipert2 status --url (see"),
         (["--qwxyz"], "pipert2: no such option --qwxyz (see pipert2 --help)"),
         (["graph", "--format", "pdf"], "pipert2: Invalid value for '--format' / '-f': 'pdf' is not one of 'mermaid',"),
+        (["graph", "x.py", "--json", "--format", "svg"], "--json tells the structure, --format draws it: give one of"),
         (["event", "GO", 'size={"x": 3'], """pipert2: {"x": 3 is not JSON: Expecting ',' delimiter"""),
         (["strat"], "pipert2: No such command 'strat'. Did you mean 'start'"),
         (["--vresion"], "pipert2: no such option --vresion, did you mean --version? (see pipert2 --help)"),

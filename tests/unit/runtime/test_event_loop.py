@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -108,10 +109,21 @@ def test_who_blocks_the_loop_is_named_once_with_the_line(
     assert "gate.wait(20)" in caplog.text or "wait" in record.getMessage()
 
 
+def test_a_block_that_is_hardly_too_long_is_seen_as_well(caplog: pytest.LogCaptureFixture) -> None:
+    async def blocks() -> None:
+        time.sleep(module.BLOCKED_AFTER + 3 * module._PROBE_EVERY)  # what it is about: just over a second
+
+    loop = EventLoop("hardly")
+    with caplog.at_level(logging.WARNING):
+        loop.run(blocks(), "camera")
+        loop.close()
+    assert "camera has blocked the event loop" in caplog.text
+
+
 def test_a_loop_with_patient_work_is_not_complained_of(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(module, "_LOOK_EVERY", 0.01)
+    monkeypatch.setattr(module, "_PROBE_EVERY", 0.001)
     loop = EventLoop("patient")
     loop.run(asyncio.sleep(0.2), "work")
     loop.close()
