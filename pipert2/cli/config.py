@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -34,11 +35,17 @@ def explain(
     Nothing is started. A setting that cannot be used ends it with exit code 2. Values of settings that are called
     password, token, key or the like are not shown.
     """
-    from pipert2.cli.printing import print_json
+    from pipert2.cli.printing import print_json, say
+    from pipert2.runtime.configuration.routines import warnings_of
 
     pipe = load_target(target)
     names = list(pipe.flow_names) if routine is None else [routine]
-    found = {name: pipe.configuration(name).explain() for name in names}
+    configurations = {name: pipe.configuration(name) for name in names}
+    found = {name: one.explain() for name, one in configurations.items()}
+    if routine is None:
+        routines = [pipe.routine(name) for name in names]
+        for warning in warnings_of(pipe.config_folder, routines, list(configurations.values()), os.environ):
+            say(warning, "yellow")
     if as_json:
         print_json(found)
     else:

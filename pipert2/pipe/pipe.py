@@ -276,7 +276,8 @@ class Pipe(RunVerbs, RoutineVerbs, FlowVerbs, WiringVerbs, StatusVerbs):
             raise_problems(problems, ())
         found, errors = configure_all(routines, self.config_folder, os.environ, has_store=has_store)
         raise_problems(problems, errors)
-        for warning in [*hidden_names(routines), *warnings_of(self.config_folder, routines, found.values())]:
+        read = [one.configuration for one in found.values()]
+        for warning in [*hidden_names(routines), *warnings_of(self.config_folder, routines, read, os.environ)]:
             self.logger.warning("%s", warning)
         self._configurations = LiveConfigurations(routines, found, self.logger, has_store=has_store)
         return self._configurations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import difflib
 import json
 import logging
 import re
@@ -18,6 +19,7 @@ from pipert2.runtime.triggers.phrases import trigger
 from pipert2.runtime.triggers.triggers import Trigger
 
 PREFIX = "PIPERT_"
+_VARIABLE = re.compile(r"(PIPERT2?_)(.+?)__(.+)")
 _OWN, _DECLARED = "the routine's trigger", "declared"
 _SECRET = re.compile("password|passwd|secret|token|api_?key|credential", re.IGNORECASE)
 
@@ -242,6 +244,32 @@ def _environment_layers(
                 layers.append(Layer(f"environment {variable}", values))
                 _merge(below, values)
     return layers
+
+
+def misspelt_variables(environment: Mapping[str, str], names: Sequence[str]) -> list[str]:
+    """A sentence for each variable that is for none of *names*, but looks as if it were meant for one of them.
+
+    One that looks like none may be for another pipe of the same environment.
+    """
+    owners = list(dict.fromkeys(map(_as_variable, names)))
+    meant = {variable: _meant(variable.upper(), owners) for variable in sorted(environment)}
+    return [
+        f"environment {variable} is used by no routine: did you mean {other}?"
+        for variable, other in meant.items()
+        if other is not None
+    ]
+
+
+def _meant(variable: str, owners: Sequence[str]) -> str | None:
+    parts = _VARIABLE.fullmatch(variable)
+    if parts is not None:
+        prefix, owner, key = parts.groups()
+        near = difflib.get_close_matches(owner, owners, n=1, cutoff=0.8)
+        return f"{PREFIX}{near[0]}__{key}" if near and (prefix, owner) != (PREFIX, near[0]) else None
+    for owner in owners:
+        if variable.startswith(start := f"{PREFIX}{owner}_"):
+            return f"{start}_{variable.removeprefix(start)}"
+    return None
 
 
 def _as_variable(name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from pipert2.errors import ConfigError, PipeBuildError
 from pipert2.graph.parameter import parameters_of
 from pipert2.graph.routine import Routine
-from pipert2.runtime.configuration.configuration import Configuration
+from pipert2.runtime.configuration.configuration import Configuration, misspelt_variables
 from pipert2.runtime.triggers.phrases import trigger
 from pipert2.runtime.triggers.schedule import Schedule
 from pipert2.runtime.triggers.triggers import AtLeast, Trigger, parts_of, with_interval
@@ -92,18 +92,23 @@ def raise_problems(problems: Sequence[str], errors: Sequence[ConfigError]) -> No
         raise PipeBuildError([*problems, *map(str, errors)])
 
 
-def warnings_of(folder: Path | None, routines: Sequence[Routine], found: Iterable[Configured]) -> list[str]:
+def warnings_of(
+    folder: Path | None,
+    routines: Sequence[Routine],
+    configurations: Collection[Configuration],
+    environment: Mapping[str, str],
+) -> list[str]:
     """What is most likely not meant, though it is allowed."""
-    configurations = [one.configuration for one in found]
+    names = [routine.name for routine in routines] + [cls.__name__ for one in routines for cls in type(one).__mro__]
     warnings = [text for one in configurations for text in one.warnings]
+    warnings += misspelt_variables(environment, names)
     if folder is not None and not folder.is_dir():
         warnings.append(f"there is no folder {str(folder)!r} with configuration files: defaults and environment hold")
     elif folder is not None:
         from pipert2.runtime.configuration.files import unused_files
 
         used = [file for one in configurations for file in one.files]
-        classes = [cls.__name__ for routine in routines for cls in type(routine).__mro__]
-        warnings += unused_files(folder, used, [routine.name for routine in routines] + classes)
+        warnings += unused_files(folder, used, names)
     return list(dict.fromkeys(warnings))
 
 

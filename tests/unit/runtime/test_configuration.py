@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pipert2 import ConfigError, Parameter, SourceRoutine
-from pipert2.runtime.configuration.configuration import Configuration, Setting
+from pipert2.runtime.configuration.configuration import Configuration, Setting, misspelt_variables
 from pipert2.runtime.configuration.files import unused_files
 from pipert2.runtime.triggers.triggers import Every
 
@@ -196,6 +196,24 @@ def test_files_that_are_nobodys_are_told(configs: Path) -> None:
         f"{configs / 'YourAnalisis.json'} is used by no routine: did you mean 'YourAnalysis.json'?",
         f"{configs / 'zzz.yaml'} is used by no routine: no class and no routine is called so",
     ]
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("PIPERT_YOURANALISIS__INTERVAL", "PIPERT_YOURANALYSIS__INTERVAL"),
+        ("PIPERT2_YOURANALYSIS__LIMITS__CPU", "PIPERT_YOURANALYSIS__LIMITS__CPU"),
+        ("PIPERT_FIRST_ONE_INTERVAL", "PIPERT_FIRST_ONE__INTERVAL"),
+        ("PIPERT_FIRST_ONE__INTERVAL", None),
+        ("PIPERT_CAMERA__RATE", None),
+        ("PIPERT2_TOKEN", None),
+        ("PIPERT2_WRITE_DOCS", None),
+        ("PATH", None),
+    ],
+)
+def test_a_variable_that_looks_like_a_routines_and_is_none_is_told(variable: str, meant: str | None) -> None:
+    found = misspelt_variables({variable: "1"}, ["first one", "YourAnalysis", "object"])
+    assert found == ([f"environment {variable} is used by no routine: did you mean {meant}?"] if meant else [])
 
 
 # --- B-8: bad configurations
