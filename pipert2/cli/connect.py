@@ -18,15 +18,26 @@ if TYPE_CHECKING:
 URL_VARIABLE = "PIPERT2_URL"
 TOKEN_VARIABLE = "PIPERT2_TOKEN"
 READ_TOKEN_VARIABLE = "PIPERT2_READ_TOKEN"
+CA_VARIABLE = "PIPERT2_CA"
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a pipe is: its API's *url*, the *token* to show, and its *name* if it was found by that on this machine."""
+    """Where a pipe is: its API's *url*, the *token* to show, and its *name* if it was found by that on this machine.
+
+    *ca* is the file with the certificate that signed its own; None: one that the world trusts did.
+    """
 
     url: str
     token: str | None
     name: str | None = None
+    ca: str | None = None
+
+    def client(self, timeout: float) -> PipeClient:
+        """A client of this pipe, whose requests may take so many seconds."""
+        from pipert2.control.client.client import PipeClient
+
+        return PipeClient(self.url, self.token, timeout=timeout, verify=self.ca or True)
 
 
 def settings() -> dict[str, str]:
@@ -57,14 +68,15 @@ def find_address(url: str | None, pipe: str | None, token: str | None) -> Addres
     around = settings()
     if token is None:
         token = around.get(TOKEN_VARIABLE) or around.get(READ_TOKEN_VARIABLE) or None
+    ca = around.get(CA_VARIABLE) or None
     if url is None and pipe is None:
         url = around.get(URL_VARIABLE) or None
     if url is not None:
-        return Address(_checked(url), token)
+        return Address(_checked(url), token, ca=ca)
     from pipert2.control.client.discovery import running_pipes
 
     found = choose(running_pipes(), pipe)
-    return Address(found.url, token, found.pipe)
+    return Address(found.url, token, found.pipe, ca)
 
 
 def _checked(url: str) -> str:
@@ -103,8 +115,5 @@ def choose(found: Sequence[Announcement], name: str | None) -> Announcement:
 @contextmanager
 def connected(url: str | None, pipe: str | None, token: str | None, timeout: float = 10.0) -> Iterator[PipeClient]:
     """A client of the pipe that is meant."""
-    from pipert2.control.client.client import PipeClient
-
-    address = find_address(url, pipe, token)
-    with PipeClient(address.url, address.token, timeout=timeout) as client:
+    with find_address(url, pipe, token).client(timeout) as client:
         yield client

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from pipert2.cli.options import Json
-from pipert2.cli.run import Api, ApiToken, Cockpit, Duration, LogLevel, NoApi, Rpc, Summary
+from pipert2.cli.run import Api, ApiToken, Certificate, Cockpit, Duration, Key, LogLevel, NoApi, Rpc, Summary
 
 
 def register(app: typer.Typer) -> None:
@@ -20,6 +20,8 @@ def demo(
     rpc: Rpc = None,
     cockpit: Cockpit = False,
     token: ApiToken = None,
+    certificate: Certificate = None,
+    key: Key = None,
     log_level: LogLevel = "INFO",
     summary: Summary = None,
     as_json: Json = False,
@@ -39,7 +41,7 @@ def demo(
     )
     from pipert2.cli.live_view import LiveView
 
-    faces = faces_from(api, no_api, rpc, token, cockpit)
+    faces = faces_from(api, no_api, rpc, token, cockpit, certificate, key)
     check_summary_file(summary)
     pipe = make_demo()
     with reachable(pipe, faces), LiveView(pipe), logging_to_stderr(log_level):

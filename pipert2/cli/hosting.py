@@ -32,22 +32,37 @@ class Faces:
         rpc: zerorpc's endpoint; None for none.
         token: the one that callers have to show; None: as the environment says.
         cockpit: whether a cockpit is served beside it.
+        certificate, key: PEM files with which the API is served over TLS; None: it is not.
     """
 
     api: tuple[str, int] | None
     rpc: str | None
     token: str | None
     cockpit: bool = False
+    certificate: Path | None = None
+    key: Path | None = None
 
 
-def faces_from(api: str | None, no_api: bool, rpc: str | None, token: str | None, cockpit: bool = False) -> Faces:
-    """The faces that the options ``--api``, ``--no-api``, ``--rpc``, ``--token`` and ``--cockpit`` ask for."""
+def faces_from(
+    api: str | None,
+    no_api: bool,
+    rpc: str | None,
+    token: str | None,
+    cockpit: bool = False,
+    certificate: Path | None = None,
+    key: Path | None = None,
+) -> Faces:
+    """The faces that the options ``--api``, ``--no-api``, ``--rpc``, ``--token``, ``--cockpit`` and so on ask for."""
     if no_api and api is not None:
         raise CommandError("--api and --no-api contradict each other")
     if token is not None and no_api:
         raise CommandError("--token is for the API, which --no-api leaves out")
+    if certificate is not None and no_api:
+        raise CommandError("--certificate is for the API, which --no-api leaves out")
+    if key is not None and certificate is None:
+        raise CommandError("--key is the key of a certificate: give --certificate as well")
     address = parse_address(api) if api is not None else ("127.0.0.1", 0)
-    return Faces(None if no_api else address, rpc, token, cockpit)
+    return Faces(None if no_api else address, rpc, token, cockpit, certificate, key)
 
 
 def parse_address(text: str) -> tuple[str, int]:
@@ -75,7 +90,7 @@ def reachable(pipe: Pipe, faces: Faces) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         service = stack.enter_context(ControlService(pipe))
         if faces.api is not None:
-            _serve_http(stack, service, faces.api, faces.token)
+            _serve_http(stack, service, faces, *faces.api)
         if faces.rpc is not None:
             _serve_rpc(stack, service, faces.rpc)
         if faces.cockpit:
@@ -85,11 +100,11 @@ def reachable(pipe: Pipe, faces: Faces) -> Iterator[None]:
         yield
 
 
-def _serve_http(stack: contextlib.ExitStack, service: ControlService, api: tuple[str, int], token: str | None) -> None:
+def _serve_http(stack: contextlib.ExitStack, service: ControlService, faces: Faces, host: str, port: int) -> None:
     from pipert2.control.http.server import ControlServer
 
-    host, port = api
-    server = ControlServer(service, host=host, port=port, tokens=_tokens(host, token))
+    tls = {"certificate": faces.certificate, "key": faces.key}
+    server = ControlServer(service, host=host, port=port, tokens=_tokens(host, faces.token), **tls)
     stack.callback(server.close)
     server.start()
     say(f"pipe {service.pipe.name}: API at {server.url}")

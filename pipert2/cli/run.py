@@ -45,6 +45,13 @@ ApiToken = Annotated[
     str | None,
     typer.Option("--token", metavar="TOKEN", help="What callers have to show. Left out: PIPERT2_TOKEN, if it is set."),
 ]
+Certificate = Annotated[
+    Path | None,
+    typer.Option("--certificate", metavar="FILE.pem", help="Serve the API over TLS, with this certificate."),
+]
+Key = Annotated[
+    Path | None, typer.Option("--key", metavar="FILE.pem", help="The certificate's key, if not in the same file.")
+]
 Duration = Annotated[
     float | None,
     typer.Option(
@@ -108,6 +115,8 @@ def run(
     rpc: Rpc = None,
     cockpit: Cockpit = False,
     token: ApiToken = None,
+    certificate: Certificate = None,
+    key: Key = None,
     log_level: LogLevel = "INFO",
     summary: Summary = None,
     as_json: Json = False,
@@ -128,7 +137,7 @@ def run(
     from pipert2.cli.target import load_target
     from pipert2.cli.values import parse_pairs, parse_settings
 
-    faces = faces_from(api, no_api, rpc, token, cockpit)
+    faces = faces_from(api, no_api, rpc, token, cockpit, certificate, key)
     settings = parse_settings(values or ())
     given = parse_pairs(shared or ())
     check_summary_file(summary)

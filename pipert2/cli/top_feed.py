@@ -7,6 +7,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from types import TracebackType
 
 from pipert2.cli.connect import Address
@@ -64,7 +65,7 @@ class Feed:
     def _run(self) -> None:
         while not self._closed.is_set():
             try:
-                with PipeClient(self._address.url, self._address.token, timeout=PATIENCE) as client:
+                with self._address.client(PATIENCE) as client:
                     self._speak(client)
             except ControlError as error:
                 self._gone(str(error))
@@ -95,7 +96,7 @@ class Feed:
             return
         for found in running_pipes():
             if found.pipe == self._address.name:
-                self._address = Address(found.url, self._address.token, found.pipe)
+                self._address = replace(self._address, url=found.url, name=found.pipe)
                 return
 
 

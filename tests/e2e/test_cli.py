@@ -9,6 +9,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
 import struct
 import subprocess
@@ -24,6 +25,7 @@ from typing import Any
 import pytest
 
 from pipert2.testing import wait_until
+from tests.integration.cockpit_tls import make_certificates
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
@@ -439,6 +441,25 @@ def test_a_token_is_asked_for_and_taken_from_the_environment(shell: Shell) -> No
         assert shell.run("status", PIPERT2_TOKEN=token).returncode == 0
         (shell.folder / ".env").write_text(f"PIPERT2_TOKEN={token}\n")
         assert shell.run("status").returncode == 0
+
+
+def test_an_api_with_tls_is_trusted_by_whom_its_signer_is_named(shell: Shell) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("there is no openssl here")
+    made = make_certificates(shell.folder)
+    with shell.start("run", "numbers_pipe.py", "--certificate", made.certificate, "--key", made.key) as running:
+        assert running.wait_for(r"API at (\S+)\n").startswith("https://127.0.0.1:")
+        refused = shell.run("status")
+        assert refused.returncode == 3
+        assert "is not trusted" in one_line(refused)
+        assert "PIPERT2_CA" in one_line(refused)
+        assert "source -> through" in shell.run("status", PIPERT2_CA=str(made.ca)).stdout
+
+
+def test_a_certificate_that_cannot_be_read_is_one_line(shell: Shell) -> None:
+    done = shell.run("run", "numbers_pipe.py", "--certificate", "none.pem")
+    assert done.returncode == 2
+    assert "certificate 'none.pem': No such file or directory" in one_line(done)
 
 
 def test_outside_loopback_a_token_is_made_and_told(shell: Shell) -> None:

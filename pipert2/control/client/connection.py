@@ -154,7 +154,8 @@ class ClientConnection:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return (
                 f"the certificate of {self.url} is not trusted ({cause.verify_message}): "
-                "name the file with the certificate that signed it, as in verify='ca.pem'"
+                "name the file with the certificate that signed it, as in PipeClient(verify='ca.pem'), or in PIPERT2_CA"
+                " for the command line"
             )
         if cause is not None:
             return f"no TLS with {self.url} ({cause.reason or cause}): does it want http:// ?"

@@ -7,6 +7,7 @@ import pytest
 from pipert2.cli.connect import Address, choose, find_address
 from pipert2.cli.exit_codes import UNREACHABLE, USAGE, CommandError
 from pipert2.control.client.discovery import Announcement
+from pipert2.errors import ControlError
 
 ONE = Announcement(11, "camera", "http://127.0.0.1:1", 0.0)
 OTHER = Announcement(12, "tracker", "http://127.0.0.1:2", 0.0)
@@ -70,6 +71,14 @@ def test_options_win_over_the_environment_and_that_over_the_file(somewhere, monk
     monkeypatch.setenv("PIPERT2_TOKEN", "of-the-environment")
     assert find_address(None, None, None) == Address("http://environment:1", "of-the-environment")
     assert find_address("http://option:1", None, "of-the-option") == Address("http://option:1", "of-the-option")
+
+
+def test_who_signed_the_certificate_is_said_by_the_environment(somewhere, monkeypatch):
+    (somewhere / ".env").write_text("PIPERT2_URL=https://file:1\nPIPERT2_CA=ca.pem\n")
+    assert find_address(None, None, None) == Address("https://file:1", None, ca="ca.pem")
+    monkeypatch.setenv("PIPERT2_CA", "other.pem")
+    with pytest.raises(ControlError, match=r"no certificates can be read from 'other.pem'"):
+        find_address(None, None, None).client(1.0)
 
 
 def test_a_pipe_named_by_option_wins_over_a_url_of_the_environment(somewhere, monkeypatch):

@@ -49,6 +49,8 @@ def _signals_as_before(monkeypatch, tmp_path):
         (["dead-letters", "lsit"], "'lsit' is not one of 'list', 'requeue', 'drop'"),
         (["run"], "pipert2: Missing argument 'TARGET'"),
         (["run", "x.py", "--api", "here"], "pipert2: --api 'here' is not HOST:PORT"),
+        (["run", "x.py", "--key", "k.pem"], "pipert2: --key is the key of a certificate: give --certificate as well"),
+        (["run", "x.py", "--no-api", "--certificate", "c.pem"], "--certificate is for the API, which --no-api leaves"),
         (["run", "x.py", "--set", "a=1"], "pipert2: --set 'a=1' is not ROUTINE.PARAMETER=VALUE"),
         (["run", "x.py", "--summary", "nowhere/s.json"], "there is no folder nowhere"),
         (["run", "x.py"], "pipert2: there is no file x.py"),
