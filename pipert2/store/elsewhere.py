@@ -76,6 +76,10 @@ class StoreElsewhere(Store):
         self._refuse("together(): a transaction")
         yield
 
+    def added(self, kind: str) -> NoReturn:
+        """Not possible from here."""
+        self._refuse(f"added({kind!r})")
+
     def reader(self, name: str) -> NoReturn:
         """Not possible from here."""
         self._refuse(f"reader({name!r})")
@@ -93,7 +97,7 @@ class StoreElsewhere(Store):
         return f"<Store {self._path_there!r}, on the driver's host>"
 
 
-_HERE = frozenset({"connect", "listen", "ignore", "path", "together", "reader", "close"})
+_HERE = frozenset({"connect", "listen", "ignore", "path", "together", "added", "reader", "close"})
 
 
 class Several(list[Any]):

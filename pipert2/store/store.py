@@ -11,6 +11,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any
 
+from pipert2.errors import StoreError
 from pipert2.store.database import Database
 from pipert2.store.dead_letters import DeadLetters
 from pipert2.store.ledger import Acknowledged, Runs
@@ -152,6 +153,18 @@ class Store:
         return self._records.forget(kind, before.timestamp() if isinstance(before, datetime) else before)
 
     # --- what is new, and what is left to do
+
+    def added(self, kind: str) -> Iterator[Record]:
+        """The records of *kind* that came, or were changed, since the last completed run of this routine, oldest first.
+
+        For routines with a trigger, whose runs have an end: what a run was handed out comes again if that run fails, or
+        its process is killed. Anybody else says with :meth:`reader` and its ``commit()`` how far they have come.
+
+        Raises:
+            StoreError: whoever asks is no routine with a trigger.
+        """
+        hint = f"with a trigger; anybody else takes store.reader(NAME).added({kind!r}), and its commit()"
+        raise StoreError(self.path, f"added({kind!r}) is what is new to a routine {hint}")
 
     def reader(self, name: str) -> StoreReader:
         """A reader whose position is kept under *name*, the routine's."""

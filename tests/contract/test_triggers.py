@@ -22,6 +22,7 @@ from pipert2 import (
     RoutineStatus,
     SourceRoutine,
     Store,
+    StoreError,
     TriggerStatus,
     Wire,
     events,
@@ -482,6 +483,39 @@ def test_new_records_wake_who_waits_for_them_at_once(inline: bool, tmp_path: Pat
     pipe.store.close()
     assert 100 <= seen.items()[0] <= seen.items()[1] - 100
     assert seen.items()[2] == 350
+
+
+@pytest.mark.expects_errors
+def test_a_run_is_given_what_is_new_since_the_last_completed_one(rigs: Rigs, tmp_path: Path) -> None:
+    given: list[list[int]] = []
+
+    def look(run: int) -> None:
+        given.append([record.data for record in worker.store.added("elf")])
+        rig.pipe.store.add("elf", 10 + run)  # type: ignore[union-attr] # in the midst of the run: for the next one
+        if run == 2:
+            raise ValueError("not this time")
+
+    rig = rigs(tmp_path / "run.db")
+    worker = Worker(rig.clock, look)
+    store = rig.pipe.store
+    assert store is not None
+    store.add("elf", 1)
+    rig.start(worker)
+    for hour in range(1, 5):
+        rig.to(hour)
+    rig.end()
+    assert given == [[1], [11], [11, 12], [13]]
+    again = rigs(tmp_path / "run.db", start=4.5 * HOUR)
+    late: list[list[int]] = []
+    reads = Worker(again.clock, lambda run: late.append([record.data for record in reads.store.added("elf")]))
+    again.start(reads)
+    again.to(5)
+    assert late == [[14]], "it is known in a later run of the pipe as well"
+
+
+def test_what_is_new_is_told_to_routines_with_a_trigger_only(tmp_path: Path) -> None:
+    with Store(tmp_path / "run.db") as store, pytest.raises(StoreError, match=r"store\.reader\(NAME\)\.added\('elf'\)"):
+        store.added("elf")
 
 
 # --- the store remembers

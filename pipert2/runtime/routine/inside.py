@@ -18,6 +18,8 @@ from pipert2.runtime.routine.around import Command
 from pipert2.runtime.routine.crew import crew_message
 from pipert2.runtime.routine.failures import LONGEST_PAUSE
 from pipert2.store import Store
+from pipert2.store.elsewhere import StoreElsewhere
+from pipert2.store.own import RoutineStore
 from pipert2.transport import board as b
 from pipert2.transport.board import RoutineState
 from pipert2.transport.envelope import source_and_sequence
@@ -35,6 +37,7 @@ class Inside:
 
     def __init__(self, loop: RoutineLoop) -> None:
         self._loop = loop
+        self._own_store: RoutineStore | None = None
 
     @property
     def spec(self) -> RoutineSpec:
@@ -80,7 +83,17 @@ class Inside:
 
     @property
     def store(self) -> Store | None:
-        return self._loop.host.store
+        store = self._loop.host.store
+        if store is None or isinstance(store, StoreElsewhere) or self._loop.trigger is None:
+            return store
+        if self._own_store is None:
+            self._own_store = RoutineStore(store, self._loop.spec.label)
+        return self._own_store
+
+    def run_ended(self, *, completed: bool) -> None:
+        """A run of a routine with a trigger has ended: whether it has seen what the store handed out to it."""
+        if self._own_store is not None:
+            self._own_store.run_ended(completed=completed)
 
     @property
     def parameters(self) -> Mapping[str, Any]:

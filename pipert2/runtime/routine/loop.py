@@ -115,7 +115,7 @@ class RoutineLoop:
         self.words[self.row + b.SLEEPING] = 0
         self.words[self.row + b.BUSY_SINCE] = 0
         self.thread = threading.Thread(target=self._live, name=f"pipert2-{spec.name}", daemon=True)
-        routine._context = Inside(self)
+        routine._context = self.inside = Inside(self)
         routine.flow_name = spec.flow
         self.set_rate(routine._rate)
 

@@ -166,16 +166,17 @@ class TriggeredProducer:
         watch = RunWatch(schedule, clock, loop.spec.label, lambda: self._say_late(schedule))
         with watch:
             ran = self._execute(watch)
-        if watch.timed_out and ran.outcome is RunOutcome.COMPLETED:
+        completed = ran.outcome is RunOutcome.COMPLETED
+        if watch.timed_out and completed:
             text = f"it took {clock.monotonic() - began:.1f} s, longer than {schedule.timeout:g} s"
             ran = _Ran(RunOutcome.TIMED_OUT, text, ran.end)
-            schedule.ended(clock.now(), ok=True)
-        else:
-            schedule.ended(clock.now(), ok=ran.outcome is RunOutcome.COMPLETED)
+        schedule.ended(clock.now(), ok=completed)
         try:
             self._runs.end(kept, ran.outcome, ran.text, schedule.state())
+            loop.inside.run_ended(completed=completed)
         except PipertError as error:
             loop.failures.note("the trigger", error)
+            loop.inside.run_ended(completed=False)
         if ran.outcome in (RunOutcome.FAILED, RunOutcome.TIMED_OUT):
             self._announce(FAILED, run, outcome=ran.outcome.value, reason=ran.text[:LONGEST_REASON])
         return ran.end
