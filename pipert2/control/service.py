@@ -127,6 +127,8 @@ class ControlService:
         timeout: Annotated[float | None, Field(ge=0, le=LONGEST_WAIT, description="Seconds to wait at most.")] = None,
     ) -> JoinReply:
         """Wait until the pipe has been killed, or all its streams have ended; then end its processes."""
+        if not to_kill and self.pipe.status().state is PipeState.NEW:
+            raise ControlError("bad_state", f"pipe {self.pipe.name!r} was not started yet: there is no end to wait for")
         return JoinReply(self.pipe.join(to_kill, timeout))
 
     @verb(Scope.CONTROL)
