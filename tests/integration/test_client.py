@@ -84,6 +84,9 @@ def test_what_the_client_returns_is_what_the_service_returns(
 
 def test_a_pipe_is_driven_from_start_to_end(client: PipeClient) -> None:
     assert client.status().state is PipeState.NEW
+    with pytest.raises(ControlError, match="was not started yet: there is no end to wait for") as early:
+        client.join(timeout=0.0)
+    assert early.value.code == "bad_state"
     assert client.start().results is None
     assert client.start(flow="out", wait=5).ok
     wait_until(lambda: client.status().state is PipeState.RUNNING)
