@@ -71,3 +71,23 @@ def test_two_scans_of_a_detector_are_analysed_while_they_are_measured(detector: 
 def test_what_makes_no_sense_is_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="ZmqStream"):
         ZmqStream("xrd", **arguments)
+
+
+def test_large_messages_that_wait_are_bounded_by_their_memory(detector: Any) -> None:
+    detector.setsockopt(zmq.SNDHWM, 1)
+    detector.setsockopt(zmq.SNDTIMEO, 300)
+    detector.bind("tcp://127.0.0.1:*")  # again, because what waits at the sender is bounded from here on only
+    source = ZmqStream("xrd", detector.getsockopt_string(zmq.LAST_ENDPOINT))
+    image = bytes(16 << 20)
+    source.setup()
+    try:
+        sent = 0
+        with pytest.raises(zmq.Again):
+            while sent < 100:
+                detector.send(image, copy=False)
+                sent += 1
+                if sent == 1:
+                    wait_until(lambda: source.main_logic() is not None, timeout=10)
+    finally:
+        source.cleanup()
+    assert sent < 20

@@ -17,6 +17,7 @@ from pipert2.patterns.events.settled import Outcome
 from pipert2.patterns.streams.stream_data import EventData, StreamData
 
 FIRST_BATCH, LARGEST_BATCH = 8, 64  # events: as long as it is not known what one costs, and where they cost nothing
+LARGEST_BYTES = 8 << 20  # of a batch, and of what a source sends at once
 _BATCH_SECONDS = 0.005
 _LARGE = 32 * 1024  # bytes from which on a frame travels as an array, which the wire does not copy into its message
 
@@ -183,6 +184,27 @@ def _packed(frame: Any) -> Any:
         return frame if len(frame) < _LARGE else np.frombuffer(frame, np.uint8)
     view = frame if kind is memoryview else memoryview(frame)
     return bytes(view) if view.nbytes < _LARGE else np.frombuffer(view, np.uint8)
+
+
+def divided(shares: Sequence[Share], most: int, largest: int = LARGEST_BYTES) -> Iterator[tuple[Share, ...]]:
+    """Events in portions of *most* of them, or fewer where they have more than *largest* bytes in large frames.
+
+    >>> [len(one) for one in divided([Share(n, 1, ()) for n in range(5)], 2)]
+    [2, 2, 1]
+    """
+    begin = size = 0
+    for at, share in enumerate(shares):
+        own = 0
+        for _, _, frames in share.streams:
+            for one in frames:
+                if type(one) is np.ndarray:
+                    own += one.nbytes
+        if at - begin >= most or (size and size + own > largest):
+            yield tuple(shares[begin:at])
+            begin, size = at, 0
+        size += own
+    if begin < len(shares):
+        yield tuple(shares[begin:])
 
 
 def pack_block(block: EventBlock) -> EventBlock:

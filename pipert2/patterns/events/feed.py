@@ -8,7 +8,7 @@ from typing import Any
 
 from pipert2.patterns.capture.cbors_blocks import EventBlock
 from pipert2.patterns.events.aligner import FARTHEST, Aligner
-from pipert2.patterns.events.batch import LARGEST_BATCH, Batch, Lane, Made, Share, pack_block, pack_streams
+from pipert2.patterns.events.batch import LARGEST_BATCH, Batch, Lane, Made, Share, divided, pack_block, pack_streams
 from pipert2.patterns.events.plan import Plan, To
 from pipert2.patterns.events.scan import Closing
 from pipert2.patterns.events.settled import Counts, Outcome, Settled
@@ -217,9 +217,9 @@ class Feed:
             self._deliver(one)
         self._release_groups()
         found = [
-            self._batch(lane, tuple(shares[at : at + most]), parameters)
+            self._batch(lane, portion, parameters)
             for lane, shares in self._shares.items()
-            for at in range(0, len(shares), most)
+            for portion in divided(shares, most)
         ]
         if self._blocks:
             lane = self._lane(_ANYONE[0])

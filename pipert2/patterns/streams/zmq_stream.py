@@ -6,14 +6,14 @@ from typing import Any
 
 from pipert2.errors import PipertError
 from pipert2.graph.routine import SourceRoutine
-from pipert2.patterns.events.batch import StreamFrame
+from pipert2.patterns.events.batch import LARGEST_BYTES, StreamFrame
 from pipert2.patterns.streams.protocols import protocol_of
 from pipert2.patterns.streams.stins import PROTOCOL
 from pipert2.patterns.streams.stream_data import StreamData
 
 _PATIENCE = 200  # milliseconds that a wait for messages takes at most, before events are handled
 _MOST = 64  # messages that are sent on at once where they come fast
-_LARGEST = 1 << 20
+_MOST_WAITING = 64 << 20  # bytes
 
 
 class ZmqStream(SourceRoutine):
@@ -24,8 +24,8 @@ class ZmqStream(SourceRoutine):
         url: where the detector sends, such as ``"tcp://127.0.0.1:9999"``.
         protocol: of its messages, see :mod:`pipert2.patterns.streams.protocols`.
         pattern: ``"pull"`` or ``"sub"``, as the detector pushes or publishes; if left out as its protocol says.
-        waiting: messages that may wait to be received; a detector that pushes waits then, of one that publishes
-            further ones are dropped. Few of them need little memory where frames are large.
+        waiting: messages that may wait to be received, fewer where they have more than 64 MB together; a detector that
+            pushes waits then, of one that publishes further ones are dropped.
         name: the routine's name.
 
     Raises:
@@ -65,6 +65,7 @@ class ZmqStream(SourceRoutine):
         self._socket: Any = self._zmq_context.socket(zmq.PULL if self.pattern == "pull" else zmq.SUB)
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.setsockopt(zmq.RCVHWM, self._most_waiting)
+        self._waiting_now, self._hwm = self._most_waiting, zmq.RCVHWM
         if self.pattern == "sub":
             self._socket.setsockopt(zmq.SUBSCRIBE, b"")
         try:
@@ -77,14 +78,24 @@ class ZmqStream(SourceRoutine):
             return None
         found: list[StreamFrame] = []
         size = 0
-        while len(found) < _MOST and size < _LARGEST and (not size or self._socket.poll(0)):
+        while len(found) < _MOST and size < LARGEST_BYTES and (not size or self._socket.poll(0)):
             parts = [
                 part.buffer if len(part) > 1024 else part.bytes for part in self._socket.recv_multipart(copy=False)
             ]
-            size += 1 + sum(map(len, parts))
+            bytes_of_one = sum(map(len, parts))
+            if bytes_of_one * self._waiting_now > _MOST_WAITING:
+                self._let_fewer_wait(bytes_of_one)
+            size += 1 + bytes_of_one
             messages = [parts] if self._assemble is None else self._assemble(parts)
             found += [StreamFrame(self.stream, StreamData(self.protocol, one)) for one in messages]
         return found or None
+
+    def _let_fewer_wait(self, size: int) -> None:
+        """Messages of this size may wait: as many as have little enough memory together, and two at least."""
+        fewer = max(2, _MOST_WAITING // size)
+        if fewer < self._waiting_now:
+            self._waiting_now = fewer
+            self._socket.setsockopt(self._hwm, fewer)
 
     def cleanup(self) -> None:
         for one in ("_socket", "_zmq_context"):

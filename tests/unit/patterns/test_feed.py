@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipert2.patterns.events.aligner import Aligner
-from pipert2.patterns.events.batch import Batch, Lane, Made, Share, unpack_event
+from pipert2.patterns.events.batch import Batch, Lane, Made, Share, divided, unpack_event
 from pipert2.patterns.events.feed import Feed
 from pipert2.patterns.events.plan import ANY, DISCARD, Plan, group, tagged
 from pipert2.patterns.events.settled import Missing, Outcome
@@ -207,3 +207,12 @@ def test_batches_are_as_large_as_they_are_to_be_and_groups_stay_whole() -> None:
     assert found == [[1, 2, 3, 4], [5, 6, 7, 11], [12, 13, 14, 15], [16, 17], [8, 9, 10], [18, 19, 20]]
     assert batches[0].closing is not None
     assert batches[0].closing.batches == 6
+
+
+def test_a_batch_has_no_more_large_frames_than_little_memory_holds() -> None:
+    large = np.zeros(3 << 20, np.uint8)
+    shares = [Share(number, 1, (("a", "x", (b"head", large)),)) for number in range(7)]
+    found = list(divided(shares, most=64, largest=8 << 20))
+    assert [[share.number for share in one] for one in found] == [[0, 1], [2, 3], [4, 5], [6]]
+    assert [len(one) for one in divided(shares, most=64, largest=1 << 20)] == [1] * 7
+    assert [len(one) for one in divided(shares, most=1)] == [1] * 7
