@@ -188,6 +188,7 @@ def _show_own(target: Any, level: str) -> None:
 
 def _show(summary: Any, as_json: bool) -> None:
     from pipert2.cli.printing import output, print_json, printable
+    from pipert2.patterns.events.scan_report import irregular
 
     if as_json:
         print_json({"ok": summary.ok, "reason": summary.reason, "scans": list(summary.scans)})
@@ -196,6 +197,8 @@ def _show(summary: Any, as_json: bool) -> None:
     for scan in summary.scans:
         parts = [f"{scan[name]} {name}" for name in ("done", "failed", "lost", "late", "discarded") if scan[name]]
         text = f"{scan['state']}: {scan['events']} events, {', '.join(parts) or 'none'}"
+        if odd := irregular(scan):
+            text += f"; frames: {odd}"
         if scan["reason"]:
             text += f" ({scan['reason']})"
         style = "green" if scan["state"] == "done" and not scan["failed"] else "bold red"

@@ -137,6 +137,9 @@ class Run:
         return dict(sorted(found.items()))
 
 
+NO_FRAMES = dict.fromkeys(("frames", "duplicate", "late", "malformed", "surplus", "overflow", "refused"), 0)
+
+
 def accounts(report: dict[str, Any]) -> tuple[int, ...]:
     found = tuple(report[name] for name in ("done", "failed", "lost", "late", "discarded"))
     assert sum(found) == report["events"]
@@ -211,6 +214,7 @@ def test_frames_beyond_the_plan_do_not_take_the_place_of_the_end(tmp_path: Path)
     (report,) = run.run()
     assert run.frames() == {number: {"a": number - 1} for number in range(1, 5)}
     assert (report["state"], report["events"]) == ("done", 6)
+    assert report["frames"] == {**NO_FRAMES, "frames": 9, "surplus": 5}
 
 
 def test_a_malformed_frame_is_told_and_moves_nothing(tmp_path: Path) -> None:
@@ -221,6 +225,7 @@ def test_a_malformed_frame_is_told_and_moves_nothing(tmp_path: Path) -> None:
     (report,) = run.run()
     assert run.frames() == {number: {"a": number - 1} for number in (1, 2, 4, 5, 6)}
     assert accounts(report) == (7, 0, 1, 0, 0)
+    assert report["frames"] == {**NO_FRAMES, "frames": 6, "malformed": 1}
 
 
 def test_frames_before_a_start_belong_to_no_scan(tmp_path: Path) -> None:
@@ -228,6 +233,13 @@ def test_frames_before_a_start_belong_to_no_scan(tmp_path: Path) -> None:
     (report,) = run.run()
     assert run.frames() == {1: {"a": 0}, 2: {"a": 1}, 3: {"a": 2}}
     assert report["state"] == "done"
+    assert report["frames"] == {**NO_FRAMES, "frames": 3, "refused": 1}
+
+
+def test_frames_that_come_twice_are_told(tmp_path: Path) -> None:
+    run = Run(tmp_path, [*scan("a", 3)[:3], frame("a", 1), *scan("a", 3)[3:]])
+    (report,) = run.run()
+    assert (report["state"], report["frames"]) == ("done", {**NO_FRAMES, "frames": 4, "duplicate": 1})
 
 
 def test_scans_follow_one_another_and_the_context_stays(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from pipert2.patterns.events.batch import (
     FIRST_BATCH,
     LARGEST_BATCH,
     PACE,
+    SCANS,
     Batch,
     Lane,
     Made,
@@ -121,7 +122,7 @@ class Align(MiddleRoutine):
         self._reducers: dict[str, str] = {}
         self._lengths: dict[str, int] = {}
         self._skips = False
-        self.refused = 0
+        self.refused = self._told = 0
 
     def main_logic(self, data: Any) -> Iterator[tuple[Batch, ...]] | tuple[Batch, ...] | None:
         """Take a message, or a list of messages, in; several batches are messages of their own."""
@@ -163,6 +164,13 @@ class Align(MiddleRoutine):
         self._skips = self._feed is not None and self._feed.is_recorded
         self._forget()
 
+    @events(SCANS)
+    def on_scans(self) -> dict[str, int]:
+        """What was seen of the frames of the scan that runs; nothing if none does."""
+        if self._feed is None:
+            return {}
+        return {**self._feed.counts.of_frames(), "refused": self.refused - self._told}
+
     @events(BEGUN)
     def on_begun(self, scan_id: str, who: str) -> int | None:
         """A reducer has begun with a scan. If another one had, its share is gone: the scan is given up.
@@ -192,6 +200,7 @@ class Align(MiddleRoutine):
     def _close(self) -> list[Batch]:
         """What is left of a scan that is over; then go on with what has come of the next one."""
         assert self._feed is not None
+        self._feed.refused, self._told = self.refused - self._told, self.refused
         found = self._waiting + self._feed.batches(self._packed, self._most)
         self._waiting = []
         self._lengths[self._feed.scan_id] = self._feed.events

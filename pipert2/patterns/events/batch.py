@@ -35,7 +35,7 @@ PACE = "pipert2.scan.pace"
 TICK = "pipert2.scan.tick"
 """The reducer: time has passed."""
 SCANS = "pipert2.scans"
-"""The reducer: say how your scans are."""
+"""The reducer: say how your scans are. What makes batches: say what you saw of the frames of the one that runs."""
 
 
 def fitting(seconds: float) -> int:

@@ -50,6 +50,7 @@ class Feed:
         self.ended: dict[str, StreamData | None] = {}
         self.over = False
         self.recorded_counts = Counts()
+        self.refused = 0  # messages that came before it, or of streams that are none of its
         self._streams = tuple(streams)
         self._aligner = aligner
         self._plan: Plan | None = aligner.plan if isinstance(aligner, Aligner) else None
@@ -243,7 +244,8 @@ class Feed:
         closing = None
         if self._closing is not None:
             events, problem = self._closing
-            closing, self._closing = Closing(events, self._number, problem), None
+            frames = {**self.counts.of_frames(), "refused": self.refused}
+            closing, self._closing = Closing(events, self._number, problem, frames), None
         found[0] = replace(
             found[0],
             broadcast=tuple(self._broadcast),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -35,13 +35,14 @@ _FINAL = (ScanState.DONE, ScanState.SHORT, ScanState.ABORTED, ScanState.FAILED)
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """What the aligning side says at the end: so many *events* there were, which went in so many *batches*; and what
-    was wrong with the streams, if anything.
+    """What the aligning side says at the end: so many *events* there were, which went in so many *batches*; what was
+    wrong with the streams, if anything; and the counts of their *frames*.
     """
 
     events: int
     batches: int
     problem: str = ""
+    frames: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +164,11 @@ class Scan:
         """No more events will come than those that are on their way."""
         self._closing = closing
         self.state = ScanState.FINISHING
+
+    @property
+    def frames(self) -> Mapping[str, int]:
+        """The counts of the streams' frames, as soon as the aligning side has told them."""
+        return self._closing.frames if self._closing is not None else {}
 
     @property
     def complete(self) -> bool:

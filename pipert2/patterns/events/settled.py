@@ -59,6 +59,10 @@ class Counts:
     surplus: int = 0
     overflow: int = 0
 
+    def of_frames(self) -> dict[str, int]:
+        """Those that count frames, and how often there were too many open events, by name."""
+        return {name: getattr(self, name) for name in _OF_FRAMES}
+
     def note(self, outcome: Outcome) -> None:
         """An event was settled."""
         self.events += 1
@@ -70,3 +74,6 @@ class Counts:
             self.discarded += 1
         else:
             self.lost += 1
+
+
+_OF_FRAMES = ("frames", "duplicate", "late", "malformed", "surplus", "overflow")

@@ -32,7 +32,7 @@ from pipert2.patterns.events.batch import (
 )
 from pipert2.patterns.events.order import InOrder
 from pipert2.patterns.events.scan import Closing, EventFailure, ScanState
-from pipert2.patterns.events.scan_report import report_of, sentence_of
+from pipert2.patterns.events.scan_report import irregular, report_of, sentence_of
 from pipert2.patterns.map_reduce.parameters import ParameterSet
 from pipert2.patterns.map_reduce.published import Published
 from pipert2.patterns.map_reduce.reduce_clock import ReduceClock
@@ -248,7 +248,7 @@ class Reduce(DestinationRoutine):
         scan.finish(state, reason)
         report = report_of(scan)
         self._over.append(report)
-        level = "info" if scan.state is ScanState.DONE else "warning"
+        level = "info" if scan.state is ScanState.DONE and not irregular(report) else "warning"
         getattr(self.logger, level)("scan %s", sentence_of(report))
         if self._report is not None:
             with Path(self._report).open("a") as file:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipert2.patterns.events.scan import Closing, EventFailure, Scan, ScanState
+from pipert2.patterns.events.scan_report import irregular, report_of, sentence_of
 from pipert2.patterns.events.settled import Outcome
 
 
@@ -134,3 +135,13 @@ def test_a_result_that_comes_after_its_turn_makes_its_event_late_and_the_scan_sh
 
     assert scan.finish() is ScanState.SHORT
     assert (scan.counts.done, scan.counts.late, scan.counts.lost) == (1, 1, 0)
+
+
+def test_a_report_says_what_was_odd_with_the_frames() -> None:
+    scan = Scan("one")
+    scan.close(Closing(0, 0, frames={"frames": 9, "duplicate": 0, "surplus": 5}))
+    scan.finish()
+    report = report_of(scan)
+    assert report["frames"] == {"frames": 9, "duplicate": 0, "surplus": 5}
+    assert irregular(report) == "5 surplus"
+    assert sentence_of(report).endswith("; frames: 5 surplus")
