@@ -57,6 +57,8 @@ class Bound:
         self._values = [name for name in values if name in named and name not in offered]
 
     def __call__(self, lead: Sequence[Any], offered: Mapping[str, Any], values: Mapping[str, Any] | None = None) -> Any:
+        if not self._names and not self._values:  # as most are, and this is called for every event
+            return self._function(*lead, *[offered[name] for name in self._positions])
         named = {name: offered[name] for name in self._names}
         if self._values and values is not None:
             for name in self._values:
