@@ -66,6 +66,12 @@ FINISHED, GROWTH = 0.050, 20.0  # seconds; MB in all processes from the first qu
 PEER_EVENTS = {"live": 2_000, "large": 500, "latency": 500}
 PEER_WORKERS = ("null", "mean")
 Times = dict[str, list[Outcome]]
+CEILINGS = {
+    "pyzmq alone over TCP, 2 workers that pull": ["workers"],
+    "pyzmq alone over TCP, 1 process that copies into shared memory": ["slots"],
+    "pyzmq alone over a Unix socket, 2 workers that pull": ["workers", "--url", "ipc://{folder}/detector"],
+}
+"""What nothing that receives the large images over ZeroMQ can be much quicker than, on the same machine."""
 
 
 def measure(trial: Trial, events: int, file: Path | None = None) -> Outcome:
@@ -161,6 +167,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="runs of each, of which the median counts (%(default)s)")
     parser.add_argument("--share", type=float, default=1.0, help="of the events of each, 0.1 for a short form (1)")
     parser.add_argument("--memory", type=int, metavar="EVENTS", default=200_000, help="live, memory watched; 0: none")
+    parser.add_argument("--ceiling", action="store_true", help="large images with pyzmq alone as well")
     parser.add_argument("--peer", type=Path, metavar="PYTHON", help="an interpreter with dranspose 0.2.0 and cbor2 < 6")
     options = parser.parse_args()
     if options.repeats < 1 or options.share <= 0 or options.memory < 0:
@@ -171,6 +178,7 @@ def main() -> None:
     counts = {key: max(20, int(TRIALS[key].events * options.share)) for key in options.only}
     times: Times = {}
     peers: Times = {}
+    ceilings: Times = {}
     with tempfile.TemporaryDirectory(prefix="pipert2-bench-") as folder:
         for _ in range(options.repeats):
             for key in options.only:
@@ -187,11 +195,19 @@ def main() -> None:
                         live += ["--size", str(trial.size), "--rate", str(trial.rate), "--workers", str(trial.workers)]
                         command = [str(options.peer), "-m", "benchmarks.dranspose_live", *live]
                         peers.setdefault(key, []).append(launch(command, LIMIT))
+            for title, command in CEILINGS.items() if options.ceiling else ():
+                with console.status(title):
+                    own = [one.format(folder=folder) for one in command]
+                    runs = ceilings.setdefault(title, [])
+                    runs.append(launch([sys.executable, "-m", "benchmarks.map_reduce_ceiling", *own], LIMIT))
     table = Table(box=box.SIMPLE_HEAD)
     for title in ("", "pipert2", "processor time an event", "dranspose, another day", "dranspose, this run"):
         table.add_column(title, justify="left" if not title else "right")
     for key in options.only:
         table.add_row(*row(TRIALS[key], times[key], peers.get(key, []), counts[key]))
+    for title, runs in ceilings.items():
+        good = [one.figures["results"] / one.figures["seconds"] for one in runs if one.error is None]
+        table.add_row(title, f"{median(good):,.0f}/s" if good else f"[red]{runs[-1].error}", "", "", "")
     console.print(table)
     for what, measured, kept in verdicts(times, peers, counts):
         _say(console, what, measured, kept)
