@@ -126,10 +126,15 @@ class SlotPool:
                 number = self._grow(wanted, max(1, min(16, STEP_BYTES // wanted)))
             except SharedMemoryFullError as error:
                 full = error
+                slots = slots or self._larger(wanted)
             else:
                 self._add(self._segments.get(number))
                 return self._find(slots) or self._wait(slots, wanted, full)
         return self._wait(slots, wanted, full)
+
+    def _larger(self, wanted: int) -> list[Slot]:
+        """The smallest slots above a size: one that is too large is better than none."""
+        return next((self._slots[size] for size in sorted(self._slots) if size > wanted and self._slots[size]), [])
 
     def _wait(self, slots: list[Slot], wanted: int, full: SharedMemoryFullError | None) -> Slot:
         if not slots:

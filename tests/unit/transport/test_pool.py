@@ -144,6 +144,18 @@ def test_without_more_memory_a_source_waits_until_a_slot_is_given_back(make_rig:
     assert rig.take("a>b")[0] == 2
 
 
+def test_without_more_memory_a_message_of_a_new_size_goes_into_a_slot_that_is_too_large(make_rig: Any) -> None:
+    size = pool_module.STEP_BYTES
+    rig = make_rig("a>b", memory=size)
+    rig.send("a", frame(1, size))
+    held = [rig.take("a>b")]
+    rig.waiters["a"].on_sleep = held.clear
+    rig.send("a", frame(2, size // 4))
+    assert rig.waiters["a"].slept == ["a free slot"]
+    arrived = rig.take("a>b")
+    assert (arrived.size, arrived[0]) == (size // 4, 2)
+
+
 def test_a_source_that_waits_for_memory_can_be_told_to_stop(make_rig: Any) -> None:
     size = pool_module.STEP_BYTES
     rig = make_rig("a>b", memory=size)
