@@ -17,12 +17,10 @@ from pipert2.graph.routine import EndOfStream, SourceRoutine
 from pipert2.patterns.capture.cbors import CborsReader, Layout
 from pipert2.patterns.capture.cbors_blocks import EventBlock, in_blocks
 from pipert2.patterns.capture.timeline import Timeline
-from pipert2.patterns.events.batch import CLOSED, LARGEST_BATCH, ScanEnd, StreamFrame
+from pipert2.patterns.events.batch import CLOSED, LARGEST_BATCH, LARGEST_BYTES, ScanEnd, StreamFrame
 from pipert2.patterns.events.merge import MergeCounts, merged
 from pipert2.patterns.streams.protocols import protocol_of
 from pipert2.patterns.streams.stream_data import EventData, Place
-
-_LARGEST_BYTES = 1 << 20
 
 
 class ScanSource(SourceRoutine):
@@ -128,7 +126,7 @@ class RecordedEvents(ScanSource):
                 message, size = [], 0
             anything = True
             is_block = isinstance(one, EventBlock)
-            if message and (is_block or len(message) >= LARGEST_BATCH or size > _LARGEST_BYTES):
+            if message and (is_block or len(message) >= LARGEST_BATCH or size > LARGEST_BYTES):
                 yield message
                 message, size = [], 0
             if isinstance(one, EventBlock):
@@ -171,7 +169,7 @@ class RecordedEvents(ScanSource):
                 if reader.layout is not Layout.EVENTS:
                     return
                 if reader.buffer is not None:
-                    yield from in_blocks(reader, reader.buffer, LARGEST_BATCH, _LARGEST_BYTES)
+                    yield from in_blocks(reader, reader.buffer, LARGEST_BATCH, LARGEST_BYTES)
                     return
                 for record in reader:
                     assert isinstance(record.value, EventData)

@@ -8,14 +8,12 @@ from pathlib import Path
 
 from pipert2.errors import CaptureError, PipertError
 from pipert2.patterns.capture.cbors import CborsReader, Layout
-from pipert2.patterns.events.batch import LARGEST_BATCH, ScanEnd, StreamFrame
+from pipert2.patterns.events.batch import LARGEST_BATCH, LARGEST_BYTES, ScanEnd, StreamFrame
 from pipert2.patterns.map_reduce.recorded_events import ScanSource
 from pipert2.patterns.streams.protocols import protocol_of
 from pipert2.patterns.streams.stins import PROTOCOL
 from pipert2.patterns.streams.stream_data import EventData, Place, StreamData
 from pipert2.patterns.streams.stream_protocol import StreamProtocol
-
-_LARGEST_BYTES = 1 << 20
 
 
 class RecordedFrames(ScanSource):
@@ -60,7 +58,7 @@ class RecordedFrames(ScanSource):
                     for one in messages:
                         last = StreamData(self.protocol, one)
                         found.append(StreamFrame(self.stream, last))
-                    if len(found) >= LARGEST_BATCH or size > _LARGEST_BYTES:
+                    if len(found) >= LARGEST_BATCH or size > LARGEST_BYTES:
                         yield found
                         found, size = [], 0
         except CaptureError as error:

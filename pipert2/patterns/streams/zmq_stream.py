@@ -77,8 +77,8 @@ class ZmqStream(SourceRoutine):
         if not self._socket.poll(_PATIENCE):
             return None
         found: list[StreamFrame] = []
-        size = 0
-        while len(found) < _MOST and size < LARGEST_BYTES and (not size or self._socket.poll(0)):
+        size = bytes_of_one = 0
+        while len(found) < _MOST and size + bytes_of_one <= LARGEST_BYTES and (not size or self._socket.poll(0)):
             parts = [
                 part.buffer if len(part) > 1024 else part.bytes for part in self._socket.recv_multipart(copy=False)
             ]
