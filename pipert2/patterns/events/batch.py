@@ -17,9 +17,8 @@ from pipert2.patterns.events.settled import Outcome
 from pipert2.patterns.streams.stream_data import EventData, StreamData
 
 FIRST_BATCH, LARGEST_BATCH = 8, 64  # events: as long as it is not known what one costs, and where they cost nothing
-LARGEST_BYTES = (
-    9 << 20
-)  # of a batch, and of what a source sends at once: four 16-bit images of 1024 x 1024, with headers
+LARGEST_BYTES = 9 << 20
+"""Of a batch, and of what a source sends at once: four 16-bit images of 1024 x 1024, with their headers."""
 _BATCH_SECONDS = 0.005
 _LARGE = 32 * 1024  # bytes from which on a frame travels as an array, which the wire does not copy into its message
 
