@@ -225,7 +225,9 @@ class Sockets:
         self._cuts.pop(sid, _nothing)()
 
     def _left(self, sid: str, reason: object) -> None:
-        if reason == self.server.reason.PING_TIMEOUT:  # it is still there, but does not read
+        # Given up because it fell silent: it may still be there, not read, and so never take leave. Which of its two
+        # limits the library notices first is chance; "transport close" is also what it says of one that closed itself.
+        if reason in (self.server.reason.PING_TIMEOUT, self.server.reason.TRANSPORT_CLOSE):
             self._cut(sid)
         self._cuts.pop(sid, None)
 
