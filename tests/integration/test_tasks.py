@@ -291,6 +291,7 @@ class Meta(DestinationRoutine):
 
     def main_logic(self, number: int) -> None:
         self.store.add("task", [os.getpid(), self.parameters["meta_variable"]])
+        self.wait(0.05)  # longer than all threads of one process can keep up with: then all processes have tasks
 
 
 class Endless(SourceRoutine):
