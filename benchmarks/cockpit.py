@@ -2,7 +2,9 @@
 
 1. Four pipes log 2,500 records a second each; the first has 100 routines. Three viewers: Chromium with the real page,
    one that follows a log, one that asks for everything and reads nothing. What the server costs, whether its memory
-   grows, what the viewers miss, the longest task in the page.
+   grows, what the viewers miss, the longest tasks in the page. Twice: with the browser *among* the pipes, as one
+   program of many that want the processors, and with all others *standing back* for it (a lower priority). Who looks
+   at pipes that fill a machine does so from another one; the second way is as near to that as one machine comes.
 2. By turns with the cockpit and after its ``kill -9``: how far the pipes' throughput moves.
 3. At the end: whether each record that was ever acknowledged is in the database.
 """
@@ -28,7 +30,9 @@ from typing import Any
 
 import psutil
 
-from benchmarks.cockpit_viewers import Chromium, Follower, Stalled
+from benchmarks.cockpit_browser import LONG_MS, Chromium
+from benchmarks.cockpit_priority import stand_back
+from benchmarks.cockpit_viewers import Follower, Stalled
 from pipert2.cockpit.store.database import NUMBER_BITS, record_id
 
 PIPES = ("first", "second", "third", "fourth")
@@ -44,11 +48,11 @@ class Cockpit:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        self._process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         command = [sys.executable, "-m", "pipert2", "cockpit", "--port", str(self.port)]
-        self._process = subprocess.Popen([*command, "--database", str(self.database)], stdout=subprocess.DEVNULL)
+        self.process = subprocess.Popen([*command, "--database", str(self.database)], stdout=subprocess.DEVNULL)
         until(lambda: self.ask("/healthz") is not None, "the cockpit's answer")
 
     def ask(self, path: str) -> Any:
@@ -60,14 +64,14 @@ class Cockpit:
 
     def usage(self) -> tuple[float, float]:
         """CPU seconds so far, and megabytes of memory."""
-        assert self._process is not None
-        process = psutil.Process(self._process.pid)
+        assert self.process is not None
+        process = psutil.Process(self.process.pid)
         return sum(process.cpu_times()[:2]), process.memory_info().rss / 1e6
 
     def kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
 
 
 class LoadedPipe:
@@ -76,22 +80,22 @@ class LoadedPipe:
     def __init__(self, name: str, url: str, routines: int, records: int) -> None:
         self.name = name
         command = [sys.executable, "-m", "benchmarks.cockpit_pipe", name, url, str(routines), str(records)]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def counts(self, command: str = "") -> Counts:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(f"{command}\n")
-        self._process.stdin.flush()
-        return dict(json.loads(self._process.stdout.readline()))
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(f"{command}\n")
+        self.process.stdin.flush()
+        return dict(json.loads(self.process.stdout.readline()))
 
     def close(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+        assert self.process.stdin is not None
+        self.process.stdin.close()
         try:
-            self._process.wait(20)
+            self.process.wait(20)
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            self.process.kill()
 
 
 def until(condition: Callable[[], bool], what: str, seconds: float = PATIENCE) -> None:
@@ -102,10 +106,17 @@ def until(condition: Callable[[], bool], what: str, seconds: float = PATIENCE) -
         time.sleep(0.2)
 
 
+def machine_seconds() -> tuple[float, float]:
+    """For how long all processors of this machine were busy, and kept by the host that it runs on."""
+    times = psutil.cpu_times()
+    return times.user + times.nice + times.system, getattr(times, "steal", 0.0)
+
+
 def steady(cockpit: Cockpit, pipes: list[LoadedPipe], browser: Chromium, seconds: float) -> None:
     """The load as it is, for some time, while the browser looks around."""
     before = [pipe.counts() for pipe in pipes]
     cpu, _ = cockpit.usage()
+    machine, page = machine_seconds(), browser.cpu()
     began = time.monotonic()
     memory: list[float] = []
     tours = ("Logs", "Graph", "Problems", "Graph")
@@ -121,6 +132,8 @@ def steady(cockpit: Cockpit, pipes: list[LoadedPipe], browser: Chromium, seconds
             browser.note(f"to {place.lower()}")
     took = time.monotonic() - began
     used = cockpit.usage()[0] - cpu
+    page = browser.cpu() - page
+    busy, stolen = (now - then for now, then in zip(machine_seconds(), machine, strict=True))
     after = [pipe.counts() for pipe in pipes]
     records = sum(b["logged"] - a["logged"] for a, b in zip(before, after, strict=True))
     dropped = sum(b["dropped"] - a["dropped"] for a, b in zip(before, after, strict=True))
@@ -130,7 +143,9 @@ def steady(cockpit: Cockpit, pipes: list[LoadedPipe], browser: Chromium, seconds
     print(f"server: {used / took:.2f} of a core, {1e6 * used / max(1, records - dropped):.0f} us a record")
     first, half, last = (round(memory[at]) for at in (0, len(memory) // 2, -1))
     print(f"memory of the server: {first} MB at first, {half} MB at half-time, {last} MB at the end")
-    print(f"pipes: {pipes_cpu / took:.2f} cores")
+    print(f"pipes: {pipes_cpu / took:.2f} cores; browser, drawing by software: {page / took:.2f} cores")
+    others = busy - used - page - pipes_cpu
+    print(f"all else on this machine: {others / took:.2f} cores; kept by its host: {stolen / took:.2f} cores")
 
 
 def killings(cockpit: Cockpit, pipes: list[LoadedPipe], browser: Chromium, seconds: float, rounds: int) -> None:
@@ -189,25 +204,46 @@ def check_acknowledged(cockpit: Cockpit, pipes: list[LoadedPipe]) -> int:
     return lost
 
 
-def show_viewers(follower: Follower, stalled: Stalled, browser: Chromium) -> None:
+def show_viewers(follower: Follower, stalled: Stalled) -> None:
     print(
         f"follower: {follower.received} records, {follower.skipped} skipped and told so, "
         f"{follower.unexplained} missing without being told"
     )
     print(f"stalled viewer: connected {stalled.times} times")
+
+
+def show_page(browser: Chromium) -> None:
+    """The page's long tasks: how many, how long, and how much of that was the page's own work."""
     if browser.missing:
-        print(f"browser: not measured, {browser.missing}")
+        print(f"page: not measured, {browser.missing}")
         return
-    for what, tasks in browser.tasks.items():
-        worst = sorted((round(one) for one in tasks), reverse=True)
+    for what, phase in browser.phases.items():
+        long = sorted((round(one) for one in phase.long), reverse=True)
         print(
-            f"browser, {what}: longest task {browser.work[what]:.0f} ms of a processor, "
-            f"{worst[0] if worst else 'less than 50'} ms as the page sees it; over 50 ms: {len(worst)} {worst[:8]}"
+            f"page, {what}: longest task {long[0] if long else f'under {LONG_MS:.0f}'} ms, "
+            f"by its own work {phase.work:.0f} ms; over {LONG_MS:.0f} ms: {len(long)} {long[:8]}; "
+            f"{phase.waited:.2f} s without a processor"
         )
-    longest = max((one for tasks in browser.tasks.values() for one in tasks), default=0.0)
-    worked = max(browser.work.values())
-    print(f"browser: longest task {worked:.0f} ms of a processor, {longest:.0f} ms as the page sees it")
-    print(f"browser: heap {browser.heap[0] / 1e6:.0f} to {browser.heap[-1] / 1e6:.0f} MB")
+        for task in phase.tasks[:3]:
+            if task.wall > LONG_MS:
+                print(f"    {task}")
+    all_long = [one for phase in browser.phases.values() for one in phase.long]
+    counts = ", ".join(f"{sum(one > limit for one in all_long)} over {limit} ms" for limit in (50, 100, 200))
+    worked = max(phase.work for phase in browser.phases.values())
+    print(f"page: {counts}; the longest {max(all_long, default=0.0):.0f} ms, by its own work {worked:.0f} ms")
+    print(f"page: heap {browser.heap[0] / 1e6:.0f} to {browser.heap[-1] / 1e6:.0f} MB")
+
+
+def look(cockpit: Cockpit, pipes: list[LoadedPipe], browser: Chromium, seconds: float) -> None:
+    """Open the page, a panel, and look around for some time."""
+    browser.open(PIPES[0])
+    browser.wait(2.0)
+    browser.note("opening the graph")
+    browser.choose("step 0.3")
+    browser.wait(1.5)
+    browser.note("opening a panel")
+    steady(cockpit, pipes, browser, seconds)
+    show_page(browser)
 
 
 def main() -> int:
@@ -237,16 +273,16 @@ def main() -> int:
         stack.callback(follower.close)
         stalled = Stalled(cockpit.url, identity["first"])
         stack.callback(stalled.close)
-        browser = stack.enter_context(Chromium(cockpit.url))
-        browser.open(PIPES[0])
-        browser.wait(2.0)
-        browser.note("opening the graph")
-        browser.choose("step 0.3")
-        browser.wait(1.5)
-        browser.note("opening a panel")
-        steady(cockpit, pipes, browser, options.seconds)
-        show_viewers(follower, stalled, browser)
-        killings(cockpit, pipes, browser, options.window, options.rounds)
+        with Chromium(cockpit.url) as browser:
+            print("-- the browser among the pipes")
+            look(cockpit, pipes, browser, options.seconds)
+            killings(cockpit, pipes, browser, options.window, options.rounds)
+        cockpit.start()
+        until(lambda: all(pipe.counts()["connected"] for pipe in pipes), "the pipes' return")
+        with stand_back([cockpit.process, *(pipe.process for pipe in pipes)]), Chromium(cockpit.url) as browser:
+            print("-- pipes and server stand back for the browser, as if it were on a machine of its own")
+            look(cockpit, pipes, browser, options.seconds)
+        show_viewers(follower, stalled)
         cockpit.kill()
         cockpit.start()
         lost = check_acknowledged(cockpit, pipes)
