@@ -1,11 +1,12 @@
-import { useEffect, useRef } from "react";
-import uPlot from "uplot";
-import { useSignal } from "../live/signal";
-import { shade } from "../live/theme";
+import { memo, useEffect, useMemo, useRef } from "react";
+import type uPlot from "uplot";
+import type { Shade } from "../live/theme";
 import { moment, tick } from "../logic/format";
 import { bridged } from "../logic/gaps";
 import type { Series } from "../protocol/messages";
+import { axisIn, colourIn } from "./colours";
 import type { Zoom } from "./use_metrics";
+import { usePlot } from "./use_plot";
 
 export interface Line {
   readonly label: string;
@@ -28,71 +29,45 @@ interface Props {
 const HEIGHT = 132;
 
 /** One chart over time. Dragging zooms, a double click goes back. */
-export function Chart({ title, times, span, lines, show, onZoom }: Props) {
+export const Chart = memo(function Chart({ title, times, span, lines, show, onZoom }: Props) {
   const holder = useRef<HTMLDivElement>(null);
-  const plot = useRef<uPlot | null>(null);
-  const colours = useSignal(shade);
-  const latest = useRef({ lines, span, show, onZoom });
+  const latest = useRef({ span, show, onZoom });
   useEffect(() => {
-    latest.current = { lines, span, show, onZoom };
+    latest.current = { span, show, onZoom };
   });
+  const data = useMemo(() => table(times, lines), [times, lines]);
   const names = lines.map((line) => `${line.label}${line.band ? "+" : ""}`).join();
-
-  useEffect(() => {
-    const element = holder.current;
-    if (!element) return;
-    const made = new uPlot(options(element, latest.current.lines, latest), [[]], element);
-    plot.current = made;
-    const observer = new ResizeObserver(() => {
-      if (element.clientWidth > 0) made.setSize({ width: element.clientWidth, height: HEIGHT });
-    });
-    observer.observe(element);
-    const back = (): void => latest.current.onZoom(null);
-    made.over.addEventListener("dblclick", back);
-    return () => {
-      observer.disconnect();
-      made.over.removeEventListener("dblclick", back);
-      made.destroy();
-      plot.current = null;
-    };
-  }, [colours, names]);
-
-  useEffect(() => {
-    plot.current?.setData(table(times, lines));
-  }, [times, lines, span, colours, names]);
-
+  usePlot(holder, names, (shade, width) => options(shade, width, lines, latest), data);
   return (
     <figure className="chart">
       <figcaption>{title}</figcaption>
-      <div ref={holder} />
+      <div ref={holder} className="chart-plot" />
     </figure>
   );
-}
+});
 
 type Latest = { current: { span: Zoom; show(value: number): string; onZoom(zoom: Zoom | null): void } };
 
-function options(element: HTMLElement, lines: readonly Line[], latest: Latest): uPlot.Options {
-  const style = getComputedStyle(element);
-  const colour = (name: string): string => style.getPropertyValue(`--${name}`).trim() || "#888";
-  const axis = { stroke: colour("muted"), grid: { stroke: colour("grid"), width: 1 }, ticks: { stroke: colour("grid"), width: 1, size: 4 }, font: "11px system-ui, sans-serif" };
+function options(shade: Shade, width: number, lines: readonly Line[], latest: Latest): uPlot.Options {
+  const axis = axisIn(shade);
   const series: uPlot.Series[] = [{ label: "at", value: (_plot, value: number | null) => (value === null ? "–" : moment(value)) }];
   const bands: uPlot.Band[] = [];
   for (const line of lines) {
     if (line.band) {
       const hidden = { stroke: "transparent", width: 0, points: { show: false }, class: "edge-of-band" };
       series.push({ ...hidden, label: `${line.label} most` }, { ...hidden, label: `${line.label} least` });
-      bands.push({ series: [series.length - 2, series.length - 1], fill: `${colour(line.colour)}33` });
+      bands.push({ series: [series.length - 2, series.length - 1], fill: `${colourIn(shade, line.colour)}33` });
     }
     series.push({
       label: line.label,
-      stroke: colour(line.colour),
+      stroke: colourIn(shade, line.colour),
       width: 1.5,
       points: { show: false },
       value: (_plot, value: number | null) => (value === null ? "–" : latest.current.show(value)),
     });
   }
   return {
-    width: Math.max(element.clientWidth, 50),
+    width,
     height: HEIGHT,
     series,
     bands,
@@ -107,6 +82,7 @@ function options(element: HTMLElement, lines: readonly Line[], latest: Latest): 
       { ...axis, size: 58, space: 28, values: (_plot, values) => values.map((value) => latest.current.show(value)) },
     ],
     hooks: {
+      ready: [(made) => made.over.addEventListener("dblclick", () => latest.current.onZoom(null))],
       setSelect: [
         (made) => {
           if (made.select.width < 4) return;

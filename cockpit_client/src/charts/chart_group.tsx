@@ -1,5 +1,4 @@
-import { useMemo, useState } from "react";
-import { useGrowing } from "../live/growing";
+import { useCallback, useMemo, useState } from "react";
 import { view } from "../live/location";
 import { usePart } from "../live/signal";
 import { moment } from "../logic/format";
@@ -32,10 +31,8 @@ export function ChartGroup({ pipe, subject, charts }: { pipe: string; subject: S
     () => charts.map((chart) => ({ ...chart, lines: chart.lines.map((line) => ({ ...line, series: metrics?.series[line.series] })) })),
     [charts, metrics],
   );
-  // Making one takes a while; all at once would hold the page up.
-  const shown = useGrowing(drawn, 1, metrics !== null);
+  const onZoom = useCallback((next: Zoom | null): void => setZoomed(next && { range, zoom: next }), [range]);
   if (!metrics) return problem ? <p className="wrong">{problem}</p> : <div className="chart-space muted">…</div>;
-  const onZoom = (next: Zoom | null): void => setZoomed(next && { range, zoom: next });
   return (
     <>
       {problem && <p className="wrong">{problem}</p>}
@@ -44,7 +41,7 @@ export function ChartGroup({ pipe, subject, charts }: { pipe: string; subject: S
           {moment(zoom.from)} – {moment(zoom.to)} <button className="link" onClick={() => setZoomed(null)}>back</button>
         </p>
       )}
-      {shown.map((chart) => (
+      {drawn.map((chart) => (
         <Chart key={chart.title} title={chart.title} times={metrics.times} span={metrics} lines={chart.lines} show={chart.show} onZoom={onZoom} />
       ))}
     </>

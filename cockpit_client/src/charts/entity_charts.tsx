@@ -1,3 +1,4 @@
+import { memo } from "react";
 import { bytes, count, percent, rate } from "../logic/format";
 import { ChartGroup, type ChartOf } from "./chart_group";
 
@@ -16,10 +17,10 @@ const FLOW: readonly ChartOf[] = [
   { title: "restarts so far", show: count, lines: [{ label: "restarts", series: "restarts", colour: "line-bad" }] },
 ];
 
-export function WireCharts({ pipe, source, destination }: { pipe: string; source: string; destination: string }) {
+export const WireCharts = memo(function WireCharts({ pipe, source, destination }: { pipe: string; source: string; destination: string }) {
   return <ChartGroup pipe={pipe} subject={{ wire: `${source}->${destination}` }} charts={WIRE} />;
-}
+});
 
-export function FlowCharts({ pipe, name }: { pipe: string; name: string }) {
+export const FlowCharts = memo(function FlowCharts({ pipe, name }: { pipe: string; name: string }) {
   return <ChartGroup pipe={pipe} subject={{ flow: name }} charts={FLOW} />;
-}
+});

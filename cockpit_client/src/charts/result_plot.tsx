@@ -1,9 +1,10 @@
-import { useEffect, useRef } from "react";
-import uPlot from "uplot";
-import { useSignal } from "../live/signal";
-import { shade } from "../live/theme";
+import { useMemo, useRef } from "react";
+import type uPlot from "uplot";
+import type { Shade } from "../live/theme";
 import { moment, tick } from "../logic/format";
 import { short } from "../logic/results";
+import { axisIn, colourIn } from "./colours";
+import { usePlot } from "./use_plot";
 
 interface Props {
   readonly label: string;
@@ -20,39 +21,19 @@ const TIME_STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7
 /** A curve of a result: a number over time, or the elements of an array. */
 export function ResultPlot({ label, at, values, time }: Props) {
   const holder = useRef<HTMLDivElement>(null);
-  const plot = useRef<uPlot | null>(null);
-  const colours = useSignal(shade);
-  useEffect(() => {
-    const element = holder.current;
-    if (!element) return;
-    const made = new uPlot(options(element, time), [[], []], element);
-    plot.current = made;
-    const observer = new ResizeObserver(() => {
-      if (element.clientWidth > 0) made.setSize({ width: element.clientWidth, height: HEIGHT });
-    });
-    observer.observe(element);
-    return () => {
-      observer.disconnect();
-      made.destroy();
-      plot.current = null;
-    };
-  }, [colours, time]);
-  useEffect(() => {
-    plot.current?.setData([at, values] as unknown as uPlot.AlignedData);
-  }, [at, values, colours, time]);
+  const data = useMemo(() => [at, values] as unknown as uPlot.AlignedData, [at, values]);
+  usePlot(holder, String(time), (shade, width) => options(shade, width, time), data);
   return <div ref={holder} role="img" aria-label={label} className="result-plot" />;
 }
 
-function options(element: HTMLElement, time: boolean): uPlot.Options {
-  const style = getComputedStyle(element);
-  const colour = (name: string): string => style.getPropertyValue(`--${name}`).trim() || "#888";
-  const axis = { stroke: colour("muted"), grid: { stroke: colour("grid"), width: 1 }, ticks: { stroke: colour("grid"), width: 1, size: 4 }, font: "11px system-ui, sans-serif" };
+function options(shade: Shade, width: number, time: boolean): uPlot.Options {
+  const axis = axisIn(shade);
   return {
-    width: Math.max(element.clientWidth, 50),
+    width,
     height: HEIGHT,
     series: [
       { label: time ? "at" : "element", value: (_plot, value: number | null) => (value === null ? "–" : time ? moment(value) : String(value)) },
-      { label: "value", stroke: colour("line-1"), width: 1.5, points: { size: 4, show: (made) => made.data[0].length < 20 }, value: (_plot, value: number | null) => short(value) },
+      { label: "value", stroke: colourIn(shade, "line-1"), width: 1.5, points: { size: 4, show: (made) => made.data[0].length < 20 }, value: (_plot, value: number | null) => short(value) },
     ],
     legend: { show: true, live: true, markers: { width: 0 } },
     cursor: { drag: { x: false, y: false }, y: false },

@@ -1,4 +1,4 @@
-import { useMemo } from "react";
+import { memo, useMemo } from "react";
 import { useCockpit } from "../live/access";
 import { usePart } from "../live/signal";
 import { latency, rate } from "../logic/format";
@@ -35,7 +35,7 @@ const CHARTS: readonly ChartOf[] = [
 const DROPS: readonly ChartOf[] = [{ title: "dropped on the way here", show: rate, lines: [{ label: "dropped", series: "dropped", colour: "line-drop", band: true }] }];
 
 /** Rate, time, age and drops of a routine. Drops happen on the wires that lead to it: one chart each. */
-export function RoutineCharts({ pipe, name }: { pipe: string; name: string }) {
+export const RoutineCharts = memo(function RoutineCharts({ pipe, name }: { pipe: string; name: string }) {
   const wires = usePart(useCockpit().structure, (one) => one?.wires);
   const arriving = useMemo(() => wires?.filter((wire) => wire.destination === name && !wire.lossless).slice(0, 4) ?? [], [wires, name]);
   const subject = useMemo(() => ({ routine: name }), [name]);
@@ -45,7 +45,7 @@ export function RoutineCharts({ pipe, name }: { pipe: string; name: string }) {
       {arriving.map((wire) => <Drops key={wire.source} pipe={pipe} source={wire.source} destination={name} />)}
     </>
   );
-}
+});
 
 function Drops({ pipe, source, destination }: { pipe: string; source: string; destination: string }) {
   const charts = useMemo(() => DROPS.map((chart) => ({ ...chart, title: `dropped from ${source}` })), [source]);

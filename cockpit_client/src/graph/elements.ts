@@ -1,14 +1,13 @@
-/** The structure as nodes and edges of the graph's library. What changes each second is not in here. */
+/** The structure as nodes and edges of the graph's library. What changes each second, or by a click, is not in here. */
 
 import type { Edge, Node } from "@xyflow/react";
 import type { Placed, Point } from "../logic/layout";
 import { wireKey } from "../logic/trends";
-import type { Selection } from "../logic/view";
 import type { Structure } from "../protocol/records";
 
-export type FlowNodeType = Node<{ name: string; chosen: boolean }, "flow">;
-export type RoutineNodeType = Node<{ name: string; kind: string; type: string; chosen: boolean }, "routine">;
-export type WireEdgeType = Edge<{ source: string; destination: string; lossless: boolean; chosen: boolean; way: Way | undefined }, "wire">;
+export type FlowNodeType = Node<{ name: string }, "flow">;
+export type RoutineNodeType = Node<{ name: string; kind: string; type: string }, "routine">;
+export type WireEdgeType = Edge<{ source: string; destination: string; lossless: boolean; way: Way | undefined }, "wire">;
 export type Way = { readonly bends: readonly Point[]; readonly label: Point };
 
 export interface Elements {
@@ -17,8 +16,7 @@ export interface Elements {
   readonly wires: WireEdgeType[];
 }
 
-export function elementsOf(structure: Structure, { flows, routines, wires }: Placed, selection: Selection | null): Elements {
-  const is = (kind: string, name: string): boolean => selection?.kind === kind && "name" in selection && selection.name === name;
+export function elementsOf(structure: Structure, { flows, routines, wires }: Placed): Elements {
   const flowNodes: FlowNodeType[] = [];
   for (const [name, box] of flows)
     flowNodes.push({
@@ -27,7 +25,7 @@ export function elementsOf(structure: Structure, { flows, routines, wires }: Pla
       position: { x: box.x, y: box.y },
       width: box.width,
       height: box.height,
-      data: { name, chosen: is("flow", name) },
+      data: { name },
     });
   const routineNodes: RoutineNodeType[] = [];
   for (const routine of structure.routines) {
@@ -40,7 +38,7 @@ export function elementsOf(structure: Structure, { flows, routines, wires }: Pla
       position: { x: box.x, y: box.y },
       width: box.width,
       height: box.height,
-      data: { name: routine.name, kind: routine.kind, type: routine.type, chosen: is("routine", routine.name) },
+      data: { name: routine.name, kind: routine.kind, type: routine.type },
     });
   }
   const known = new Set(structure.routines.map((routine) => routine.name));
@@ -57,7 +55,6 @@ export function elementsOf(structure: Structure, { flows, routines, wires }: Pla
         destination: wire.destination,
         lossless: wire.lossless,
         way: wires.get(wireKey(wire.source, wire.destination)),
-        chosen: selection?.kind === "wire" && selection.source === wire.source && selection.destination === wire.destination,
       },
     }));
   return { flows: flowNodes, routines: routineNodes, wires: edges };

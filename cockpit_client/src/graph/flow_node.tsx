@@ -1,10 +1,11 @@
 import type { NodeProps } from "@xyflow/react";
 import { memo, useContext } from "react";
 import { useCockpit } from "../live/access";
-import { go } from "../live/location";
+import { go, view } from "../live/location";
 import { usePart } from "../live/signal";
 import { bytes, percent } from "../logic/format";
 import { replicasOf, waitsFor } from "../logic/replicas";
+import { isChosen } from "../logic/view";
 import { tone } from "../shell/state_badge";
 import { FarContext } from "./distance";
 import type { FlowNodeType } from "./elements";
@@ -17,8 +18,9 @@ export const FlowNode = memo(function FlowNode({ data }: NodeProps<FlowNodeType>
   const structure = usePart(cockpit.structure, (one) => one);
   const replicas = usePart(cockpit.now, (now) => replicasOf(data.name, structure, now?.status));
   const far = useContext(FarContext);
+  const chosen = usePart(view, (one) => isChosen(one, "flow", data.name));
   return (
-    <div className={`flow-node ${data.chosen ? "chosen" : ""}`} data-state={state}>
+    <div className={`flow-node ${chosen ? "chosen" : ""}`} data-state={state}>
       <button className="bare flow-head" onClick={() => go({ selection: { kind: "flow", name: data.name } })} title={`Flow ${data.name}`}>
         <span className={`dot ${tone(state ?? "")}`} />
         <span className="flow-name">{data.name}</span>

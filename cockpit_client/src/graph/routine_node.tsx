@@ -1,9 +1,10 @@
 import { Handle, type NodeProps, Position, useReactFlow } from "@xyflow/react";
 import { memo, useContext, type FocusEvent } from "react";
 import { useCockpit } from "../live/access";
-import { go } from "../live/location";
+import { go, view } from "../live/location";
 import { usePart } from "../live/signal";
 import { count, latency, rate } from "../logic/format";
+import { isChosen } from "../logic/view";
 import { tone } from "../shell/state_badge";
 import { FarContext } from "./distance";
 import type { RoutineNodeType } from "./elements";
@@ -16,6 +17,7 @@ export const RoutineNode = memo(function RoutineNode({ id, data }: NodeProps<Rou
   const finished = usePart(now, (one) => one?.routines.get(data.name)?.finished ?? false);
   const search = useContext(SearchContext);
   const far = useContext(FarContext);
+  const chosen = usePart(view, (one) => isChosen(one, "routine", data.name));
   const fits = search === "" || data.name.toLowerCase().includes(search);
   const flow = useReactFlow();
   const show = (event: FocusEvent<HTMLElement>): void => {
@@ -27,11 +29,11 @@ export const RoutineNode = memo(function RoutineNode({ id, data }: NodeProps<Rou
     <>
       {data.kind !== "source" && <Handle type="target" position={Position.Left} />}
       <button
-        className={`routine-node ${tone(state)} ${data.chosen ? "chosen" : ""} ${fits ? "" : "faded"}`}
+        className={`routine-node ${tone(state)} ${chosen ? "chosen" : ""} ${fits ? "" : "faded"}`}
         data-routine={data.name}
         data-state={state}
         aria-label={`Routine ${data.name}, ${state}`}
-        aria-pressed={data.chosen}
+        aria-pressed={chosen}
         onClick={() => go({ selection: { kind: "routine", name: data.name } })}
         onFocus={show}
         title={`${data.name}: ${data.type}`}

@@ -2,7 +2,7 @@ import { BaseEdge, EdgeLabelRenderer, type EdgeProps, getBezierPath } from "@xyf
 import { memo, useContext } from "react";
 import { useCockpit } from "../live/access";
 import type { Now } from "../live/cockpit";
-import { go } from "../live/location";
+import { go, view } from "../live/location";
 import { usePart } from "../live/signal";
 import { count, rate } from "../logic/format";
 import { wireKey, wireTrendOf, type WireTrend } from "../logic/trends";
@@ -14,9 +14,10 @@ import type { Way, WireEdgeType } from "./elements";
 
 /** A wire with what goes through it; one that is blocked and one that drops do not look alike. */
 export const WireEdge = memo(function WireEdge(props: EdgeProps<WireEdgeType>) {
-  const { source = "", destination = "", lossless = false, chosen = false, way } = props.data ?? {};
+  const { source = "", destination = "", lossless = false, way } = props.data ?? {};
   const look = usePart(useCockpit().now, (now) => lookOf(now, source, destination));
   const far = useContext(FarContext);
+  const chosen = usePart(view, ({ selection }) => selection?.kind === "wire" && selection.source === source && selection.destination === destination);
   const { path, x, y } = way ? routed(props, way) : straight(props);
   return (
     <>

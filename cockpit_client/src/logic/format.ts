@@ -24,6 +24,13 @@ export function latency(seconds: number | null): string {
   return seconds < 60 ? `${seconds.toFixed(1)} s` : duration(seconds);
 }
 
+/** Two short times, with one unit if it is the same: 143 / 193 ms, 344 µs / 3.3 ms. */
+export function latencies(half: number | null, most: number | null): string {
+  const [short, long] = [latency(half), latency(most)];
+  const unit = / \S+$/.exec(long)?.[0];
+  return unit && short.endsWith(unit) && !short.slice(0, -unit.length).includes(" ") ? `${short.slice(0, -unit.length)} / ${long}` : `${short} / ${long}`;
+}
+
 /** A long time, its two greatest units: 3 d 4 h, 5 min 12 s. */
 export function duration(seconds: number): string {
   const whole = Math.max(0, Math.floor(seconds));

@@ -29,17 +29,6 @@ export interface Placed {
   readonly wires: ReadonlyMap<string, { readonly bends: readonly Point[]; readonly label: Point }>;
 }
 
-/** Whether two structures are drawn at the same places. */
-export function sameShape(one: Structure | null, other: Structure | null): boolean {
-  return one !== null && other !== null && shape(one) === shape(other);
-}
-
-function shape(structure: Structure): string {
-  const routines = structure.routines.map((routine) => [routine.flow, routine.name, routine.type, routine.kind]);
-  const wires = structure.wires.map((wire) => [wire.source, wire.destination, wire.lossless]);
-  return JSON.stringify([structure.flows, routines, wires]);
-}
-
 /** More than these take longer to lay out at once than the page may stand still. */
 const MOST_AT_ONCE = 16;
 

@@ -33,6 +33,11 @@ export interface View {
 export const NO_FILTER: LogView = { level: "", flow: "", routine: "", text: "", from: null, to: null };
 export const FIRST_VIEW: View = { pipe: null, page: "graph", selection: null, range: "15m", logs: NO_FILTER };
 
+/** Whether a routine or flow is what is selected. */
+export function isChosen({ selection }: View, kind: "routine" | "flow", name: string): boolean {
+  return selection?.kind === kind && selection.name === name;
+}
+
 /** The view that an address' query describes; what makes no sense in it is left out. */
 export function readView(query: string): View {
   const words = new URLSearchParams(query);

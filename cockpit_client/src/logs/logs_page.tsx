@@ -1,4 +1,4 @@
-import { useState } from "react";
+import { memo, useState } from "react";
 import type { LogRecord } from "../protocol/records";
 import { Filters } from "./filters";
 import { LogTable } from "./log_table";
@@ -6,7 +6,7 @@ import { LevelHistogram } from "./level_histogram";
 import { RecordDetail } from "./record_detail";
 
 /** The pipe's log: live at the end, searchable to the beginning. */
-export function LogsPage({ pipe }: { pipe: string }) {
+export const LogsPage = memo(function LogsPage({ pipe }: { pipe: string }) {
   const [chosen, choose] = useState<LogRecord | null>(null);
   return (
     <div className="logs">
@@ -16,4 +16,4 @@ export function LogsPage({ pipe }: { pipe: string }) {
       {chosen && <RecordDetail record={chosen} onClose={() => choose(null)} />}
     </div>
   );
-}
+});

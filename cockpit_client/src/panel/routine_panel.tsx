@@ -1,10 +1,12 @@
+import { useMemo } from "react";
 import { RangeSelect } from "../charts/range_select";
 import { RoutineCharts } from "../charts/routine_charts";
 import { useCockpit, useMayDrive, useReachable } from "../live/access";
 import { useSender } from "../live/commands";
+import { useGrowing } from "../live/growing";
 import { go } from "../live/location";
 import { usePart } from "../live/signal";
-import { count, duration, latency, rate } from "../logic/format";
+import { count, duration, latencies, rate } from "../logic/format";
 import { NO_FILTER } from "../logic/view";
 import type { RoutineStatus, RoutineStructure } from "../protocol/records";
 import { DeadLetters } from "../problems/dead_letters";
@@ -19,42 +21,73 @@ import { ParameterList } from "./parameter_list";
 import { ResultList } from "./result_list";
 import { PanelFrame, Section } from "./side_panel";
 
+const SECTIONS_AT_ONCE = 2;
+
 /** All about one routine: how it does, what it sees, what can be set. */
 export function RoutinePanel({ pipe, name }: { pipe: string; name: string }) {
-  const cockpit = useCockpit();
-  const status = usePart(cockpit.now, (now) => now?.routines.get(name));
-  const structure = usePart(cockpit.structure, (one) => one?.routines.find((routine) => routine.name === name));
+  const structure = usePart(useCockpit().structure, (one) => one?.routines.find((routine) => routine.name === name));
   if (!structure)
     return <PanelFrame kind="routine" title={name}><p className="muted">There is no routine of this name in the pipe.</p></PanelFrame>;
   return (
-    <PanelFrame kind="routine" title={name} badge={<StateBadge state={status?.state ?? "unknown"} />}>
+    <PanelFrame kind="routine" title={name} badge={<Badge name={name} />}>
       <p className="muted about">
         {structure.type}, {structure.kind} in flow{" "}
         <button className="link" onClick={() => go({ selection: { kind: "flow", name: structure.flow } })}>{structure.flow}</button>
         {structure.help && ` – ${structure.help}`}
       </p>
       <RoutineButtons pipe={pipe} name={name} />
-      {status && <Numbers status={status} />}
-      <ResultList key={pipe} routine={name} />
-      <Section title="Frames"><FramePair name={name} kind={structure.kind} /></Section>
-      <Section title="Charts" aside={<RangeSelect />}><RoutineCharts pipe={pipe} name={name} /></Section>
-      {structure.parameters.length > 0 && (
-        <Section title="Parameters"><ParameterList routine={name} parameters={status?.parameters.length ? status.parameters : structure.parameters} /></Section>
-      )}
-      {structure.events.length > 0 && (
-        <Section title="Events">
-          {structure.events.map((event) => <EventForm key={event.name} event={event} target={{ routine: name }} />)}
-        </Section>
-      )}
-      {structure.kind !== "source" && <Section title="Call"><CallForm key={name} routine={name} /></Section>}
-      {(status?.dead_letters ?? 0) > 0 && (
-        <Section title="Dead letters"><DeadLetters owner={{ routine: name }} count={status?.dead_letters ?? 0} /></Section>
-      )}
-      <Section title="Last errors" aside={<LogsLink name={name} />}><LastErrors pipe={pipe} name={name} errors={status?.errors ?? 0} /></Section>
-      <Section title="Log level"><LogLevelSelect routine={name} level={structure.log_level} /></Section>
-      <Wiring structure={structure} />
+      <Numbers name={name} />
+      <Sections pipe={pipe} structure={structure} />
     </PanelFrame>
   );
+}
+
+/** What follows the numbers; all at once would hold the page up. What changes each second is drawn by itself. */
+function Sections({ pipe, structure }: { pipe: string; structure: RoutineStructure }) {
+  const { name } = structure;
+  const sections = useMemo(
+    () => [
+      <ResultList key="results" routine={name} />,
+      <Section key="frames" title="Frames"><FramePair name={name} kind={structure.kind} /></Section>,
+      <Section key="charts" title="Charts" aside={<RangeSelect />}><RoutineCharts pipe={pipe} name={name} /></Section>,
+      structure.parameters.length > 0 && <Parameters key="parameters" structure={structure} />,
+      structure.events.length > 0 && (
+        <Section key="events" title="Events">
+          {structure.events.map((event) => <EventForm key={event.name} event={event} target={{ routine: name }} />)}
+        </Section>
+      ),
+      structure.kind !== "source" && <Section key="call" title="Call"><CallForm routine={name} /></Section>,
+      <Letters key="letters" name={name} />,
+      <Errors key="errors" pipe={pipe} name={name} />,
+      <Section key="level" title="Log level"><LogLevelSelect routine={name} level={structure.log_level} /></Section>,
+      <Wiring key="wires" structure={structure} />,
+    ],
+    [pipe, name, structure],
+  );
+  return useGrowing(sections, SECTIONS_AT_ONCE);
+}
+
+function useRoutine<P>(name: string, part: (status: RoutineStatus | undefined) => P): P {
+  return usePart(useCockpit().now, (now) => part(now?.routines.get(name)));
+}
+
+function Badge({ name }: { name: string }) {
+  return <StateBadge state={useRoutine(name, (status) => status?.state ?? "unknown")} />;
+}
+
+function Parameters({ structure }: { structure: RoutineStructure }) {
+  const live = useRoutine(structure.name, (status) => status?.parameters);
+  return <Section title="Parameters"><ParameterList routine={structure.name} parameters={live?.length ? live : structure.parameters} /></Section>;
+}
+
+function Letters({ name }: { name: string }) {
+  const letters = useRoutine(name, (status) => status?.dead_letters ?? 0);
+  return letters > 0 ? <Section title="Dead letters"><DeadLetters owner={{ routine: name }} count={letters} /></Section> : null;
+}
+
+function Errors({ pipe, name }: { pipe: string; name: string }) {
+  const errors = useRoutine(name, (status) => status?.errors ?? 0);
+  return <Section title="Last errors" aside={<LogsLink name={name} />}><LastErrors pipe={pipe} name={name} errors={errors} /></Section>;
 }
 
 function RoutineButtons({ pipe, name }: { pipe: string; name: string }) {
@@ -71,11 +104,13 @@ function RoutineButtons({ pipe, name }: { pipe: string; name: string }) {
   );
 }
 
-function Numbers({ status }: { status: RoutineStatus }) {
+function Numbers({ name }: { name: string }) {
+  const status = useRoutine(name, (one) => one);
+  if (!status) return null;
   const facts: [string, string, string?][] = [
     ["rate", rate(status.rate)],
-    ["main_logic", `${latency(status.logic_time.p50)} / ${latency(status.logic_time.p99)}`, "half of the time at most / 99 % of the time at most"],
-    ["age", `${latency(status.age.p50)} / ${latency(status.age.p99)}`, "how old data is when it arrives: half / 99 %"],
+    ["main_logic", latencies(status.logic_time.p50, status.logic_time.p99), "half of the time at most / 99 % of the time at most"],
+    ["age", latencies(status.age.p50, status.age.p99), "how old data is when it arrives: half / 99 %"],
     ["received", count(status.received)],
     ["sent", count(status.sent)],
     ["errors", count(status.errors)],

@@ -9,9 +9,13 @@ import type { PipeSummary } from "../protocol/messages";
 import { PipeBar } from "./pipe_bar";
 
 // Parts that bring large libraries with them come by themselves: to run all of it at once would hold the page up.
+const logs = () => import("../logs/logs_page");
+const panel = () => import("../panel/side_panel");
 const GraphPage = lazy(async () => ({ default: (await import("../graph/graph_page")).GraphPage }));
-const LogsPage = lazy(async () => ({ default: (await import("../logs/logs_page")).LogsPage }));
-const SidePanel = lazy(async () => ({ default: (await import("../panel/side_panel")).SidePanel }));
+const LogsPage = lazy(async () => ({ default: (await logs()).LogsPage }));
+const SidePanel = lazy(async () => ({ default: (await panel()).SidePanel }));
+/** By then the first view stands. */
+const FETCH_REST_MS = 1_500;
 
 const TITLES: Readonly<Record<Page, string>> = { graph: "Graph", logs: "Logs", problems: "Problems", audit: "Audit" };
 const KEYS: Readonly<Record<string, Page>> = { g: "graph", l: "logs", p: "problems", a: "audit" };
@@ -24,6 +28,7 @@ export function PipePage({ pipe, summary }: { pipe: string; summary: PipeSummary
   const connected = useSignal(cockpit.connection).connected;
   const old = !connected || summary?.connected === false;
   useShortcuts();
+  useRest();
   if (refusal)
     return (
       <main className="centre">
@@ -65,6 +70,15 @@ function Tabs({ page }: { page: Page }) {
       ))}
     </nav>
   );
+}
+
+/** Fetches the parts that are not shown yet, one after the other, so that a first click does not wait for them. */
+function useRest(): void {
+  useEffect(() => {
+    // What cannot be fetched now is when it is needed, and says so then.
+    const timer = setTimeout(() => void panel().then(logs).catch(() => undefined), FETCH_REST_MS);
+    return () => clearTimeout(timer);
+  }, []);
 }
 
 /** g, l, p, a go to the tabs, / to the search field, Escape closes the panel. */
