@@ -59,10 +59,13 @@ def _processes() -> set[int]:
 
 
 def _is_service(process: psutil.Process) -> bool:
-    """The fork server and multiprocessing's resource tracker live as long as the interpreter."""
+    """The fork server and multiprocessing's resource tracker live as long as the interpreter, and a browser that all
+    its tests share keeps processes for its next page: it is the browser itself that must not be left."""
     try:
         command = " ".join(process.cmdline())
-        return "resource_tracker" in command or ("forkserver" in command and process.ppid() == os.getpid())
+        if "resource_tracker" in command or ("chrom" in command and "--type=" in command):
+            return True
+        return "forkserver" in command and process.ppid() == os.getpid()
     except psutil.Error:
         return True
 

@@ -179,7 +179,9 @@ function routineProblems(routine: RoutineStatus, trends: Trends, pipe: string): 
       "warning",
       `Routine ${routine.name} raises errors`,
       `${rate(trend.failing)}: ${routine.last_error ?? ""}`,
-      "Messages are lost with each error. Its panel has the tracebacks.",
+      (routine.dead_letters ?? 0) > 0
+        ? "Its panel has the tracebacks. What fails at each attempt is kept as a dead letter."
+        : "Its panel has the tracebacks. With each error a message is lost, unless the pipe is lossless.",
     );
   if (routine.busy_for > STUCK_SECONDS)
     add(

@@ -48,7 +48,10 @@ export function ParametersDialog({ onClose }: { onClose: () => void }) {
         control={JSON_VALUE}
         text={text}
         describedBy={wrong[name] ? `shared-${name}-wrong` : undefined}
-        onText={(typed) => setTexts({ ...texts, [name]: typed })}
+        onText={(typed) => {
+          setTexts({ ...texts, [name]: typed });
+          setWrong(Object.fromEntries(Object.entries(wrong).filter(([one]) => one !== name)));
+        }}
       />
       {wrong[name] && <em className="wrong" id={`shared-${name}-wrong`}>{wrong[name]}</em>}
     </>
@@ -66,10 +69,16 @@ export function ParametersDialog({ onClose }: { onClose: () => void }) {
             {field(name, texts[name] ?? (name in known.values ? writeValue(JSON_VALUE, known.values[name]) : ""))}
           </label>
         ))}
-        <div className="field">
-          <input aria-label="Name of another one" placeholder="another one" value={added} maxLength={200} onChange={(change) => setAdded(change.target.value)} />
-          {added.trim() !== "" && field("", texts[""] ?? "")}
-        </div>
+        <label className="field">
+          <span>Name of another one</span>
+          <input value={added} maxLength={200} onChange={(change) => setAdded(change.target.value)} />
+        </label>
+        {added.trim() !== "" && (
+          <label className="field" htmlFor="shared-">
+            <span>Its value</span>
+            {field("", texts[""] ?? "")}
+          </label>
+        )}
         <div className="dialog-foot">
           <button type="button" className="button" onClick={onClose}>Close</button>
           <button className="button primary" disabled={busy}>{busy ? "Waiting…" : "Set"}</button>

@@ -11,6 +11,7 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -183,7 +184,7 @@ StartPipe = Callable[..., Running]
 
 @pytest.fixture
 def own_cockpit(bundle: None, tmp_path: Path) -> Iterator[CockpitProcess]:
-    """A cockpit for one test, not started yet."""
+    """A cockpit for one test, not started yet: for those that end it, or give it accounts."""
     made = CockpitProcess(tmp_path)
     yield made
     made.close()
@@ -209,16 +210,33 @@ def start_pipe(url: str, name: str, folder: Path, ca: Path | None = None) -> Run
 def pipe(cockpit: CockpitProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """The pipe ``stripes``, shown in the cockpit."""
     running = start_pipe(cockpit.url, "stripes", tmp_path_factory.mktemp("pipe"))
-    wait_until(lambda: is_up(cockpit.url, running), 40.0, "the pipe in the cockpit")
-    yield running
-    running.close()
+    try:
+        wait_until(lambda: is_up(cockpit.url, running, "stripes"), 40.0, "the pipe in the cockpit")
+        yield running
+    finally:
+        running.close()
 
 
-def is_up(url: str, running: Running) -> bool:
-    """Whether the cockpit shows a pipe that runs."""
+def is_up(url: str, running: Running, name: str, state: str | None = "running") -> bool:
+    """Whether the cockpit shows a pipe of this name, in this state if one is given."""
     assert running.process.poll() is None, running.log.read_text()
     pipes = httpx.get(f"{url}/api/pipes", timeout=5.0).json()["pipes"]
-    return any(one["connected"] and one["state"] == "running" for one in pipes)
+    return any(one["name"] == name and one["connected"] and state in (None, one["state"]) for one in pipes)
+
+
+@pytest.fixture
+def another_pipe(cockpit: CockpitProcess, tmp_path: Path) -> Iterator[Callable[[str], Running]]:
+    """Starts one like ``stripes`` by another name, for a test that ends it, in the cockpit of all tests."""
+    started: list[Running] = []
+
+    def begin(name: str) -> Running:
+        started.append(start_pipe(cockpit.url, name, tmp_path))
+        wait_until(lambda: is_up(cockpit.url, started[-1], name), 40.0, "the pipe in the cockpit")
+        return started[-1]
+
+    yield begin
+    for running in started:
+        running.close()
 
 
 @pytest.fixture
@@ -229,7 +247,9 @@ def own_pipe(own_cockpit: CockpitProcess, tmp_path: Path) -> Iterator[StartPipe]
     def begin(connected: Callable[[], bool] | None = None) -> Running:
         ca = own_cockpit.certificates.ca if own_cockpit.certificates is not None else None
         started.append(start_pipe(own_cockpit.url, "stripes", tmp_path, ca))
-        wait_until(connected or (lambda: is_up(own_cockpit.url, started[-1])), 40.0, "the pipe in the cockpit")
+        wait_until(
+            connected or (lambda: is_up(own_cockpit.url, started[-1], "stripes")), 40.0, "the pipe in the cockpit"
+        )
         return started[-1]
 
     yield begin
@@ -237,15 +257,28 @@ def own_pipe(own_cockpit: CockpitProcess, tmp_path: Path) -> Iterator[StartPipe]
         running.close()
 
 
-@pytest.fixture
+@contextmanager
+def script_beside(cockpit: CockpitProcess, folder: Path, script: str, name: str, *arguments: str) -> Iterator[Running]:
+    """Run a script of this folder, whose pipe has this name; open when the cockpit knows it, until this is closed."""
+    path = str(Path(__file__).with_name(script))
+    running = start(path, cockpit.url, *arguments, log=folder / f"{script}.log", stdin=True)
+    try:
+        # Ten processes take their time on a busy machine; what is tested is the page.
+        wait_until(lambda: is_up(cockpit.url, running, name, None), 120.0, "the pipe in the cockpit")
+        yield running
+    finally:
+        running.close()
+
+
+@pytest.fixture(scope="package")
 def playwright() -> Iterator[Playwright]:
     with sync_playwright() as started:
         yield started
 
 
-@pytest.fixture
+@pytest.fixture(scope="package")
 def browser(playwright: Playwright) -> Iterator[Browser]:
-    """A browser with a fresh profile."""
+    """A browser for all tests; each opens pages in a fresh profile of its own."""
     launched = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
     yield launched
     launched.close()
@@ -290,6 +323,7 @@ NewPage = Callable[..., Page]
 def new_page(browser: Browser, request: pytest.FixtureRequest, shoot: Shoot) -> Iterator[NewPage]:
     """Makes pages; each must stay without errors, and ask nobody but its own server."""
     watched: list[tuple[Watched, Page]] = []
+    contexts: list[BrowserContext] = []
 
     def make(
         width: int = 1280,
@@ -307,15 +341,20 @@ def new_page(browser: Browser, request: pytest.FixtureRequest, shoot: Shoot) -> 
             reduced_motion="reduce",
             ignore_https_errors=any_certificate,
         )
+        contexts.append(context)
         context.set_default_timeout(PATIENCE_MS)
         page = context.new_page()
         watched.append((Watched(page), page))
         return page
 
     yield make
-    if request.node.stash.get(_failed, False):
-        for number, (_, page) in enumerate(watched):
+    failed = request.node.stash.get(_failed, False)
+    for number, (_, page) in enumerate(watched):
+        if failed:
             shoot(page, f"failed-{request.node.name}-{number}")
+    for context in contexts:
+        context.close()
+    if failed:
         return
     for one, page in watched:
         own = re.match(r"\w+://[^/]+", page.url)
@@ -329,26 +368,3 @@ def new_page(browser: Browser, request: pytest.FixtureRequest, shoot: Shoot) -> 
 def page(new_page: NewPage) -> Page:
     """A page of 1280 by 800."""
     return new_page()
-
-
-@pytest.fixture
-def pipe_beside(own_cockpit, tmp_path: Path) -> Iterator[Callable[[str], Running]]:
-    """Runs a script of this folder, and returns when its pipe is in a cockpit of its own."""
-    own_cockpit.start()
-    started: list[Running] = []
-
-    def run(script: str) -> Running:
-        path = str(Path(__file__).with_name(script))
-        running = start(path, own_cockpit.url, log=tmp_path / f"{script}.log", stdin=True)
-        started.append(running)
-
-        def is_up() -> bool:
-            assert running.process.poll() is None, running.log.read_text()
-            return any(one["connected"] for one in httpx.get(f"{own_cockpit.url}/api/pipes").json()["pipes"])
-
-        wait_until(is_up, 40.0, "the pipe in the cockpit")
-        return running
-
-    yield run
-    for running in started:
-        running.close()

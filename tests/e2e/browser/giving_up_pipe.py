@@ -1,6 +1,6 @@
 """A pipe whose worker gives messages up: a process of its own, connected to the cockpit at the address given.
 
-    python giving_up_pipe.py URL
+    python giving_up_pipe.py URL NAME
 
 Ends when its standard input does.
 """
@@ -37,7 +37,7 @@ class Kitchen(DestinationRoutine):
 
 
 def main() -> None:
-    pipe = Pipe("bakery", lossless=True)
+    pipe = Pipe(sys.argv[2], lossless=True)
     orders, kitchen = Orders("orders"), Kitchen("kitchen")
     pipe.create_flow("shop", True, orders)
     pipe.create_flow("back", True, kitchen, replicas=1)

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.e2e.browser.conftest import Running
+from tests.e2e.browser.conftest import CockpitProcess, script_beside
+from tests.e2e.browser.test_login import log_in
 
 
 @pytest.fixture
-def bakery(pipe_beside: Callable[[str], Running]) -> Running:
-    """The pipe ``bakery``, whose kitchen gives up each of three orders, in a cockpit of its own."""
-    return pipe_beside("giving_up_pipe.py")
+def bakery(cockpit: CockpitProcess, tmp_path: Path) -> Iterator[str]:
+    """The name of a pipe whose kitchen gives up each of three orders; one of its own, as the audit trail has all."""
+    with script_beside(cockpit, tmp_path, "giving_up_pipe.py", tmp_path.name, tmp_path.name):
+        yield tmp_path.name
 
 
-def test_they_are_a_problem_until_somebody_has_seen_to_them(page, own_cockpit, bakery, shoot) -> None:
-    page.goto(f"{own_cockpit.url}/?pipe=bakery&view=problems")
+def test_they_are_a_problem_until_somebody_has_seen_to_them(page, cockpit, bakery, shoot) -> None:
+    page.goto(f"{cockpit.url}/?pipe={bakery}&view=problems")
     problem = page.locator('.problem[data-problem="dead-letters kitchen"]')
     expect(problem).to_contain_text("Routine kitchen has given up 3 messages")
     expect(problem).to_contain_text("What to do")
@@ -48,14 +51,14 @@ def test_they_are_a_problem_until_somebody_has_seen_to_them(page, own_cockpit, b
     expect(cleared).to_contain_text("Routine kitchen has given up")
 
     page.get_by_role("button", name="Audit").click()
-    rows = page.locator(".audit tbody tr")
+    rows = page.locator(".audit tbody tr").filter(has_text=bakery)
     expect(rows.filter(has_text="drop_dead_letter")).to_contain_text('"number":3')
     expect(rows.filter(has_text="requeue_dead_letter")).to_have_count(3)
     shoot(page, "dead-letters-audit")
 
 
-def test_all_of_a_routine_are_requeued_or_dropped_at_once(page, own_cockpit, bakery) -> None:
-    page.goto(f"{own_cockpit.url}/?pipe=bakery&view=problems")
+def test_all_of_a_routine_are_requeued_or_dropped_at_once(page, cockpit, bakery) -> None:
+    page.goto(f"{cockpit.url}/?pipe={bakery}&view=problems")
     buttons = page.get_by_role("group", name="All dead letters of kitchen")
     expect(buttons.get_by_role("button", name="Requeue all 3")).to_be_visible()
     buttons.get_by_role("button", name="Requeue all 3").click()
@@ -67,13 +70,13 @@ def test_all_of_a_routine_are_requeued_or_dropped_at_once(page, own_cockpit, bak
     expect(page.locator('.problem[data-problem="dead-letters kitchen"]')).to_have_count(0)
 
 
-def test_viewers_see_them_and_can_do_nothing_about_them(page, own_cockpit, bakery) -> None:
-    own_cockpit.add_user("guest", "a long password", "viewer")
-    page.goto(f"{own_cockpit.url}/?pipe=bakery&view=problems")
-    page.get_by_label("User").fill("guest")
-    page.get_by_label("Password").fill("a long password")
-    page.get_by_role("button", name="Log in").click()
-    problem = page.locator('.problem[data-problem="dead-letters kitchen"]')
-    expect(problem.locator("[data-letter]")).to_have_count(3)
-    expect(problem.get_by_role("button", name="Requeue")).to_have_count(0)
-    expect(problem.get_by_role("button", name="Drop")).to_have_count(0)
+def test_viewers_see_them_and_can_do_nothing_about_them(page, own_cockpit, tmp_path) -> None:
+    own_cockpit.start()
+    with script_beside(own_cockpit, tmp_path, "giving_up_pipe.py", "bakery", "bakery"):
+        own_cockpit.add_user("bob", "battery staple", "viewer")
+        page.goto(f"{own_cockpit.url}/?pipe=bakery&view=problems")
+        log_in(page, "bob", "battery staple")
+        problem = page.locator('.problem[data-problem="dead-letters kitchen"]')
+        expect(problem.locator("[data-letter]")).to_have_count(3)
+        expect(problem.get_by_role("button", name="Requeue")).to_have_count(0)
+        expect(problem.get_by_role("button", name="Drop")).to_have_count(0)

@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from pipert2.testing import wait_until
-from tests.e2e.browser.conftest import CockpitProcess, Running, is_up, start
+from tests.e2e.browser.conftest import CockpitProcess, Running, script_beside
 
 pytestmark = pytest.mark.timeout(360)
 
 
-@pytest.fixture
-def hundred(own_cockpit: CockpitProcess, tmp_path: Path) -> Iterator[Running]:
+@pytest.fixture(scope="module")
+def hundred(cockpit: CockpitProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """The pipe ``hundred``."""
-    own_cockpit.start()
-    script = str(Path(__file__).with_name("large_pipe.py"))
-    running = start(script, own_cockpit.url, log=tmp_path / "hundred.log", stdin=True)
-    try:
-        # Ten processes take their time on a busy machine; what is tested is the page.
-        wait_until(lambda: is_up(own_cockpit.url, running), 120.0, "the pipe in the cockpit")
+    with script_beside(cockpit, tmp_path_factory.mktemp("hundred"), "large_pipe.py", "hundred") as running:
         yield running
-    finally:
-        running.close()
 
 
 def open_graph(page: Page, cockpit: CockpitProcess) -> None:
@@ -35,8 +26,8 @@ def open_graph(page: Page, cockpit: CockpitProcess) -> None:
     expect(page.locator(".graph.far")).to_be_visible()
 
 
-def test_from_afar_it_shows_names_and_states_and_from_near_numbers(page, own_cockpit, hundred, shoot) -> None:
-    open_graph(page, own_cockpit)
+def test_from_afar_it_shows_names_and_states_and_from_near_numbers(page, cockpit, hundred, shoot) -> None:
+    open_graph(page, cockpit)
     expect(page.locator(".react-flow__edge")).to_have_count(99)
     expect(page.locator(".fact")).to_have_count(0)
     shoot(page, "hundred-from-afar")
@@ -49,16 +40,19 @@ def test_from_afar_it_shows_names_and_states_and_from_near_numbers(page, own_coc
     expect(page.locator(".graph.far")).to_be_visible()
 
 
-def test_a_routine_that_is_stopped_is_seen_from_afar(page, own_cockpit, hundred) -> None:
-    open_graph(page, own_cockpit)
+def test_a_routine_that_is_stopped_is_seen_from_afar(page, cockpit, hundred) -> None:
+    open_graph(page, cockpit)
     node = page.locator('[data-routine="step 50"]')
     node.click()
-    page.get_by_role("group", name="Routine commands").get_by_role("button", name="Stop").click()
+    commands = page.get_by_role("group", name="Routine commands")
+    commands.get_by_role("button", name="Stop").click()
     expect(node).to_have_attribute("data-state", "idle")
+    commands.get_by_role("button", name="Start").click()
+    expect(node).to_have_attribute("data-state", "running")
 
 
-def test_all_of_it_is_shown_beside_the_panel_that_a_click_opens(page, own_cockpit, hundred) -> None:
-    open_graph(page, own_cockpit)
+def test_all_of_it_is_shown_beside_the_panel_that_a_click_opens(page, cockpit, hundred) -> None:
+    open_graph(page, cockpit)
     page.locator('[data-routine="step 50"]').click()
     panel = page.get_by_role("complementary", name="routine step 50")
     expect(panel).to_be_visible()
@@ -69,8 +63,8 @@ def test_all_of_it_is_shown_beside_the_panel_that_a_click_opens(page, own_cockpi
     )
 
 
-def test_what_the_user_zoomed_to_stays_beside_a_panel_until_all_is_wanted_again(page, own_cockpit, hundred) -> None:
-    open_graph(page, own_cockpit)
+def test_what_the_user_zoomed_to_stays_beside_a_panel_until_all_is_wanted_again(page, cockpit, hundred) -> None:
+    open_graph(page, cockpit)
     for _ in range(5):
         page.get_by_label("Zoom In").click()
     expect(page.locator(".graph.far")).to_have_count(0)

@@ -40,10 +40,9 @@ def test_what_was_sent_is_in_the_audit_trail(page, cockpit, pipe, shoot) -> None
     shoot(page, "audit")
 
 
-def test_killing_is_confirmed_first(page, own_cockpit, own_pipe, shoot) -> None:
-    own_cockpit.start()
-    own_pipe()
-    page.goto(f"{own_cockpit.url}/?pipe=stripes")
+def test_killing_is_confirmed_first(page, cockpit, another_pipe, shoot) -> None:
+    another_pipe("doomed")
+    page.goto(f"{cockpit.url}/?pipe=doomed")
     expect(page.locator('.routine-node[data-state="running"]')).to_have_count(5)
     page.get_by_role("button", name="Kill…").click()
     dialog = page.get_by_role("dialog")

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.e2e.browser.conftest import Running
+from tests.e2e.browser.conftest import CockpitProcess, Running, script_beside
 
 
 @pytest.fixture
-def market(pipe_beside: Callable[[str], Running]) -> Running:
-    """The pipe ``market``, which waits for its price, in a cockpit of its own."""
-    return pipe_beside("waiting_pipe.py")
+def market(cockpit: CockpitProcess, tmp_path: Path) -> Iterator[Running]:
+    """The pipe ``market``, which waits for its price."""
+    with script_beside(cockpit, tmp_path, "waiting_pipe.py", "market") as running:
+        yield running
 
 
-def test_a_flow_that_waits_is_a_problem_and_its_replicas_are_counted_and_changed(
-    page, own_cockpit, market, shoot
-) -> None:
-    page.goto(f"{own_cockpit.url}/?pipe=market&view=problems")
+def test_a_flow_that_waits_is_a_problem_and_its_replicas_are_counted_and_changed(page, cockpit, market, shoot) -> None:
+    page.goto(f"{cockpit.url}/?pipe=market&view=problems")
     problem = page.locator('.problem[data-problem="flow-waits counter"]')
     expect(problem).to_contain_text("Flow counter waits for parameter 'price'")
     expect(problem).to_contain_text("pipert2 params price=VALUE")
@@ -45,10 +45,8 @@ def test_a_flow_that_waits_is_a_problem_and_its_replicas_are_counted_and_changed
     expect(panel.get_by_role("button", name="One replica fewer")).to_be_disabled()
 
 
-def test_what_a_pipe_waits_for_is_set_on_the_page_and_a_routine_is_called_there(
-    page, own_cockpit, market, shoot
-) -> None:
-    page.goto(f"{own_cockpit.url}/?pipe=market&selection=flow+counter")
+def test_what_a_pipe_waits_for_is_set_on_the_page_and_a_routine_is_called_there(page, cockpit, market, shoot) -> None:
+    page.goto(f"{cockpit.url}/?pipe=market&selection=flow+counter")
     head = page.locator(".flow-node").filter(has_text="counter")
     expect(head).to_contain_text("waits for parameter 'price'")
     page.get_by_role("button", name="Parameters…").click()
@@ -59,7 +57,7 @@ def test_what_a_pipe_waits_for_is_set_on_the_page_and_a_routine_is_called_there(
     expect(dialog).to_contain_text("this is not JSON yet")
     price.fill("0.5")
     dialog.get_by_label("Name of another one").fill("shop")
-    dialog.locator("#shared-").fill("corner")
+    dialog.get_by_label("Its value").fill("corner")
     shoot(page, "shared-parameters")
     dialog.get_by_role("button", name="Set").click()
     expect(dialog.get_by_label("shop")).to_have_value('"corner"')

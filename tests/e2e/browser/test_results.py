@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from pipert2.testing import wait_until
-from tests.e2e.browser.conftest import ROOT, CockpitProcess, NewPage, Running, Shoot, is_up, start
+from tests.e2e.browser.conftest import ROOT, CockpitProcess, NewPage, Running, Shoot, script_beside
 
 PICTURE = ROOT / "docs" / "images" / "results.png"
 """The picture of the documentation; ``PIPERT2_WRITE_DOCS=1`` has this test take it anew."""
@@ -20,17 +19,11 @@ CONTRAST = Path(__file__).with_name("contrast.js").read_text("utf-8")
 MARKUP = "steel 12" if WRITE else "<img src=x onerror=\"document.title='owned'\">"
 
 
-@pytest.fixture
-def scan(own_cockpit: CockpitProcess, tmp_path: Path) -> Iterator[Running]:
+@pytest.fixture(scope="module")
+def scan(cockpit: CockpitProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """The pipe ``xrd``."""
-    own_cockpit.start()
-    script = str(Path(__file__).with_name("results_pipe.py"))
-    running = start(script, own_cockpit.url, MARKUP, log=tmp_path / "xrd.log", stdin=True)
-    try:
-        wait_until(lambda: is_up(own_cockpit.url, running), 60.0, "the pipe in the cockpit")
+    with script_beside(cockpit, tmp_path_factory.mktemp("xrd"), "results_pipe.py", "xrd", MARKUP) as running:
         yield running
-    finally:
-        running.close()
 
 
 def open_results(page: Page, cockpit: CockpitProcess) -> None:
@@ -39,10 +32,10 @@ def open_results(page: Page, cockpit: CockpitProcess) -> None:
 
 
 def test_numbers_arrays_and_images_grow_while_the_scan_runs(
-    new_page: NewPage, own_cockpit: CockpitProcess, scan: Running, shoot: Shoot
+    new_page: NewPage, cockpit: CockpitProcess, scan: Running, shoot: Shoot
 ) -> None:
     page = new_page(height=1000)
-    open_results(page, own_cockpit)
+    open_results(page, cockpit)
     frames = page.locator("[data-result='scan/frames']")
     expect(frames.locator("canvas")).to_be_visible()
     before = int(frames.locator(".result-value").inner_text())
@@ -73,14 +66,14 @@ def test_numbers_arrays_and_images_grow_while_the_scan_runs(
 
 
 def test_they_are_there_in_the_dark_and_on_a_tablet(
-    new_page: NewPage, own_cockpit: CockpitProcess, scan: Running, shoot: Shoot
+    new_page: NewPage, cockpit: CockpitProcess, scan: Running, shoot: Shoot
 ) -> None:
     for name, options in {
         "results-dark": {"height": 1000, "scheme": "dark"},
         "results-tablet": {"width": 834, "height": 1112, "touch": True},
     }.items():
         page = new_page(**options)
-        open_results(page, own_cockpit)
+        open_results(page, cockpit)
         expect(page.get_by_alt_text("map, 60 x 90 float64")).to_be_visible()
         expect(page.get_by_role("img", name="elements of profile").locator("canvas")).to_be_visible()
         page.locator(".results").evaluate("list => list.closest('section').scrollIntoView()")
@@ -91,19 +84,20 @@ def test_they_are_there_in_the_dark_and_on_a_tablet(
 
 
 def test_of_many_results_some_are_drawn_and_all_if_wanted(
-    page: Page, own_cockpit: CockpitProcess, scan: Running, shoot: Shoot
+    page: Page, cockpit: CockpitProcess, scan: Running, shoot: Shoot
 ) -> None:
-    page.goto(f"{own_cockpit.url}/?pipe=xrd&routine=detector")
+    page.goto(f"{cockpit.url}/?pipe=xrd&routine=detector")
     results = page.get_by_role("list", name="Results of detector").get_by_role("listitem")
     expect(results).to_have_count(30)
     expect(results.nth(9)).to_contain_text("row 10")
     page.get_by_role("button", name="Show all 40 results").click()
     expect(results).to_have_count(40)
+    results.last.scroll_into_view_if_needed()
     expect(results.last.locator("canvas")).to_be_visible()
     shoot(page, "results-many")
 
 
-def test_a_routine_that_shows_nothing_has_no_results(page: Page, own_cockpit: CockpitProcess, scan: Running) -> None:
-    page.goto(f"{own_cockpit.url}/?pipe=xrd&routine=align")
+def test_a_routine_that_shows_nothing_has_no_results(page: Page, cockpit: CockpitProcess, scan: Running) -> None:
+    page.goto(f"{cockpit.url}/?pipe=xrd&routine=align")
     expect(page.get_by_role("heading", name="Log level")).to_be_visible()
     expect(page.get_by_role("heading", name="Results")).to_have_count(0)

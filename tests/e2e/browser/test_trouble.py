@@ -16,10 +16,9 @@ def process_of_flow(page, name: str) -> int:
     return int(number.inner_text())
 
 
-def test_a_flow_that_is_killed_from_outside_is_a_problem_until_it_is_back(page, own_cockpit, own_pipe, shoot) -> None:
-    own_cockpit.start()
-    own_pipe()
-    page.goto(f"{own_cockpit.url}/?pipe=stripes&view=problems")
+def test_a_flow_that_is_killed_from_outside_is_a_problem_until_it_is_back(page, cockpit, another_pipe, shoot) -> None:
+    another_pipe("struck")
+    page.goto(f"{cockpit.url}/?pipe=struck&view=problems")
     killed = process_of_flow(page, "output")
     page.keyboard.press("Escape")
     os.kill(killed, signal.SIGKILL)
@@ -62,10 +61,9 @@ def test_the_page_says_when_the_server_is_lost_and_goes_on_when_it_is_back(page,
     expect(newest).not_to_have_attribute("data-number", str(before))
 
 
-def test_a_pipe_that_dies_is_shown_as_disconnected_with_its_history(page, own_cockpit, own_pipe, shoot) -> None:
-    own_cockpit.start()
-    running = own_pipe()
-    page.goto(f"{own_cockpit.url}/?pipe=stripes&view=problems")
+def test_a_pipe_that_dies_is_shown_as_disconnected_with_its_history(page, cockpit, another_pipe, shoot) -> None:
+    running = another_pipe("mortal")
+    page.goto(f"{cockpit.url}/?pipe=mortal&view=problems")
     expect(page.locator(".health.good")).to_be_visible()
     running.kill()
     expect(page.locator('[data-problem="disconnected"]')).to_contain_text("Nothing has come from process")
