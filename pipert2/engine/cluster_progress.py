@@ -55,6 +55,14 @@ class ClusterProgress:
         return "finished" if (wired or done) and all(one.settled in ("finished", "killed") for one in wired) else None
 
     @property
+    def drained(self) -> bool:
+        """Whether all streams of all sites have ended and everything has arrived."""
+        done = any(record.done for record in self._records.values())
+        progress = [record.progress for record in self._records.values() if not record.done]
+        wired = [one for one in progress if one is None or one.wired]
+        return bool(wired or done) and all(one is not None and one.drained for one in wired)
+
+    @property
     def ended(self) -> bool:
         """Whether all flows have ended for good."""
         return all(one.progress is not None and one.progress.ended for one in self._records.values())
