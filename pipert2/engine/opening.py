@@ -12,7 +12,8 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 from pipert2.engine.cluster import Cluster
-from pipert2.engine.fragment import Fragment, cut
+from pipert2.engine.cutting import cut
+from pipert2.engine.fragment import Fragment
 from pipert2.engine.needs import needs_of, together_of, weights_of
 from pipert2.engine.placement import DRIVER, HostOffer, Placement, place
 from pipert2.engine.ray_engine import RayEngine, endpoint, is_loopback

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from pipert2 import PipeBuildError, Routine, Wire, destination, source
-from pipert2.engine.fragment import Fragment, cut
+from pipert2.engine.cutting import cut
+from pipert2.engine.fragment import Fragment
 from pipert2.engine.new_wires import SiteChange, linked, undone, unlinked
 
 

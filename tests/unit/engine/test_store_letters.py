@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pipert2.engine.store_letters import StoreLetters
 
 from pipert2 import EventHandlerError, Store
+from pipert2.engine.store_letters import StoreLetters
 from pipert2.errors import UnknownDeadLetterError
 from pipert2.runtime.messages import Packed
 from pipert2.runtime.supervision.dead_letter_shelves import Letter, SentShelf

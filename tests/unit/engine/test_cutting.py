@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pipert2 import Routine, Wire, destination, middle, source
-from pipert2.engine.fragment import Fragment, cut
+from pipert2.engine.cutting import cut
+from pipert2.engine.fragment import Fragment
 
 
 def named(kind: str, name: str) -> Routine:
