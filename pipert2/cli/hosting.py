@@ -103,8 +103,14 @@ def reachable(pipe: Pipe, faces: Faces) -> Iterator[None]:
 def _serve_http(stack: contextlib.ExitStack, service: ControlService, faces: Faces, host: str, port: int) -> None:
     from pipert2.control.http.server import ControlServer
 
-    tls = {"certificate": faces.certificate, "key": faces.key}
-    server = ControlServer(service, host=host, port=port, tokens=_tokens(host, faces.token), **tls)
+    server = ControlServer(
+        service,
+        host=host,
+        port=port,
+        tokens=_tokens(host, faces.token),
+        certificate=faces.certificate,
+        key=faces.key,
+    )
     stack.callback(server.close)
     server.start()
     say(f"pipe {service.pipe.name}: API at {server.url}")
