@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copyreg
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,7 +22,7 @@ class RoutineStore(Store):
         self._reader = self.reader(name)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return copyreg.__newobj__, (Store,), self.__getstate__()  # elsewhere nobody knows when a run has ended
+        return _as_others_have_it, (self.__getstate__(),)  # elsewhere nobody knows when a run has ended
 
     def added(self, kind: str) -> Iterator[Record]:
         return self._reader.added(kind)
@@ -34,3 +33,9 @@ class RoutineStore(Store):
             self._reader.commit()
         else:
             self._reader.rollback()
+
+
+def _as_others_have_it(state: dict[str, Any]) -> Store:
+    store = Store.__new__(Store)
+    store.__setstate__(state)
+    return store

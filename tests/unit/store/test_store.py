@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from pipert2 import StoreError
 from pipert2.store import Change, Record, RecordKey, Store
 from pipert2.store.data import decode, encode
+from pipert2.store.own import RoutineStore
 from pipert2.testing import VirtualClock
 
 
@@ -585,3 +586,18 @@ def test_a_store_that_is_made_later_is_made_at_first_use_and_says_at_once_where_
     (tmp_path / "text.db").write_text("this is no database, however long it may be", "utf-8")
     with pytest.raises(StoreError, match="no SQLite database"):
         Store(tmp_path / "text.db", made_later=True)
+
+
+def test_the_store_of_a_routine_travels_as_the_pipes(tmp_path: Path) -> None:
+    with Store(tmp_path / "run.db") as store:
+        store.add("elf", 1)
+        own = RoutineStore(store, "similarity")
+        assert [record.data for record in own.added("elf")] == [1]
+        with pickle.loads(pickle.dumps(own)) as there:
+            assert type(there) is Store
+            assert there.count("elf") == 1
+        own.run_ended(completed=False)
+        assert [record.data for record in own.added("elf")] == [1]
+        own.run_ended(completed=True)
+        assert list(own.added("elf")) == []
+        assert [record.data for record in store.reader("other").added("elf")] == [1]
