@@ -122,6 +122,9 @@ def judge_clock(source: str | None, resolution: float, sleep: float) -> Finding:
     return Finding("clock", Verdict.OK, text)
 
 
+_MOST_RUNS = 4
+
+
 def judge_leftovers(found: Leftovers) -> Finding:
     """What runs that were killed have left."""
     if not found.runs and not found.files:
@@ -131,7 +134,9 @@ def judge_leftovers(found: Leftovers) -> Finding:
     if found.runs:
         advice = "the next run clears them, or now: pipert2 doctor --clear"
     else:
-        advice = f"of processes that are gone: rm /dev/shm/{found.files[0]}" + (" ..." if len(found.files) > 1 else "")
+        runs = list(dict.fromkeys(file.removeprefix("sem.").partition(".")[0] for file in found.files))
+        advice = f"of processes that are gone: rm {' '.join(f'/dev/shm/*{run}.*' for run in runs[:_MOST_RUNS])}"
+        advice += f", and {len(runs) - _MOST_RUNS} more runs" if len(runs) > _MOST_RUNS else ""
     return Finding("leftovers", Verdict.WARNING, text, advice)
 
 

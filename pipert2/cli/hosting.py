@@ -196,7 +196,8 @@ def show_summary(summary: RunSummary, *, as_json: bool, file: Path | None) -> No
     console = output()
     verdict = "ok" if summary.ok else "ended" if exit_code_of_run(summary) != FAILED else "FAILED"
     style = "green" if summary.ok else "yellow" if verdict == "ended" else "bold red"
-    text = f"{verdict}: {summary.reason}, after {summary.elapsed:.1f} s, {summary.errors} errors"
+    errors = "1 error" if summary.errors == 1 else f"{summary.errors} errors"
+    text = f"{verdict}: {summary.reason}, after {summary.elapsed:.1f} s, {errors}"
     if summary.dead_letters:
         text += f", {summary.dead_letters} {'message' if summary.dead_letters == 1 else 'messages'} given up"
     console.print(printable(text), style=style, soft_wrap=True)

@@ -47,6 +47,17 @@ def test_each_verdict_has_its_limit_and_says_what_to_do(finding, verdict):
     assert bool(finding.advice) is (verdict is not Verdict.OK)
 
 
+@pytest.mark.parametrize(
+    ("files", "advice"),
+    [
+        (("pr2-1-a.x", "sem.pr2-1-a.y", "pr2-2-b.x"), "rm /dev/shm/*pr2-1-a.* /dev/shm/*pr2-2-b.*"),
+        (tuple(f"pr2-{n}-a.x" for n in range(6)), "/dev/shm/*pr2-3-a.*, and 2 more runs"),
+    ],
+)
+def test_the_advice_on_leftovers_names_all_files_of_a_run(files, advice):
+    assert fitness.judge_leftovers(Leftovers((), files, 5)).advice.endswith(advice)
+
+
 def test_this_machine_can_be_examined():
     found = examine()
     assert {one.check for one in found} >= {"python", "libraries", "shared memory", "semaphores", "clock", "leftovers"}
