@@ -379,7 +379,7 @@ def test_messages_that_are_given_up_make_a_run_fail_and_stand_in_its_summary(she
     assert (done.returncode, done.stderr) == (1, "")
     lines = done.stdout.splitlines()
     assert lines[:2] == ["paid 50.0", "paid 100.0"]
-    assert re.fullmatch(r"FAILED: finished, after [\d.]+ s, 1 errors, 1 message given up", lines[2])
+    assert re.fullmatch(r"FAILED: finished, after [\d.]+ s, 1 error, 1 message given up", lines[2])
     assert lines[3].split()[-1] == "dead"
     assert next(line for line in lines if line.startswith("scales")).split()[-2:] == ["1", "1"]
 
