@@ -14,8 +14,9 @@ from pydantic import BeforeValidator, Field
 
 import pipert2
 from pipert2.control.event_arguments import check_arguments
+from pipert2.control.health import health_of
 from pipert2.control.json_value import json_value
-from pipert2.control.letters import letter_page, letter_problems, letter_reply, requeue_reply, total_of
+from pipert2.control.letters import letter_page, letter_reply, requeue_reply, total_of
 from pipert2.control.records import (
     CallReply,
     DeadLetterReply,
@@ -288,31 +289,7 @@ class ControlService:
     @verb(Scope.READ)
     def health(self) -> Health:
         """Whether all is well, and each problem in a sentence."""
-        status = self.pipe.status()
-        problems = [status.reason] if status.reason else []
-        problems += [
-            f"routine {one.name!r} failed: {one.last_error}" for one in status.routines if one.state == "failed"
-        ]
-        for flow in status.flows:
-            if flow.state == "failed":
-                problems.append(f"flow {flow.name!r} died too often ({flow.last_exit}) and was not restarted")
-            elif flow.state == "restarting":
-                problems.append(f"flow {flow.name!r} is being restarted ({flow.last_exit})")
-            problems += [
-                f"flow {flow.name!r} waits for {one}: set it for the pipe as a whole"
-                for one in flow.waits_for
-                if one.startswith("parameter ") and flow.replica_of is None
-            ]
-        for site in status.sites:
-            if site.state not in ("running", "ended") and site.reason is None:
-                problems.append(f"site {site.name!r} is {site.state}")
-            problems += [f"site {site.name!r}: link {link}" for link in site.links]
-        problems += letter_problems(status)
-        problems = list(dict.fromkeys(problems))
-        up = status.state not in (PipeState.NEW, PipeState.ENDED) and all(
-            flow.state == "running" for flow in status.flows
-        )
-        return Health(not problems, up, status.state.value, tuple(problems))
+        return health_of(self.pipe.status())
 
     # --- parameters
 
