@@ -19,6 +19,8 @@ URL_VARIABLE = "PIPERT2_URL"
 TOKEN_VARIABLE = "PIPERT2_TOKEN"
 READ_TOKEN_VARIABLE = "PIPERT2_READ_TOKEN"
 CA_VARIABLE = "PIPERT2_CA"
+ANSWER_SECONDS = 10.0
+"""How long a pipe may take to answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,9 @@ def choose(found: Sequence[Announcement], name: str | None) -> Announcement:
 
 
 @contextmanager
-def connected(url: str | None, pipe: str | None, token: str | None, timeout: float = 10.0) -> Iterator[PipeClient]:
+def connected(
+    url: str | None, pipe: str | None, token: str | None, timeout: float = ANSWER_SECONDS
+) -> Iterator[PipeClient]:
     """A client of the pipe that is meant."""
     with find_address(url, pipe, token).client(timeout) as client:
         yield client

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipert2.cli.connect import Address, connected, find_address
+from pipert2.cli.connect import ANSWER_SECONDS, Address, find_address
 from pipert2.cli.options import Json, PipeName, Token, Url
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def _once(url: str | None, pipe: str | None, token: str | None, as_json: bool) -
     from pipert2.cli.printing import output, print_json
 
     address = find_address(url, pipe, token)
-    with connected(address.url, None, address.token) as client:
+    with address.client(ANSWER_SECONDS) as client:
         status = client.status()
     if as_json:
         print_json(status.to_dict())
