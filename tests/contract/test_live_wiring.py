@@ -401,7 +401,7 @@ class LongAfterLearning(Numbers):
     """Is long over its first message after it has learned of a wire."""
 
     def main_logic(self) -> int:
-        knows = len(self._context.pipe.edges)  # type: ignore[union-attr]
+        knows = len(self._context._loop.pipe.edges)  # type: ignore[union-attr]
         if knows > getattr(self, "knew", 2):
             self.long = 1.0
         self.knew = knows
