@@ -16,11 +16,10 @@ import psutil
 import pytest
 
 from pipert2 import DestinationRoutine, MiddleRoutine, Pipe, SharedMemoryTransmitter, SourceRoutine, Wire, events
-from pipert2.patterns.events.batch import StreamFrame
 from pipert2.patterns.map_reduce.pipes import map_reduce
 from pipert2.patterns.map_reduce.recorded_events import ScanSource
 from pipert2.patterns.streams.stins import StinsData, StinsEnd, StinsStart, parse
-from pipert2.patterns.streams.stream_data import StreamData
+from pipert2.patterns.streams.stream_data import StreamData, StreamFrame
 from pipert2.testing import wait_until
 from pipert2.transport.pool import STEP_BYTES
 

@@ -17,13 +17,13 @@ import numpy as np
 import pytest
 
 from pipert2 import Pipe, PipertError
-from pipert2.patterns.events.batch import ABORT, StreamFrame
+from pipert2.patterns.events.batch import ABORT
 from pipert2.patterns.events.plan import ANY, DISCARD, Plan, PlanError, tagged
 from pipert2.patterns.map_reduce.parameters import IntParameter, ParameterSet
 from pipert2.patterns.map_reduce.pipes import map_reduce
 from pipert2.patterns.map_reduce.recorded_events import ScanSource
 from pipert2.patterns.streams.stins import StinsData, StinsEnd, StinsStart, parse
-from pipert2.patterns.streams.stream_data import EventData
+from pipert2.patterns.streams.stream_data import EventData, StreamFrame
 from pipert2.testing import wait_until
 
 INLINE = pytest.mark.parametrize("inline", [True, False], ids=["inline", "processes"])

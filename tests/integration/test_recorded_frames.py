@@ -9,15 +9,16 @@ from typing import Any, ClassVar
 
 import pytest
 
-from pipert2 import CaptureError, Pipe, PipertError
+from pipert2 import CaptureError, EndOfStream, Pipe, PipertError, Recorder, Replay, SourceRoutine
 from pipert2.patterns.capture.cbors_writer import CborsWriter
+from pipert2.patterns.capture.info import capture_info
 from pipert2.patterns.events.plan import Plan
 from pipert2.patterns.map_reduce.pipes import map_reduce, replay
 from pipert2.patterns.map_reduce.recorded_frames import RecordedFrames
 from pipert2.patterns.streams.protocols import protocol_of
 from pipert2.patterns.streams.stins import StinsData, StinsEnd, StinsStart
 from pipert2.patterns.streams.stins import parse as parse_stins
-from pipert2.patterns.streams.stream_data import EventData
+from pipert2.patterns.streams.stream_data import EventData, StreamData, StreamFrame
 from tests import stream_messages
 
 
@@ -162,3 +163,55 @@ def test_a_capture_of_events_is_refused(tmp_path: Path) -> None:
         writer.write(EventData(0, {}))
     with pytest.raises(CaptureError, match="holds events"):
         RecordedFrames(tmp_path / "events.cbors", "it")
+
+
+class Detector(SourceRoutine):
+    """Sends messages of streams as sources of live streams do: several at a time, large parts as views."""
+
+    def __init__(self, *streams: str) -> None:
+        super().__init__("detector")
+        self.streams = streams
+
+    def setup(self) -> None:
+        self.left = [
+            StreamFrame(stream, StreamData("STINS", [memoryview(part) for part in parts]))
+            for parts in stins([0, 1, 2])
+            for stream in self.streams
+        ]
+
+    def main_logic(self) -> list[StreamFrame]:
+        if not self.left:
+            raise EndOfStream
+        found, self.left = self.left[:2], self.left[2:]
+        return found
+
+
+def record(path: Path, *streams: str) -> int:
+    """Record what comes of live streams; the errors of it."""
+    pipe = Pipe(lossless=True, inline=True)
+    pipe.create_flow("all", True, Detector(*streams), Recorder(path, name="recorder"))
+    return pipe.run(timeout=60).errors
+
+
+def test_what_is_recorded_behind_a_live_source_is_replayed(tmp_path: Path) -> None:
+    assert record(tmp_path / "raw.cbors", "a") == 0
+    Pairs.seen.clear()
+    summary = replay(numbers, Pairs, tmp_path / "raw.cbors", workers=1, inline=True, streams={"a": "STINS"})
+    assert (summary.ok, Pairs.seen) == (True, [(1, [0]), (2, [1]), (3, [2])])
+
+
+def test_several_live_streams_are_recorded_together_without_pickle_and_replayed(tmp_path: Path) -> None:
+    assert record(tmp_path / "raw.mcap", "a", "b") == 0
+    assert capture_info(tmp_path / "raw.mcap").pickled == ()
+    Pairs.seen.clear()
+    pipe = Pipe(lossless=True, inline=True)
+    source = Replay(tmp_path / "raw.mcap", speed="max")
+    map_reduce(pipe, source, numbers, Pairs, streams=["a", "b"], workers=1)
+    assert pipe.run(timeout=60).ok
+    assert Pairs.seen == [(1, [0, 0]), (2, [1, 1]), (3, [2, 2])]
+
+
+@pytest.mark.expects_errors
+def test_a_capture_of_raw_messages_has_those_of_one_stream(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert record(tmp_path / "raw.cbors", "a", "b") > 0
+    assert "has the messages of stream 'a': those of 'b' need a recorder of their own" in caplog.text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import weakref
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from time import time_ns
@@ -15,7 +16,7 @@ from pipert2.graph.routine import DestinationRoutine
 from pipert2.patterns.capture import cbors, mcap_format
 from pipert2.patterns.capture.cbors_writer import CborsWriter
 from pipert2.patterns.capture.mcap_writer import Compression, McapWriter
-from pipert2.patterns.streams.stream_data import EventData
+from pipert2.patterns.streams.stream_data import EventData, StreamFrame
 
 
 def check_format(path: Path, compression: Compression | None) -> None:
@@ -169,6 +170,7 @@ class _Recording:
         self._asked = path
         self._members = 0
         self._failure: CaptureError | None = None
+        self._stream = ""
         self._writer: McapWriter | CborsWriter = _new_file(path, compression)
         self.path = Path(self._writer.path)
         self._flush_every = flush_every
@@ -191,11 +193,27 @@ class _Recording:
                 self._writer.write(topic, data, time=made, sequence=sequence)
             else:
                 with self._writing:
-                    self._writer.write(_with_time(data, made))
+                    for record in self._records(data, made):
+                        self._writer.write(record)
         except CaptureError as error:
             self._failure = error
             raise
         self._written.set()
+
+    def _records(self, data: Any, made: int | None) -> Iterable[EventData | Sequence[bytes | memoryview]]:
+        """What a message has for a ``.cbors``: events, or the messages of one stream, one or a list of them."""
+        several = data if isinstance(data, list) and data and isinstance(data[0], EventData | StreamFrame) else [data]
+        for one in several:
+            if isinstance(one, StreamFrame):
+                self._stream = self._stream or one.stream
+                if one.stream != self._stream:
+                    raise TypeError(
+                        f"{self.path.name} has the messages of stream {self._stream!r}: those of {one.stream!r} need a "
+                        "recorder of their own, or an .mcap"
+                    )
+                yield one.data.frames  # type: ignore[misc]
+            else:
+                yield _with_time(one, made)
 
     def _flush(self) -> None:
         while not self._closing.is_set():

@@ -52,7 +52,7 @@ class Tag(IntEnum):
     LOCAL_TIME = 0x70720005  # a text: a time without a zone
     ARRAY = 0x70720006  # [dtype, shape, order, bytes]: an array of another type
     SCALAR = 0x70720007  # [dtype, bytes]: a number of NumPy's
-    RECORD = 0x70720008  # [class, {field: value}]: a dataclass
+    RECORD = 0x70720008  # [class, {field: value}]: a dataclass, or a named tuple
     MEMBER = 0x70720009  # [class, name]: of an enumeration
     PICTURE = 0x7072000A  # [dtype, shape]: an array that lies in the channel of pictures
     PICKLE = 0x7072000B  # [class, bytes]
@@ -120,6 +120,8 @@ class ValueEncoder:
             return Tagged(Tag.MEMBER, [self._class(kind), value.name])
         if _is_record(cast(Any, kind)):
             return Tagged(Tag.RECORD, [self._class(kind), _fields(value)])
+        if _is_named_tuple(kind):
+            return Tagged(Tag.RECORD, [self._class(kind), value._asdict()])
         return self._pickled(value)
 
     def _class(self, kind: type) -> str:
@@ -193,6 +195,11 @@ def _is_record(kind: Any) -> bool:
         and copyreg.dispatch_table.get(kind) is None
         and not issubclass(kind, BaseException | dict | list | tuple | set | frozenset | str | bytes | int | float)
     )
+
+
+def _is_named_tuple(kind: Any) -> bool:
+    """Whether a class is a named tuple and nothing more."""
+    return kind.__bases__ == (tuple,) and hasattr(kind, "_fields") and kind.__dictoffset__ == 0
 
 
 def _fields(value: Any) -> dict[str, Any]:
@@ -295,6 +302,8 @@ class ValueDecoder:
 
     def _record(self, name: str, fields: Mapping[str, Any]) -> Any:
         kind = self._known(name, object)
+        if _is_named_tuple(kind):
+            return kind(**{field: _owned(item, self._whole) for field, item in fields.items()})
         if not _is_record(kind):
             raise TypeError(f"{name} is no dataclass here, or one with a state of its own")
         made = object.__new__(kind)

@@ -26,7 +26,6 @@ from pipert2.patterns.events.batch import (
     Made,
     ScanEnd,
     Share,
-    StreamFrame,
 )
 from pipert2.patterns.events.feed import Feed
 from pipert2.patterns.events.plan import Plan, PlanError
@@ -34,7 +33,7 @@ from pipert2.patterns.events.settled import Missing
 from pipert2.patterns.events.time_aligner import TimeAligner
 from pipert2.patterns.map_reduce.parameters import ParameterSet
 from pipert2.patterns.streams.protocols import protocol_of
-from pipert2.patterns.streams.stream_data import EventData, Place, StreamData
+from pipert2.patterns.streams.stream_data import EventData, Place, StreamData, StreamFrame
 
 Key = str | Callable[[StreamData], int]
 

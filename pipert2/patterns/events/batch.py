@@ -49,13 +49,6 @@ def fitting(seconds: float) -> int:
     return max(1, min(LARGEST_BATCH, int(_BATCH_SECONDS / max(seconds, 1e-9))))
 
 
-class StreamFrame(NamedTuple):
-    """A message of a stream, on its way from its source to the routine that aligns."""
-
-    stream: str
-    data: StreamData
-
-
 class ScanEnd(NamedTuple):
     """The source of recorded events has come to the end of a scan; *problem* says what was wrong, if anything.
 

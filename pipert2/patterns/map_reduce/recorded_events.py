@@ -17,10 +17,10 @@ from pipert2.graph.routine import EndOfStream, SourceRoutine
 from pipert2.patterns.capture.cbors import CborsReader, Layout
 from pipert2.patterns.capture.cbors_blocks import EventBlock, in_blocks
 from pipert2.patterns.capture.timeline import Timeline
-from pipert2.patterns.events.batch import CLOSED, LARGEST_BATCH, LARGEST_BYTES, ScanEnd, StreamFrame
+from pipert2.patterns.events.batch import CLOSED, LARGEST_BATCH, LARGEST_BYTES, ScanEnd
 from pipert2.patterns.events.merge import MergeCounts, merged
 from pipert2.patterns.streams.protocols import protocol_of
-from pipert2.patterns.streams.stream_data import EventData, Place
+from pipert2.patterns.streams.stream_data import EventData, Place, StreamFrame
 
 
 class ScanSource(SourceRoutine):

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from pipert2.errors import CaptureError, PipertError
 from pipert2.patterns.capture.cbors import CborsReader, Layout
-from pipert2.patterns.events.batch import LARGEST_BATCH, LARGEST_BYTES, ScanEnd, StreamFrame
+from pipert2.patterns.events.batch import LARGEST_BATCH, LARGEST_BYTES, ScanEnd
 from pipert2.patterns.map_reduce.recorded_events import ScanSource
 from pipert2.patterns.streams.protocols import protocol_of
 from pipert2.patterns.streams.stins import PROTOCOL
-from pipert2.patterns.streams.stream_data import EventData, Place, StreamData
+from pipert2.patterns.streams.stream_data import EventData, Place, StreamData, StreamFrame
 from pipert2.patterns.streams.stream_protocol import StreamProtocol
 
 

@@ -6,9 +6,8 @@ import socket
 from time import monotonic
 
 from pipert2.graph.routine import SourceRoutine
-from pipert2.patterns.events.batch import StreamFrame
 from pipert2.patterns.streams.panda_tcp import PROTOCOL
-from pipert2.patterns.streams.stream_data import StreamData
+from pipert2.patterns.streams.stream_data import StreamData, StreamFrame
 
 _PATIENCE = 0.2  # seconds that a wait takes at most, before events are handled
 _ANSWER_SECONDS = 2.0

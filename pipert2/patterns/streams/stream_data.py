@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
+from typing import NamedTuple
 
 Buffer = bytes | bytearray | memoryview
 
@@ -41,6 +42,13 @@ class StreamData:
 
     def __repr__(self) -> str:
         return f"StreamData(typ={self.typ!r}, frames={self.frames!r}, length={self.length})"
+
+
+class StreamFrame(NamedTuple):
+    """A message of a stream, on its way from its source to the routine that aligns."""
+
+    stream: str
+    data: StreamData
 
 
 @dataclass(slots=True)

@@ -6,10 +6,10 @@ from typing import Any
 
 from pipert2.errors import PipertError
 from pipert2.graph.routine import SourceRoutine
-from pipert2.patterns.events.batch import LARGEST_BYTES, StreamFrame
+from pipert2.patterns.events.batch import LARGEST_BYTES
 from pipert2.patterns.streams.protocols import protocol_of
 from pipert2.patterns.streams.stins import PROTOCOL
-from pipert2.patterns.streams.stream_data import StreamData
+from pipert2.patterns.streams.stream_data import StreamData, StreamFrame
 
 _PATIENCE = 200  # milliseconds that a wait for messages takes at most, before events are handled
 _MOST = 64  # messages that are sent on at once where they come fast

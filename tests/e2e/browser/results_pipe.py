@@ -16,10 +16,10 @@ import numpy as np
 
 from pipert2 import Pipe
 from pipert2.cockpit.link.link import CockpitLink
-from pipert2.patterns.events.batch import StreamFrame
 from pipert2.patterns.map_reduce.pipes import map_reduce
 from pipert2.patterns.map_reduce.recorded_events import ScanSource
 from pipert2.patterns.streams import stins
+from pipert2.patterns.streams.stream_data import StreamFrame
 
 ROWS, COLUMNS = 60, 90
 SAMPLE = sys.argv[2]

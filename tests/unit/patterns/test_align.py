@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from pipert2 import PipertError
 from pipert2.patterns.events.align import Align
-from pipert2.patterns.events.batch import Batch, Lane, ScanEnd, StreamFrame, unpack_event
+from pipert2.patterns.events.batch import Batch, Lane, ScanEnd, unpack_event
 from pipert2.patterns.events.plan import ANY, Plan, PlanError, group, tagged
 from pipert2.patterns.events.settled import Outcome
 from pipert2.patterns.streams.stins import StinsData, StinsEnd, StinsStart, parse
-from pipert2.patterns.streams.stream_data import EventData, StreamData
+from pipert2.patterns.streams.stream_data import EventData, StreamData, StreamFrame
 
 START, END = StinsStart("").to_stream_data(), StinsEnd().to_stream_data()
 

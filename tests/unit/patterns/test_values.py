@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -42,6 +42,15 @@ class Shot(Data):
 class Point:
     x: float
     y: float = 0.0
+
+
+class Named(NamedTuple):
+    x: int
+    y: Any
+
+
+class Cleverer(Named):
+    """More than a named tuple."""
 
 
 @dataclass
@@ -207,6 +216,15 @@ def test_data_of_a_class_that_is_not_known_names_it() -> None:
 
 def test_nothing_is_imported_to_find_a_class() -> None:
     assert classes_named(["antigravity:geohash", "no.such.module:X", "pipert2:Pipe"]).keys() == {"pipert2:Pipe"}
+
+
+def test_named_tuples_come_back_by_their_fields() -> None:
+    made = back([Named(1, np.arange(3)), Named(2, Named(3, memoryview(b"bytes")))])
+    assert [type(one) for one in made] == [Named, Named]
+    assert same(made[0].y, np.arange(3))
+    assert made[1] == Named(2, Named(3, b"bytes"))
+    _, met = encoded(Cleverer(1, 2))
+    assert [pickled for _, pickled in met] == [True]
 
 
 def test_class_that_is_no_plain_dataclass_is_not_made_from_a_file() -> None:
