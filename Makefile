@@ -32,10 +32,11 @@ $(CLIENT): $(STAMP) cockpit_client/package.json cockpit_client/package-lock.json
 	@cd cockpit_client && $(NPM) ci --ignore-scripts --no-audit --no-fund --silent
 
 # Tests start some thousand processes: each would compile the package anew where the environment forbids to keep that.
+# Half of their time they wait, for a process to start or a cable to be cut: four at once keep two processors busy.
 test: export PYTHONDONTWRITEBYTECODE =
 test: $(STAMP) $(CLIENT)
 	@cd cockpit_client && $(NPM) run --silent test
-	@$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal -m "not soak and not ray"
+	@$(BIN)/python -m pytest -n 4 --dist worksteal -m "not soak and not ray"
 	@$(BIN)/python -m pytest -m "ray and not soak"
 
 check: $(STAMP) $(CLIENT)

@@ -43,7 +43,10 @@ for line in sys.stdin:
             os.dup2(said.fileno(), 2)
             os.close(0)
             os.open(os.devnull, os.O_RDONLY)
-            sys.exit(importlib.import_module(module).main(arguments))
+            code = importlib.import_module(module).main(arguments)
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)  # to take apart all that was imported takes as long as the command
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         out.seek(0)
         said.seek(0)

@@ -21,8 +21,9 @@ def there() -> Iterator[Stage]:
 
 @pytest.fixture(params=FACES)
 def face(request: pytest.FixtureRequest, there: Stage) -> Iterator[Face]:
+    with closing(ClientFace(there)) as quick:
+        quick.call("start", wait=10.0)
     made = FACES[request.param](there)
-    made.call("start", wait=10.0)
     yield made
     made.close()
 
