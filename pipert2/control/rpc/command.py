@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import atexit
+import gc
 import json
 import logging
 import os
@@ -57,6 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    if arguments is None:  # nothing runs behind this, and to look through all that was imported for garbage takes long
+        atexit.register(gc.freeze)
     parser = make_parser()
     try:
         options = parser.parse_intermixed_args(arguments)
