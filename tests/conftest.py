@@ -51,17 +51,16 @@ def _runs() -> set[str]:
 
 
 def _processes() -> set[int]:
-    return {
-        child.pid
-        for child in psutil.Process().children(recursive=True)
-        if child.status() != psutil.STATUS_ZOMBIE and not _is_service(child)
-    }
+    return {child.pid for child in psutil.Process().children(recursive=True) if not _is_service(child)}
 
 
 def _is_service(process: psutil.Process) -> bool:
     """The fork server and multiprocessing's resource tracker live as long as the interpreter, and a browser that all
-    its tests share keeps processes for its next page: it is the browser itself that must not be left."""
+    its tests share keeps processes for its next page: it is the browser itself that must not be left. What has ended
+    is not left either."""
     try:
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return True
         command = " ".join(process.cmdline())
         if "resource_tracker" in command or ("chrom" in command and "--type=" in command):
             return True

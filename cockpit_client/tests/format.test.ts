@@ -6,7 +6,7 @@ import { refreshSeconds } from "../src/logic/ranges";
 describe("numbers for people", () => {
   it("have the unit that fits", () => {
     expect([rate(0), rate(0.05), rate(9.94), rate(12345), rate(NaN)]).toEqual(["0/s", "3.0/min", "9.9/s", "12.3k/s", "–"]);
-    expect([latency(null), latency(0.00032), latency(0.0042), latency(0.25), latency(1.26), latency(125)]).toEqual(["–", "320 µs", "4.2 ms", "250 ms", "1.3 s", "2 min 5 s"]);
+    expect([latency(null), latency(0.00032), latency(0.0042), latency(0.00999), latency(0.25), latency(1.26), latency(125)]).toEqual(["–", "320 µs", "4.2 ms", "10 ms", "250 ms", "1.3 s", "2 min 5 s"]);
     expect([latencies(0.143, 0.193), latencies(0.000344, 0.0033), latencies(null, 0.1), latencies(61, 122)]).toEqual(["143 / 193 ms", "344 µs / 3.3 ms", "– / 100 ms", "1 min 1 s / 2 min 2 s"]);
     expect([duration(0), duration(59), duration(3600), duration(90061), duration(-3)]).toEqual(["0 s", "59 s", "1 h", "1 d 1 h", "0 s"]);
     expect([bytes(999), bytes(34_100_000), bytes(5e12)]).toEqual(["999 B", "34.1 MB", "5.0 TB"]);

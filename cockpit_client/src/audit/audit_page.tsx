@@ -33,10 +33,10 @@ export function AuditPage() {
         <button className="button small" onClick={() => void load(null)}>Refresh</button>
       </div>
       {problem && <p className="wrong" role="alert">{problem}</p>}
-      <table>
+      {entries.length > 0 && <table>
         <thead><tr><th>Time</th><th>Who</th><th>Pipe</th><th>Command</th><th>Outcome</th></tr></thead>
         <tbody>{entries.map((entry) => <Entry key={entry.number} entry={entry} />)}</tbody>
-      </table>
+      </table>}
       {entries.length === 0 && !problem && <p className="muted">No command was sent yet.</p>}
       {more && oldest && <button className="button small" onClick={() => void load(oldest.number)}>Older ones</button>}
     </div>

@@ -18,8 +18,8 @@ export function count(value: number): string {
 /** A short time: 320 µs, 4.2 ms, 1.3 s. */
 export function latency(seconds: number | null): string {
   if (seconds === null || !Number.isFinite(seconds)) return "–";
-  if (seconds < 0.001) return `${Math.round(seconds * 1e6)} µs`;
-  if (seconds < 0.01) return `${(seconds * 1e3).toFixed(1)} ms`;
+  if (seconds < 0.0009995) return `${Math.round(seconds * 1e6)} µs`;
+  if (seconds < 0.00995) return `${(seconds * 1e3).toFixed(1)} ms`;
   if (seconds < 1) return `${Math.round(seconds * 1e3)} ms`;
   return seconds < 60 ? `${seconds.toFixed(1)} s` : duration(seconds);
 }

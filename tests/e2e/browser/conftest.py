@@ -258,13 +258,15 @@ def own_pipe(own_cockpit: CockpitProcess, tmp_path: Path) -> Iterator[StartPipe]
 
 
 @contextmanager
-def script_beside(cockpit: CockpitProcess, folder: Path, script: str, name: str, *arguments: str) -> Iterator[Running]:
-    """Run a script of this folder, whose pipe has this name; open when the cockpit knows it, until this is closed."""
+def script_beside(
+    cockpit: CockpitProcess, folder: Path, script: str, name: str, *arguments: str, state: str | None = "running"
+) -> Iterator[Running]:
+    """Run a script of this folder, until this is closed; open when the cockpit shows its pipe, which has this name."""
     path = str(Path(__file__).with_name(script))
     running = start(path, cockpit.url, *arguments, log=folder / f"{script}.log", stdin=True)
     try:
         # Ten processes take their time on a busy machine; what is tested is the page.
-        wait_until(lambda: is_up(cockpit.url, running, name, None), 120.0, "the pipe in the cockpit")
+        wait_until(lambda: is_up(cockpit.url, running, name, state), 120.0, "the pipe in the cockpit")
         yield running
     finally:
         running.close()

@@ -14,7 +14,7 @@ from tests.e2e.browser.conftest import CockpitProcess, Running, script_beside
 @pytest.fixture
 def market(cockpit: CockpitProcess, tmp_path: Path) -> Iterator[Running]:
     """The pipe ``market``, which waits for its price."""
-    with script_beside(cockpit, tmp_path, "waiting_pipe.py", "market") as running:
+    with script_beside(cockpit, tmp_path, "waiting_pipe.py", "market", state="built") as running:
         yield running
 
 

@@ -43,7 +43,9 @@ def test_numbers_arrays_and_images_grow_while_the_scan_runs(
         "before => Number(document.querySelector(\"[data-result='scan/frames'] .result-value\").textContent) > before",
         arg=before,
     )
-    expect(page.get_by_role("img", name="scan/intensity over time").locator("canvas")).to_be_visible()
+    intensity = page.get_by_role("img", name="scan/intensity over time")
+    intensity.scroll_into_view_if_needed()
+    expect(intensity.locator("canvas")).to_be_visible()
     expect(page.get_by_role("img", name="elements of profile").locator("canvas")).to_be_visible()
     expect(page.locator("[data-result=profile]")).to_contain_text("96 float64")
     picture = page.get_by_alt_text("map, 60 x 90 float64")
