@@ -227,6 +227,8 @@ def _parts(own: Events, at: int) -> str:
 
 
 def _name(event: dict[str, Any]) -> str:
-    data = event.get("args", {}).get("data") or {}
-    detail = data.get("functionName") or data.get("url", "").rpartition("/")[2] or data.get("type", "")
+    arguments = event.get("args", {})
+    data = arguments.get("data") or {}
+    place = str(data.get("url") or arguments.get("fileName") or "").rpartition("/")[2]
+    detail = data.get("functionName") or place or data.get("type", "")
     return f"{event['name']}({detail})" if detail else str(event["name"])

@@ -29,6 +29,8 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"),
+    # A name that somebody else has, as if it had been pointed at this machine.
+    "--host-resolver-rules=MAP evil.example 127.0.0.1",
 )
 PATIENCE_MS = 20_000
 

@@ -35,6 +35,13 @@ ATTACKS = """async ([target, socket, pipe]) => {
     await attempt("image", () => loads("img", "src", target + "/icon.svg"));
     await attempt("script", () => loads("script", "src", target + "/api/pipes"));
     await attempt("style", () => loads("link", "href", target + "/api/pipes"));
+    await attempt("object", () => loads("object", "data", target + "/api/pipes"));
+    await attempt("module", () => import(target + "/api/pipes").then(() => "loaded"));
+    await attempt("events", () => new Promise((done) => {
+        const source = new EventSource(target + "/api/pipes");
+        source.onopen = () => done("opened");
+        source.onerror = () => { source.close(); done("refused"); };
+    }));
     const opened = (url) => new Promise((done) => {
         const made = new WebSocket(url);
         made.onopen = () => done("opened");
@@ -46,6 +53,9 @@ ATTACKS = """async ([target, socket, pipe]) => {
     for (const path of ["/login", "/logout", "/api/pipes/" + pipe])
         await fetch(target + path, blind).catch(() => null);
     navigator.sendBeacon(target + "/logout", "x");
+    const ahead = document.createElement("link");
+    [ahead.rel, ahead.href] = ["prefetch", target + "/api/pipes?ahead=1"];
+    await new Promise((done) => { ahead.onload = ahead.onerror = done; document.head.append(ahead); });
     return found;
 }"""
 
@@ -87,8 +97,12 @@ def test_a_foreign_page_reads_nothing_and_changes_nothing(foreign_page, cockpit,
     page = foreign_page
     page.goto(f"{cockpit.url}/")  # as somebody who uses the cockpit
     page.goto(foreign)
+    answers: list[tuple[str, int]] = []
+    page.on("response", lambda one: answers.append((one.url, one.status)) if one.url.startswith(cockpit.url) else None)
     found = page.evaluate(ATTACKS, [cockpit.url, cockpit.url.replace("http", "ws", 1), known])
     assert set(found.values()) == {"refused"}, found
+    assert any(url.endswith("ahead=1") for url, _ in answers)
+    assert {status for _, status in answers} <= {403, 421}, answers
     assert httpx.get(f"{cockpit.url}/api/audit").json()["entries"] == before
     assert any(one["id"] == known and one["connected"] for one in _pipes(cockpit))
 
@@ -121,11 +135,21 @@ def test_a_foreign_page_can_neither_frame_the_cockpit_nor_send_it_a_form(foreign
     assert all(status in (403, 421) for status in statuses), statuses
 
 
-def test_a_name_that_was_pointed_at_this_machine_is_refused(cockpit) -> None:
+def test_a_page_whose_name_was_pointed_at_this_machine_gets_nothing(foreign_page, cockpit) -> None:
     port = cockpit.url.rpartition(":")[2]
-    for path in ("/", "/api/pipes", "/socket.io/?EIO=4&transport=polling"):
-        answer = httpx.get(f"{cockpit.url}{path}", headers={"Host": f"evil.example:{port}"})
-        assert answer.status_code == 421
+    # The page comes from its own server, then its name leads here: all the same origin to the browser.
+    home = f"http://evil.example:{port}/home"
+    foreign_page.route(home, lambda route: route.fulfill(body="hello", content_type="text/html"))
+    foreign_page.goto(home)
+    read = "async (path) => (await fetch(path, {credentials: 'include'})).status"
+    assert [foreign_page.evaluate(read, path) for path in ("/", "/api/pipes", "/api/me")] == [421] * 3
+    opened = """(address) => new Promise((done) => {
+        const made = new WebSocket(address);
+        made.onopen = () => done("opened");
+        made.onerror = () => done("refused");
+    })"""
+    address = f"ws://evil.example:{port}/socket.io/?EIO=4&transport=websocket"
+    assert foreign_page.evaluate(opened, address) == "refused"
 
 
 def test_the_pages_policy_allows_no_inline_code_and_no_other_hosts(cockpit) -> None:
