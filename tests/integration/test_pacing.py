@@ -5,6 +5,8 @@ Rates are judged by counts and by the stamps that routines write down, never by 
 
 from __future__ import annotations
 
+import ctypes
+import sys
 import time
 from itertools import pairwise
 from statistics import median
@@ -142,3 +144,20 @@ def test_automatic_pacing_loses_nothing_on_lossless_wires(chain):
     )
     assert pipe.run(timeout=60).reason == "finished"
     assert seen.items() == list(range(200))
+
+
+class Slack(SourceRoutine):
+    """Says by how many nanoseconds the kernel may let its thread sleep too long."""
+
+    @events("SLACK")
+    def slack(self) -> int:
+        return ctypes.CDLL(None).prctl(30, 0)  # PR_GET_TIMERSLACK
+
+    def main_logic(self) -> None:
+        self.wait(1.0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets sleeps end late on purpose")
+def test_a_flow_is_woken_as_near_to_its_time_as_the_kernel_can(chain):
+    with chain(Slack("slack"), CollectingDestination("seen")) as pipe:
+        assert pipe.notify_event("SLACK", wait=10)["slack"].unwrap() == 1

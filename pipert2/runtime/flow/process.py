@@ -17,6 +17,7 @@ from pipert2.runtime.flow.handover import Parcel, install_in_main
 from pipert2.runtime.flow.host import FlowHost
 from pipert2.runtime.flow.logs import ForwardingHandler, Origin, add_pipe_log_level
 from pipert2.runtime.flow.outbox import Outbox
+from pipert2.runtime.flow.punctual import wake_on_time
 from pipert2.runtime.messages import Died, Exit, Launch, Ready
 from pipert2.transport.codec import loads
 from pipert2.transport.memory import SharedArena
@@ -40,6 +41,7 @@ def flow_main(parcel: Parcel, connection: Connection, orphanage: Connection | No
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     faulthandler.enable()
+    wake_on_time()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             # What a routine prints is not lost when its process is killed, and lines of several flows stay whole.
