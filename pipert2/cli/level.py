@@ -28,8 +28,9 @@ def parse_level(text: str) -> str:
 
 
 def complete_level(incomplete: str) -> list[str]:
-    """The levels that begin so."""
-    return [name for name in LEVELS if name.startswith(incomplete.upper())]
+    """The levels that begin so, in the letters that were begun with: shells drop what begins with others."""
+    names = [name.lower() for name in LEVELS] if incomplete.islower() else LEVELS
+    return [name for name in names if name.startswith(incomplete)]
 
 
 def register(app: typer.Typer) -> None:
