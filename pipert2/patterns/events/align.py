@@ -265,7 +265,7 @@ class Align(MiddleRoutine):
                 return
             feed = self._feed = self._new_feed(self._aligner())
             for gone in self._exhausted - {stream}:
-                feed.end(gone, None, f"stream {gone!r} had ended before")
+                feed.end(gone, None, _ended_before(gone))
         if stream in feed.ended or (place is Place.START and stream in feed.started):
             if stream not in feed.ended:
                 feed.end(stream, None)  # its source has begun anew
@@ -287,7 +287,7 @@ class Align(MiddleRoutine):
             return
         self._exhausted.add(stream)
         if feed is not None and stream not in feed.ended:
-            feed.end(stream, None, end.problem)
+            feed.end(stream, None, end.problem or _ended_before(stream))
 
     def _keep(self, one: StreamFrame | ScanEnd) -> None:
         """Keep what belongs to the next scan, until this one is over."""
@@ -358,6 +358,10 @@ class Align(MiddleRoutine):
             return False
         self._tick_due = monotonic() + self._interval
         return True
+
+
+def _ended_before(stream: str) -> str:
+    return f"stream {stream!r} had ended before"
 
 
 class ToLane(MiddleRoutine):
