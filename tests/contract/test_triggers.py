@@ -65,9 +65,8 @@ class Rig:
         self.settle()
 
     def settle(self) -> None:
-        # While a run with a time-out lasts, what watches it waits for the clock, too.
-        at_rest = lambda: self.clock.waiting == 1 and not self.status.busy_for  # noqa: E731
-        wait_until(at_rest, what="the worker's waiting for its trigger")
+        # Not clock.waiting: what watches a run waits for the clock, too, and begins to before the run counts as busy.
+        wait_until(lambda: self.clock._sleeping, what="the worker's waiting for its trigger")
 
     def to(self, hours: float) -> None:
         self.clock.advance(hours * HOUR - self.clock.now())
