@@ -30,7 +30,7 @@ export function FlowPanel({ pipe, name }: { pipe: string; name: string }) {
         <dl className="numbers">
           <div><dt>process</dt><dd>{flow.pid ?? "–"}</dd></div>
           {flow.host && <div><dt>host</dt><dd>{flow.host}</dd></div>}
-          {site?.clock_offset != null && site.clock_uncertainty != null && (
+          {typeof site?.clock_offset === "number" && typeof site.clock_uncertainty === "number" && (
             <div><dt>its clock</dt><dd>{(1e3 * site.clock_offset).toFixed(1)} ± {(1e3 * site.clock_uncertainty).toFixed(1)} ms</dd></div>
           )}
           <div><dt>up</dt><dd>{duration(flow.uptime)}</dd></div>
