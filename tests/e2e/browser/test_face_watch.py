@@ -22,7 +22,7 @@ def test_the_page_that_it_prints_shows_the_faces_live(new_page, bundle: None, sh
     (tmp_path / ".env").write_text(f"PIPERT2_COCKPIT_PORT=0\nPIPERT2_COCKPIT_DATABASE={tmp_path / 'cockpit.db'}\n")
     command = (str(ROOT / "examples" / "face_watch.py"), "--live", "--cockpit", "--output", "faces.mp4")
     # To make a large film takes a busy machine longer than it lasts, and what is looked at is the page.
-    film = ("--duration", "110", "--size", "640x360") if write else ("--duration", "40", "--size", "320x180")
+    film = ("--duration", "110", "--size", "640x360") if write else ("--duration", "60", "--size", "320x180")
     running = start(*command, *film, log=tmp_path / "face_watch.log")
     try:
         found = wait_until(lambda: re.search(r"http://\S+/\?pipe=\S+", running.log.read_text()), 300.0, "the address")
