@@ -94,6 +94,15 @@ def test_charts_show_the_history(page, cockpit, pipe) -> None:
     expect(charts.first.locator("canvas")).to_be_visible()
 
 
+def test_a_chart_is_made_when_it_is_scrolled_to(page, cockpit, pipe) -> None:
+    page.goto(f"{cockpit.url}/?pipe=stripes&routine=camera&range=1m")
+    expect(page.locator(".chart canvas").first).to_be_visible()
+    last = page.locator(".chart").last
+    expect(last.locator("canvas")).to_have_count(0)
+    last.scroll_into_view_if_needed()
+    expect(last.locator("canvas")).to_be_visible()
+
+
 def test_the_log_level_of_a_routine_is_set(page, cockpit, pipe) -> None:
     page.goto(f"{cockpit.url}/?pipe=stripes&routine=report")
     page.get_by_label("Log level").select_option("ERROR")
