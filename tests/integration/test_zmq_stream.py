@@ -95,24 +95,3 @@ def _is_full(detector: Any, image: bytes) -> bool:
     except zmq.Again:
         return True
     return False
-
-
-def test_large_messages_that_come_fast_are_sent_on_together_in_order(detector: Any) -> None:
-    source = ZmqStream("xrd", detector.getsockopt_string(zmq.LAST_ENDPOINT))
-    source.setup()
-    found: list[list[int]] = []
-    try:
-        for number in range(40):
-            detector.send(number.to_bytes(2, "big") + bytes(1 << 20))
-        wait_until(lambda: _receive(source, found) == 40, timeout=30)
-    finally:
-        source.cleanup()
-    assert [number for message in found for number in message] == list(range(40))
-    assert 1 < max(map(len, found)) <= 9
-
-
-def _receive(source: ZmqStream, found: list[list[int]]) -> int:
-    """Receive once; how many messages there are by now."""
-    received = source.main_logic() or []
-    found.append([int.from_bytes(bytes(one.data.frames[0][:2]), "big") for one in received])
-    return sum(map(len, found))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from time import monotonic
 from typing import Any
 
 from pipert2.errors import PipertError
@@ -15,8 +14,6 @@ from pipert2.patterns.streams.stream_data import StreamData, StreamFrame
 _PATIENCE = 200  # milliseconds that a wait for messages takes at most, before events are handled
 _MOST = 64  # messages that are sent on at once where they come fast
 _MOST_WAITING = 64 << 20  # bytes
-_LARGE = 1 << 18  # bytes of a message from which on several are waited for where they come so fast
-_GAP, _LINGER = 0.005, 2  # seconds between two of them, and milliseconds that the next one is waited for
 
 
 class ZmqStream(SourceRoutine):
@@ -69,7 +66,6 @@ class ZmqStream(SourceRoutine):
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.setsockopt(zmq.RCVHWM, self._most_waiting)
         self._waiting_now, self._hwm = self._most_waiting, zmq.RCVHWM
-        self._linger, self._before = 0, 0.0
         if self.pattern == "sub":
             self._socket.setsockopt(zmq.SUBSCRIBE, b"")
         try:
@@ -81,8 +77,8 @@ class ZmqStream(SourceRoutine):
         if not self._socket.poll(_PATIENCE):
             return None
         found: list[StreamFrame] = []
-        size = bytes_of_one = count = 0
-        while count < _MOST and size + bytes_of_one <= LARGEST_BYTES and (not size or self._socket.poll(self._linger)):
+        size = bytes_of_one = 0
+        while len(found) < _MOST and size + bytes_of_one <= LARGEST_BYTES and (not size or self._socket.poll(0)):
             parts = [
                 part.buffer if len(part) > 1024 else part.bytes for part in self._socket.recv_multipart(copy=False)
             ]
@@ -90,13 +86,8 @@ class ZmqStream(SourceRoutine):
             if bytes_of_one * self._waiting_now > _MOST_WAITING:
                 self._let_fewer_wait(bytes_of_one)
             size += 1 + bytes_of_one
-            count += 1
             messages = [parts] if self._assemble is None else self._assemble(parts)
             found += [StreamFrame(self.stream, StreamData(self.protocol, one)) for one in messages]
-        now = monotonic()
-        # What is done for each message costs as much as its bytes do, so it is done for several of them at once.
-        self._linger = _LINGER if bytes_of_one >= _LARGE and now - self._before < count * _GAP else 0
-        self._before = now
         return found or None
 
     def _let_fewer_wait(self, size: int) -> None:
