@@ -41,8 +41,9 @@ class Ingest(SourceRoutine):
         known = self.store.count("elf")
         if known == PROGRAMS:
             raise EndOfStream
-        for number in range(known, known + 10):
-            self.store.put("elf", number, {"ssdeep": ppdeep.hash(program(number))})
+        with self.store.together():  # nobody sees a part of them
+            for number in range(known, known + 10):
+                self.store.put("elf", number, {"ssdeep": ppdeep.hash(program(number))})
 
 
 class Similarity(SourceRoutine):
@@ -59,8 +60,9 @@ class Similarity(SourceRoutine):
         def score(a: Record, b: Record) -> int:
             return int(ppdeep.compare(a["ssdeep"], b["ssdeep"]))
 
+        complete = self.store.count("elf") == PROGRAMS  # what comes from here on is for the next run
         self.compared += relate_similar(self.store, "elf", self.config["threshold"], score)
-        if self.store.count("elf") == PROGRAMS:
+        if complete:
             self.store.put("told", "done", {"compared": self.compared, **self.config})
             raise EndOfStream
 
