@@ -49,5 +49,5 @@ def test_a_pipe_that_was_lost_while_it_was_let_in_is_not_taken_for_connected(tmp
         for _ in range(20):
             pipe = FakePipe(server.url)
             pipe.client.connect(server.url, auth=pipe.auth, transports=["websocket"], namespaces=["/pipe"], wait=False)
-            pipe.client.eio.ws.shutdown()
+            pipe.client.eio.ws.sock.shutdown(socket.SHUT_RDWR)  # to close it would wait for who reads it
         wait_until(lambda: [one["connected"] for one in ask(server.url, "/api/pipes")[1]["pipes"]] in ([], [False]))

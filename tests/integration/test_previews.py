@@ -220,7 +220,7 @@ def test_no_thread_is_left_when_the_pipe_has_ended(chain):
 def test_nothing_is_in_the_way_of_a_routine_without_a_preview(pipe):
     if pipe.status().flow("in-darker").pid is not None:
         pytest.skip("looks into the routine's loop, which is in another process")
-    loop = pipe.routine("darker")._context
+    loop = pipe.routine("darker")._context._loop
     assert loop.logic() == pipe.routine("darker").main_logic
     assert loop.send() == loop.outlet.send
     pipe.preview("darker", rate=100)
