@@ -113,7 +113,7 @@ class RaySite:
                 "(ray status)"
             ) from None
         except ray.exceptions.RayError as error:
-            raise PipertError(f"site {self.name!r} did not begin: {_first_line(error)}") from None
+            raise PipertError(f"site {self.name!r} did not begin: {_told_by_ray(error)}") from None
         self.ask("progress", (), {}, self._patience)
         return int(pid), str(address)
 
@@ -142,9 +142,9 @@ class RaySite:
         except ray.exceptions.GetTimeoutError:
             raise SiteLost(self.name, f"it did not answer within {timeout:g} s") from None
         except ray.exceptions.ActorDiedError as died:
-            raise SiteLost(self.name, _first_line(died), for_good=True) from None
+            raise SiteLost(self.name, _told_by_ray(died), for_good=True) from None
         except ray.exceptions.RayError as failure:
-            raise SiteLost(self.name, _first_line(failure)) from None
+            raise SiteLost(self.name, _told_by_ray(failure)) from None
         if error is not None:
             raise error
         return value
@@ -161,7 +161,7 @@ class RaySite:
         try:
             pid, address = ray.get(self._actor.where.remote(), timeout=timeout)
         except ray.exceptions.RayError as failure:
-            raise SiteLost(self.name, _first_line(failure)) from None
+            raise SiteLost(self.name, _told_by_ray(failure)) from None
         return int(pid), str(address)
 
     def close(self) -> None:
@@ -176,9 +176,11 @@ class RaySite:
                 logger.debug("site %r: %s", self.name, error)
 
 
-def _first_line(error: BaseException) -> str:
+def _told_by_ray(error: BaseException) -> str:
+    """What matters of many lines."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return next((line for line in lines if line.startswith(("The actor", "Worker exit", "The node"))), lines[0])[:300]
+    first = next((line for line in lines if line.startswith(("The actor", "Worker exit", "The node"))), lines[0])[:300]
+    return f"{first}: {lines[-1][:300]}" if "creation task" in first and len(lines) > 1 else first  # a traceback
 
 
 def _found_here() -> str:
