@@ -8,8 +8,6 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import psutil
-
 from pipert2.graph.spec import EdgeSpec, PipeSpec
 from pipert2.observe.snapshot import (
     FlowStatus,
@@ -20,6 +18,7 @@ from pipert2.observe.snapshot import (
     TriggerStatus,
     WireStatus,
 )
+from pipert2.observe.usage import Usage
 from pipert2.runtime.routine.histogram import Histogram, quantile
 from pipert2.runtime.supervision.flow_record import FlowRecord
 from pipert2.runtime.supervision.supervisor import Supervisor
@@ -60,7 +59,7 @@ class Monitor:
         self._board = supervisor.board
         self._lock = threading.Lock()
         self._samples: deque[_Sample] = deque()
-        self._processes: dict[int, psutil.Process] = {}
+        self._usage = Usage()
         self.tick()
 
     def tick(self) -> None:
@@ -233,7 +232,7 @@ class Monitor:
         handle = flow.handle
         first = self._supervisor.spec.routines[flow.routines[0]]
         pid = handle.pid if handle is not None else None
-        cpu, rss = self._usage(pid) if pid is not None else (0.0, 0)
+        cpu, rss = self._usage.of(pid) if pid is not None else (0.0, 0)
         if flow.given_up:
             state = "failed"
         elif flow.ended:
@@ -254,17 +253,6 @@ class Monitor:
             waits_for=self._supervisor.waits_for(first.flow),
             replica_of=first.flow if first.replica else None,
         )
-
-    def _usage(self, pid: int) -> tuple[float, int]:
-        try:
-            process = self._processes.get(pid)
-            if process is None:
-                process = self._processes[pid] = psutil.Process(pid)
-            with process.oneshot():
-                return float(process.cpu_percent()), int(process.memory_info().rss)
-        except psutil.Error:
-            self._processes.pop(pid, None)
-            return 0.0, 0
 
 
 def _one_each(wires: Sequence[WireStatus]) -> tuple[WireStatus, ...]:
