@@ -128,7 +128,6 @@ class WorkTable:
         words, row = self.words, self._rows + cell * CELL_WORDS
         words[FREE_HEAD] += 1
         number: int = words[PUT] + 1
-        words[PUT] = number
         words[row + NUMBER] = number
         words[row + CLAIMER] = words[row + DESCENDANTS] = 0
         words[row + ATTEMPT] = words[row + TURN] = 1
@@ -146,6 +145,7 @@ class WorkTable:
             words[BYTES] += size
         words[self._order + words[TAIL] % self.cells] = cell
         words[row + STATE] = READY
+        words[PUT] = number  # not before it is there: whoever dies in between has not put it
         words[TAIL] += 1
         return number
 
@@ -290,17 +290,19 @@ class WorkTable:
                 self.words[row + STATE] = FREE
 
     def rebuild(self) -> None:
-        """Make rings and sums anew from the states."""
+        """Make rings, sums and counts anew from the states: whoever has died may have been in the middle of it."""
         words = self.words
         ready: list[int] = []
         free: list[int] = []
         undone = size = claimed = 0
+        number = words[PUT]
         for cell, row in self._each():
             state = words[row + STATE]
             if state == FREE:
                 free.append(cell)
                 continue
             undone += 1
+            number = max(number, words[row + NUMBER])
             size += words[row + SIZE]
             claimed += state == CLAIMED
             if state == READY:
@@ -313,6 +315,8 @@ class WorkTable:
             words[self._free + at] = cell
         words[TAIL], words[FREE_TAIL] = len(ready), len(free)
         words[UNDONE], words[BYTES], words[CLAIMED_NOW] = undone, size, claimed
+        # What was put and neither dropped nor waits has been taken, and was not given back.
+        words[PUT], words[TAKEN] = number, max(0, number + words[AGAIN] - words[DROPPED] - len(ready))
 
 
 def recount(tables: Mapping[int, WorkTable]) -> list[tuple[int, int]]:

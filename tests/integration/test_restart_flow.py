@@ -234,7 +234,8 @@ def test_a_flow_that_was_given_up_comes_back_and_all_behind_it_go_on(chain, whic
         drained(pipe)
     if which == "seen":
         items = seen.items()
-        assert items == sorted(set(items))
+        assert items == sorted(items)
+        assert len(items) - len(set(items)) <= 3  # what was in hand at a death comes again
 
 
 @pytest.mark.expects_errors

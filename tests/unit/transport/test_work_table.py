@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -121,6 +124,46 @@ def test_the_oldest_message_is_dropped_where_the_newest_counts() -> None:
     assert queue.drop_oldest() is not None
     assert claim(queue).number == newest
     assert queue.words[w.DROPPED] == 1
+
+
+class Dies(Exception):
+    """What a process does at some moment."""
+
+
+class Words:
+    """Words of a process that dies before it writes the *writes*-th."""
+
+    def __init__(self, words: memoryview, writes: int) -> None:
+        self.words, self.writes = words, writes
+
+    def __getitem__(self, at: int) -> int:
+        return self.words[at]
+
+    def __setitem__(self, at: int, value: int) -> None:
+        if not self.writes:
+            raise Dies
+        self.writes -= 1
+        self.words[at] = value
+
+
+@pytest.mark.parametrize("step", [put, claim, WorkTable.drop_oldest])
+@pytest.mark.parametrize("writes", range(14))
+def test_the_counts_add_up_wherever_a_process_has_died(step: Callable[[WorkTable], object], writes: int) -> None:
+    queue = table()
+    for _ in range(3):
+        put(queue)
+    claim(queue)
+    with suppress(Dies):
+        step(WorkTable(Words(queue.words, writes), CELLS))  # type: ignore[arg-type]
+    queue.rebuild()
+    for cell in queue.claimed_by(1):
+        queue.give_back(cell)
+    queue.rebuild()
+    while queue.claim(1) is not None:
+        pass
+    words = queue.words
+    assert words[w.PUT] == words[w.TAKEN] - words[w.AGAIN] + words[w.DROPPED]
+    assert words[w.PUT] - words[w.DROPPED] == len(queue.claimed_by(1)) or step is WorkTable.drop_oldest
 
 
 class Storm(RuleBasedStateMachine):
