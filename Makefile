@@ -36,7 +36,7 @@ $(CLIENT): $(STAMP) cockpit_client/package.json cockpit_client/package-lock.json
 test: export PYTHONDONTWRITEBYTECODE =
 test: $(STAMP) $(CLIENT)
 	@cd cockpit_client && $(NPM) run --silent test
-	@$(BIN)/python -m pytest -n 4 --dist worksteal -m "not soak and not ray"
+	@$(BIN)/python -m pytest -n 3 --dist worksteal -m "not soak and not ray"
 	@$(BIN)/python -m pytest -m "ray and not soak"
 
 check: $(STAMP) $(CLIENT)

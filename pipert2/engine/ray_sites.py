@@ -305,8 +305,9 @@ class RayCluster:
         options["resources"] = asked
         if self._engine.runtime_env:
             options["runtime_env"] = dict(self._engine.runtime_env)
-        sources = sources_of(routine for flow in plan.fragment.flows for routine in flow.routines)
-        packed = cloudpickle.dumps(plan)
+        # Put by us and held: what Ray puts itself for a call may be gone when it begins the actor anew.
+        packed = ray.put(cloudpickle.dumps(plan))
+        sources = ray.put(sources_of(routine for flow in plan.fragment.flows for routine in flow.routines))
         actor = ray.remote(SiteActor).options(**options)
         return RaySite(
             plan.fragment.site,
