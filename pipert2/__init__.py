@@ -67,7 +67,7 @@ from pipert2.runtime.configuration.configuration import Configuration
 from pipert2.runtime.routine.preview import PreviewFrame
 from pipert2.runtime.routine.shown import Sketches
 from pipert2.runtime.routine.sketch import ShownValue
-from pipert2.runtime.supervision.dead_letters import DeadLetterStatus, RequeueResult
+from pipert2.runtime.supervision.dead_letter_results import DeadLetterStatus, RequeueResult
 from pipert2.runtime.supervision.restart import Restart
 from pipert2.runtime.triggers.triggers import AtLeast, AtStart, Calendar, Cron, Every, TimeOfDay, Trigger
 from pipert2.store import Store, StoreReader

@@ -6,7 +6,7 @@ from pipert2.control.records import DeadLetterFailure, DeadLetterReply, RequeueR
 from pipert2.control.sketch import sketch
 from pipert2.observe.snapshot import PipeStatus
 from pipert2.pipe import Pipe
-from pipert2.runtime.supervision.dead_letters import DeadLetterStatus, RequeueResult
+from pipert2.runtime.supervision.dead_letter_results import DeadLetterStatus, RequeueResult
 
 _LONGEST_REASON = 2_000
 _LONGEST_TRACEBACK = 20_000

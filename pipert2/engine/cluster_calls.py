@@ -10,8 +10,8 @@ from pipert2.engine.merged import site_letters
 from pipert2.engine.sites import ANSWER
 from pipert2.errors import CallError, UnknownDeadLetterError
 from pipert2.graph.routine import Routine
+from pipert2.runtime.supervision.dead_letter_results import DeadLetterStatus, RequeueResult
 from pipert2.runtime.supervision.dead_letter_shelves import MOST, Letter
-from pipert2.runtime.supervision.dead_letters import DeadLetterStatus, RequeueResult
 
 
 class CallsAtSites(ClusterBase):

@@ -21,7 +21,7 @@ from pipert2.observe.snapshot import (
     WireStatus,
 )
 from pipert2.runtime.routine.histogram import Histogram
-from pipert2.runtime.supervision.dead_letters import DeadLetterStatus
+from pipert2.runtime.supervision.dead_letter_results import DeadLetterStatus
 
 if TYPE_CHECKING:
     from pipert2.engine.cluster import Cluster

@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import replace
-from time import monotonic
 
-from pipert2.errors import EventHandlerError, PipertError, PipeStateError, UnknownDeadLetterError, UnknownRoutineError
+from pipert2.errors import PipertError, UnknownDeadLetterError
+from pipert2.runtime.supervision.dead_letter_results import DeadLetterStatus, RequeueResult, drop_each, requeue_each
 from pipert2.runtime.supervision.dead_letter_shelves import MOST, Letter, StoreShelf
-from pipert2.runtime.supervision.dead_letters import MOST_FAILURES, DeadLetterStatus, RequeueResult
 from pipert2.store import Store
 
 
@@ -49,12 +48,8 @@ class StoreLetters:
 
     def list(self, routine: str | None, after: int, limit: int | None) -> tuple[DeadLetterStatus, ...]:
         """Those with numbers above *after*, oldest first."""
-        return tuple(
-            DeadLetterStatus(
-                number, one.routine, one.reason, one.traceback, one.attempts, one.time, one.earlier, one.data
-            )
-            for number, one in self._shelf.page(routine, after, MOST if limit is None else limit)
-        )
+        found = self._shelf.page(routine, after, MOST if limit is None else limit)
+        return tuple(DeadLetterStatus.of(number, letter) for number, letter in found)
 
     def requeue(self, number: int, wait: float) -> None:
         """Give one to its routine again; whatever goes wrong, it is kept as it was."""
@@ -68,25 +63,7 @@ class StoreLetters:
 
     def requeue_all(self, routine: str | None, wait: float) -> RequeueResult:
         """Give all, or those of a routine, to their routines again, one after the other."""
-        deadline = monotonic() + wait
-        done: list[int] = []
-        failed: dict[int, str] = {}
-        left: list[int] = []
-        for number in self.numbers(routine):
-            if (rest := deadline - monotonic()) <= 0 or len(failed) >= MOST_FAILURES:
-                left.append(number)
-                continue
-            try:
-                self.requeue(number, rest)
-            except UnknownDeadLetterError:  # somebody else was quicker
-                continue
-            except EventHandlerError as error:
-                failed[number] = error.reason
-            except (PipeStateError, UnknownRoutineError) as error:
-                failed[number] = str(error)
-            else:
-                done.append(number)
-        return RequeueResult(tuple(done), failed, tuple(left))
+        return requeue_each(self.numbers(routine), self.requeue, wait)
 
     def drop(self, number: int) -> None:
         """Forget one."""
@@ -94,12 +71,7 @@ class StoreLetters:
 
     def drop_all(self, routine: str | None) -> tuple[int, ...]:
         """Forget all, or those of a routine; their numbers."""
-        dropped = []
-        for number in self.numbers(routine):
-            with contextlib.suppress(UnknownDeadLetterError):  # somebody else was quicker
-                self.drop(number)
-                dropped.append(number)
-        return tuple(dropped)
+        return drop_each(self.numbers(routine), self.drop)
 
     def _take(self, number: int) -> Letter:
         letter = self._shelf.take(number)

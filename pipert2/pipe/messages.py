@@ -11,7 +11,7 @@ from pipert2.graph.handlers import KILL_EVENT_NAME, STOP_EVENT_NAME
 from pipert2.graph.routine import Routine
 from pipert2.pipe.base import PipeBase
 from pipert2.runtime.messages import Packed
-from pipert2.runtime.supervision.dead_letters import DeadLetterStatus, RequeueResult
+from pipert2.runtime.supervision.dead_letter_results import DeadLetterStatus, RequeueResult
 from pipert2.transport.codec import dumps_plain
 
 

@@ -46,6 +46,13 @@ class Fed(NamedTuple):
     born: int
 
 
+class _Open(NamedTuple):
+    """A message that is not over: its number in its cell of the ledger, and its origin."""
+
+    number: int
+    origin: int
+
+
 class Feed(Protocol):
     """What a source is fed from; all of it is called in the routine's own thread."""
 
@@ -114,8 +121,8 @@ class FedProducer:
         self._unsent: Delivery | Kept | None = None
         self._ledger = ledger
         self._most = ledger.spec.capacity if ledger is not None else 0
-        self._open: dict[int, tuple[int, Any]] = {}  # by cell of the ledger: the message's number there, and its tag
-        self._origins: dict[int, Any] = {}  # the tags of these by origin, where results are returned
+        self._open: dict[int, _Open] = {}  # by cell of the ledger
+        self._tags: dict[int, Any] = {}  # of these, by origin
         self._seen_done = -1
 
     def run(self) -> tuple[End, Delivery | Kept | None]:
@@ -180,18 +187,21 @@ class FedProducer:
         words = table.words
         self._seen_done = words[w.DONE]
         over = []
-        for cell, (number, _) in self._open.items():
+        for cell, one in self._open.items():
             row = table.row(cell)
-            if words[row + w.NUMBER] != number or words[row + w.STATE] == w.FREE:
+            if words[row + w.NUMBER] != one.number or words[row + w.STATE] == w.FREE:
                 over.append(cell)
         for cell in over:
-            self._feed.over(self._open.pop(cell)[1])
+            self._is_over(cell)
+
+    def _is_over(self, cell: int) -> None:
+        one = self._open.pop(cell)
+        self._feed.over(self._tags.pop(one.origin))
 
     def take_result(self, origin: int, value: Packed) -> None:
         """What a destination returned for a message that is not over yet."""
-        tag = self._origins.get(origin)
-        if tag is not None:
-            self._feed.returned(tag, value)
+        if origin in self._tags:
+            self._feed.returned(self._tags[origin], value)
 
     def _pass_on(self) -> bool:
         """Send what has waited longest; False if that was interrupted."""
@@ -212,14 +222,11 @@ class FedProducer:
         delivery: Delivery | Kept | None = KEPT if loop.pipe.acknowledged else None
         if self._ledger is not None:
             account = delivery = loop.host.open_account(self._ledger, index)
-            left = self._open.pop(account.claim.cell, None)
-            if left is not None:
-                feed.over(left[1])  # its cell is another message's now
-            self._open[account.claim.cell] = account.claim.number, fed.tag
-            if loop.routine._returned_to:
-                open_tags = {id(tag) for _, tag in self._open.values()}
-                self._origins = {one: tag for one, tag in self._origins.items() if id(tag) in open_tags}
-                self._origins[origin] = fed.tag
+            cell = account.claim.cell
+            if cell in self._open:
+                self._is_over(cell)  # the cell is another message's now
+            self._open[cell] = _Open(account.claim.number, origin)
+            self._tags[origin] = fed.tag
         send = loop.send() or (loop.outlet.send if loop.outlet is not None else None)
         assert send is not None
         try:

@@ -6,20 +6,13 @@ import logging
 import threading
 import time
 from collections import Counter
-from dataclasses import dataclass, field
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from pipert2.errors import (
-    EventHandlerError,
-    PipeStateError,
-    StoreError,
-    UnknownDeadLetterError,
-    UnknownRoutineError,
-)
+from pipert2.errors import PipeStateError, StoreError, UnknownDeadLetterError, UnknownRoutineError
 from pipert2.events.notices import DEAD_LETTER, LONGEST_REASON
 from pipert2.runtime import commands
 from pipert2.runtime.messages import DeadLetter, Packed
+from pipert2.runtime.supervision.dead_letter_results import DeadLetterStatus, RequeueResult, drop_each, requeue_each
 from pipert2.runtime.supervision.dead_letter_shelves import (
     MOST,
     MOST_BYTES_IN_MEMORY,
@@ -40,60 +33,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MOST_FAILURES = 1000
-"""So many of all letters may fail again before the others are left alone: the cause seems to be the same."""
 MOST_LAST = 100
 """So many of those in a store are listed after the pipe has ended; the store has them all."""
 MOST_NAMED = 1000
 """Letters among which the nearest to an unknown number is looked for."""
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetterStatus:
-    """A dead letter as it is listed.
-
-    Attributes:
-        number: names it.
-        routine: which could not do it. reason, traceback: why. attempts: how often it was tried.
-        time: when it was given up (seconds since the epoch).
-        earlier: an earlier run of the pipe left it in the pipe's store.
-    """
-
-    number: int
-    routine: str
-    reason: str
-    traceback: str
-    attempts: int
-    time: float
-    earlier: bool
-    _data: Packed | None = field(repr=False)
-
-    @property
-    def data(self) -> Any:
-        """What it is about, read anew each time; None if that cannot be read here."""
-        try:
-            return None if self._data is None else self._data.open()
-        except Exception:
-            return None
-
-
-@dataclass(frozen=True, slots=True)
-class RequeueResult:
-    """What came of giving several dead letters to their routines again.
-
-    Attributes:
-        done: numbers of those that were worked on. failed: why others were not, by number; they are kept.
-        left: numbers of those that there was no time for, or that were not tried after a thousand failures.
-    """
-
-    done: tuple[int, ...]
-    failed: dict[int, str]
-    left: tuple[int, ...]
-
-    @property
-    def ok(self) -> bool:
-        """Whether all were worked on."""
-        return not self.failed and not self.left
 
 
 class DeadLetters:
@@ -207,19 +150,7 @@ class DeadLetters:
         found: list[tuple[int, Letter]] = []
         for shelf in self._shelves:
             found += shelf.page(routine, after, (MOST if limit is None else limit) - len(found))
-        return tuple(
-            DeadLetterStatus(
-                number,
-                letter.routine,
-                letter.reason,
-                letter.traceback,
-                letter.attempts,
-                letter.time,
-                letter.earlier,
-                letter.data,
-            )
-            for number, letter in found
-        )
+        return tuple(DeadLetterStatus.of(number, letter) for number, letter in found)
 
     def last(self) -> tuple[DeadLetterStatus, ...]:
         """As :meth:`list`, when the pipe ends: what can still be read, of a store not more than a hundred."""
@@ -253,14 +184,7 @@ class DeadLetters:
 
     def drop_all(self, routine: str | None = None) -> tuple[int, ...]:
         """Forget those that there are now, of all routines or of one; their numbers."""
-        dropped = []
-        for number in self.numbers(routine):
-            try:
-                self.drop(number)
-            except UnknownDeadLetterError:  # somebody else was quicker
-                continue
-            dropped.append(number)
-        return tuple(dropped)
+        return drop_each(self.numbers(routine), self.drop)
 
     def requeue(self, number: int, wait: float) -> None:
         """Give one to its routine again; whatever goes wrong, it is kept as it was.
@@ -287,25 +211,7 @@ class DeadLetters:
         Args:
             wait: seconds for all of them together.
         """
-        deadline = monotonic() + wait
-        done: list[int] = []
-        failed: dict[int, str] = {}
-        left: list[int] = []
-        for number in self.numbers(routine):
-            if (rest := deadline - monotonic()) <= 0 or len(failed) >= MOST_FAILURES:
-                left.append(number)
-                continue
-            try:
-                self.requeue(number, rest)
-            except UnknownDeadLetterError:  # somebody else was quicker
-                continue
-            except EventHandlerError as error:
-                failed[number] = error.reason
-            except (PipeStateError, UnknownRoutineError) as error:
-                failed[number] = str(error)
-            else:
-                done.append(number)
-        return RequeueResult(tuple(done), failed, tuple(left))
+        return requeue_each(self.numbers(routine), self.requeue, wait)
 
     def redo(self, number: int, letter: Letter, wait: float) -> None:
         """Let a routine work on a letter, whoever keeps it; raises as :meth:`requeue` does."""
