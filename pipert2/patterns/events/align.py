@@ -16,7 +16,6 @@ from pipert2.patterns.events.aligner import Aligner
 from pipert2.patterns.events.batch import (
     ABORT,
     BEGUN,
-    CALL,
     FIRST_BATCH,
     LARGEST_BATCH,
     PACE,
@@ -27,6 +26,7 @@ from pipert2.patterns.events.batch import (
     ScanEnd,
     Share,
 )
+from pipert2.patterns.events.call_workers import call_workers
 from pipert2.patterns.events.feed import Feed
 from pipert2.patterns.events.plan import Plan, PlanError
 from pipert2.patterns.events.settled import Missing
@@ -37,7 +37,6 @@ from pipert2.patterns.streams.stream_data import EventData, Place, StreamData, S
 
 Key = str | Callable[[StreamData], int]
 
-_CALL_TIMEOUT = 60.0
 _MOST_REMEMBERED = 100  # scans
 _MOST_AHEAD = 100_000  # messages of streams that have begun the next scan already
 
@@ -337,16 +336,11 @@ class Align(MiddleRoutine):
 
     def _call(self, scan_id: str, share: Share, opening: Share | None, tags: frozenset[str]) -> tuple[Made, ...]:
         """Give an event to all workers that have these tags, and wait for what they make of it."""
-        targets = {lane.flow: [lane.routine] for lane in self._lanes if tags <= lane.tags}
-        if not targets:
-            return ()
-        params = {"scan_id": scan_id, "share": share, "opening": opening, "parameters": self._packed, "last": False}
+        lanes = [lane for lane in self._lanes if tags <= lane.tags]
         found = []
-        for result in self.notify_event(CALL, targets, wait=_CALL_TIMEOUT, **params).values():
-            if result.error is not None:
-                self.logger.error("event %d did not reach a worker: %s", share.number, result.error)
-                continue
-            made, interval = result.value
+        for made, interval in call_workers(
+            self, lanes, scan_id=scan_id, share=share, opening=opening, parameters=self._packed
+        ):
             found.append(made)
             if interval is not None and self._interval is None:
                 self._interval, self._tick_due = float(interval), monotonic()

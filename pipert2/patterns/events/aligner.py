@@ -119,11 +119,6 @@ class Aligner:
         """A frame that cannot be read has come where frames are counted: it takes up its number all the same."""
         return self.take(stream, _NONE, None, now)
 
-    def unreadable(self) -> None:
-        """A frame that cannot be read has come where frames say their number: it is only counted."""
-        self.counts.frames += 1
-        self.counts.malformed += 1
-
     def end(self, stream: str) -> list[Settled]:
         """No more frames of this stream will come."""
         if stream not in self._count:

@@ -108,7 +108,7 @@ class Feed:
         if counted and isinstance(self._aligner, Aligner):
             self._settled += self._aligner.malformed(stream)
         elif self._aligner is not None:
-            self._aligner.unreadable()
+            self._aligner.counts.unreadable()  # frames say their number: it is only counted
 
     def end(self, stream: str, data: StreamData | None, problem: str = "") -> None:
         """The end message of a stream; None if it ended without, which may be a *problem*."""

@@ -63,6 +63,11 @@ class Counts:
         """Those that count frames, and how often there were too many open events, by name."""
         return {name: getattr(self, name) for name in _OF_FRAMES}
 
+    def unreadable(self) -> None:
+        """A frame could not be read."""
+        self.frames += 1
+        self.malformed += 1
+
     def note(self, outcome: Outcome) -> None:
         """An event was settled."""
         self.events += 1

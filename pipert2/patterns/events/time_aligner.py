@@ -87,11 +87,6 @@ class TimeAligner:
                 self.counts.surplus += 1
         return found
 
-    def unreadable(self) -> None:
-        """A frame that cannot be read has come: it is only counted."""
-        self.counts.frames += 1
-        self.counts.malformed += 1
-
     def end(self, stream: str) -> list[Settled]:
         """No more frames of this stream will come."""
         if stream in self._waiting:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import pickle
 import threading
 import traceback
@@ -21,15 +20,14 @@ from pipert2.graph.routine import DestinationRoutine
 from pipert2.patterns.events.batch import (
     ABORT,
     BEGUN,
-    CALL,
     CLOSED,
     SCANS,
     TICK,
     Batch,
     Lane,
-    Made,
     Results,
 )
+from pipert2.patterns.events.call_workers import call_workers
 from pipert2.patterns.events.order import InOrder
 from pipert2.patterns.events.scan import Closing, EventFailure, ScanState
 from pipert2.patterns.events.scan_report import irregular, report_of, sentence_of
@@ -39,7 +37,7 @@ from pipert2.patterns.map_reduce.reduce_clock import ReduceClock
 from pipert2.patterns.map_reduce.running_scan import RunningScan
 from pipert2.patterns.map_reduce.users_code import ResultData, UserCode, WorkerState, check_user_code, show_logs_of
 
-_CALL_TIMEOUT = 60.0
+_BEGUN_TIMEOUT = 60.0
 _SCANS_KEPT = 100
 _ABANDONED = "its streams went on with another scan before they had ended"
 _LOST = "the process of the reducer died in the middle of it, and what it had reduced is gone"
@@ -226,7 +224,7 @@ class Reduce(DestinationRoutine):
     def _had_another_begun(self, scan_id: str) -> int | None:
         """Whether a process before this one had begun with a scan: then how many events it had."""
         try:
-            answers = self.notify_event(BEGUN, wait=_CALL_TIMEOUT, scan_id=scan_id, who=self._identity)
+            answers = self.notify_event(BEGUN, wait=_BEGUN_TIMEOUT, scan_id=scan_id, who=self._identity)
         except PipertError:  # nobody is there who makes batches
             return None
         return next((one.value for one in answers.values() if one.error is None and one.value is not None), None)
@@ -258,22 +256,16 @@ class Reduce(DestinationRoutine):
 
     def _take_last(self, one: RunningScan) -> None:
         """The scan's last event, which all workers get when nothing else is left; then they finish."""
-        targets = {lane.flow: [lane.routine] for lane in self._lanes}
-        made: list[Made] = []
-        if targets:
-            params = {
-                "scan_id": one.scan.scan_id,
-                "share": one.last,
-                "opening": one.opening,
-                "parameters": one.parameters,
-                "last": True,
-            }
-            for result in self.notify_event(CALL, targets, wait=_CALL_TIMEOUT, **params).values():
-                if result.error is not None:
-                    level = logging.DEBUG if self.wait(0) else logging.ERROR  # of a pipe that ends that is no surprise
-                    self.logger.log(level, "the end of the scan did not reach a worker: %s", result.error)
-                else:
-                    made.append(result.value[0])
+        called = call_workers(
+            self,
+            self._lanes,
+            scan_id=one.scan.scan_id,
+            share=one.last,
+            opening=one.opening,
+            parameters=one.parameters,
+            last=True,
+        )
+        made = [made for made, _ in called]
         if one.last is not None:
             self._deliver(one, one.take_broadcast(one.last.number, made, monotonic()))
             self._deliver(one, one.flush())
