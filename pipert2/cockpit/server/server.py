@@ -88,7 +88,7 @@ class CockpitServer:
         tls = tls_context(settings.certificate, settings.key)
         listener = Listener(settings.host, settings.port)
         try:
-            workers = Workers("pipert2-cockpit")
+            workers = Workers("pipert2-cockpit", make_thread_nicer if self._yielding else None)
             store = Store(settings, workers)
         except BaseException:
             listener.close()

@@ -48,6 +48,12 @@ async def send_answer(send: Send, answer: Answer) -> None:
     await send({"type": "http.response.body", "body": answer.body, "more_body": False})
 
 
+def server_sent_event(name: str, data: bytes, number: int | None = None) -> bytes:
+    """A server-sent event of one line of data, as JSON is."""
+    head = f"id: {number}\n" if number is not None else ""
+    return f"{head}event: {name}\ndata: ".encode() + data + b"\n\n"
+
+
 def with_security(headers: Iterable[tuple[bytes, bytes]], more: Iterable[tuple[bytes, bytes]] = ()) -> Headers:
     """Headers of an answer, and those of the security headers that are not among them."""
     found = [*headers, *more]

@@ -7,20 +7,26 @@ import os
 import ssl
 import threading
 from collections.abc import Iterable
+from time import monotonic
 from types import TracebackType
+
+from flask import Flask
 
 from pipert2.control.client.discovery import Announced, announce
 from pipert2.control.http.answers import Message, Receive, Send, send_answer
 from pipert2.control.http.face import create_app
 from pipert2.control.http.guard import BODY_SECONDS, Guard
 from pipert2.control.http.listener import Listener
+from pipert2.control.http.routes import scope_of_request
 from pipert2.control.http.rules import HttpRules
-from pipert2.control.http.streams import LOGS_PATH, STATUS_PATH, Streams
+from pipert2.control.http.snapshots import STATUS_PATH, Snapshots
+from pipert2.control.http.streams import LOGS_STREAM_PATH, STATUS_STREAM_PATH, Streams
 from pipert2.control.http.tokens import Tokens
 from pipert2.control.http.uvicorn_server import HttpServer, make_thread_nicer
 from pipert2.control.http.workers import Workers
 from pipert2.control.http.wsgi import FlaskAnswers
 from pipert2.control.service import ControlService
+from pipert2.control.verbs import Scope
 from pipert2.errors import ControlError
 
 logger = logging.getLogger(__name__)
@@ -150,8 +156,9 @@ class ControlServer:
 
     def _run(self, listener: Listener, rules: HttpRules, tls: ssl.SSLContext | None) -> None:
         flask = create_app(self.service, on_kill=self.stop_soon)
-        workers = Workers("pipert2-http")
-        app = _Router(FlaskAnswers(flask, workers), self.service, workers)
+        # Who only looks waits for flows. What changes the pipe does not: processes that it starts get its priority.
+        workers, readers = Workers("pipert2-http"), Workers("pipert2-http-reader", make_thread_nicer)
+        app = _Router(flask, self.service, readers=readers, workers=workers)
         server = HttpServer(Guard(app, rules, body_seconds=BODY_SECONDS), listener, tls=tls, on_closing=app.close)
 
         def serve() -> None:
@@ -166,7 +173,9 @@ class ControlServer:
                 if announced is not None:
                     announced.close()
                 listener.close()
-                if not workers.close(_WORKERS_SECONDS):
+                deadline = monotonic() + _WORKERS_SECONDS
+                closed = [one.close(max(0.0, deadline - monotonic())) for one in (readers, workers)]
+                if not all(closed):
                     logger.warning("the control API closed while requests still wait for the pipe")
 
         self._server = server
@@ -187,24 +196,37 @@ class ControlServer:
 
 
 class _Router:
-    """Streams by themselves, everything else by Flask."""
+    """The status and streams by themselves, everything else by Flask.
 
-    def __init__(self, flask: FlaskAnswers, service: ControlService, workers: Workers) -> None:
-        self._flask = flask
+    Args:
+        readers: for what only looks. workers: for what may change something.
+    """
+
+    def __init__(self, flask: Flask, service: ControlService, *, readers: Workers, workers: Workers) -> None:
+        self._looking = FlaskAnswers(flask, readers)
+        self._changing = FlaskAnswers(flask, workers)
         self._service = service
-        self._workers = workers
+        self._snapshots = Snapshots(service, readers)
         self._streams: Streams | None = None
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if self._streams is None:  # not before: it belongs to the event loop
-            self._streams = Streams(self._service, self._workers)
-        path = scope["path"]
-        if path == STATUS_PATH and scope["method"] == "GET":
+            self._streams = Streams(self._service, self._snapshots)
+        path, method = scope["path"], scope["method"]
+        if method == "GET" and path == STATUS_STREAM_PATH:
             await self._streams.status(scope, receive, send)
-        elif path == LOGS_PATH and scope["method"] == "GET":
+        elif method == "GET" and path == LOGS_STREAM_PATH:
             await self._streams.logs(scope, receive, send)
+        elif method == "GET" and path == STATUS_PATH and not scope["query_string"]:
+            await send_answer(send, await self._snapshots.answer())
+        elif scope_of_request(method, path) is Scope.READ:
+            await send_answer(send, await self._looking.answer(scope, receive))
         else:
-            await send_answer(send, await self._flask.answer(scope, receive))
+            try:
+                answer = await self._changing.answer(scope, receive)
+            finally:
+                self._snapshots.forget()
+            await send_answer(send, answer)
 
     def close(self) -> None:
         """End the streams."""

@@ -5,30 +5,28 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Executor
 from time import monotonic
 from typing import Any
 from urllib.parse import parse_qsl
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pipert2.control.http.answers import Headers, Message, Receive, Send, error_answer, send_answer
-from pipert2.control.http.errors import error_body, http_status
-from pipert2.control.http.fresh import Fresh
+from pipert2.control.http.answers import Headers, Message, Receive, Send, error_answer, send_answer, server_sent_event
+from pipert2.control.http.errors import http_status
+from pipert2.control.http.snapshots import Snapshots
 from pipert2.control.problems import control_error
 from pipert2.control.service import VERBS, ControlService
 from pipert2.control.verbs import bad_argument, plain
 from pipert2.errors import ControlError, UnknownNameError
 from pipert2.observe.recent_logs import LogRecord
 
-STATUS_PATH = "/api/v1/status/stream"
-LOGS_PATH = "/api/v1/logs/stream"
+STATUS_STREAM_PATH = "/api/v1/status/stream"
+LOGS_STREAM_PATH = "/api/v1/logs/stream"
 
 MOST_VIEWERS = 100
 PING_SECONDS = 5.0
 PAGE = 500
 _PULSE = 0.1
-_STATUS_AGE = 0.05
 _MOST_KEPT = 2_000
 _HEADERS: Headers = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -52,15 +50,14 @@ class Streams:
     is queued for it.
 
     Args:
-        service: whose status and logs.
-        workers: take the snapshots, since these may have to wait for the pipe.
+        service: whose logs.
+        snapshots: of its status.
     """
 
-    def __init__(self, service: ControlService, workers: Executor) -> None:
+    def __init__(self, service: ControlService, snapshots: Snapshots) -> None:
         self._service = service
-        self._workers = workers
+        self._snapshots = snapshots
         self._logs = service.recent_logs
-        self._status = Fresh(self._snapshot, _STATUS_AGE)
         self._encoded: dict[int, bytes] = {}
         self._viewers = 0
         self._closing = asyncio.Event()
@@ -80,7 +77,7 @@ class Streams:
         except ValidationError as error:
             await send_answer(send, error_answer(422, bad_argument(error, "status stream")))
             return
-        await self._stream(_Viewer(receive, send), lambda viewer: self._snapshots(viewer, wanted.interval))
+        await self._stream(_Viewer(receive, send), lambda viewer: self._statuses(viewer, wanted.interval))
 
     async def logs(self, scope: Message, receive: Receive, send: Send) -> None:
         """``event: log`` with each record that fits, ``event: missed`` with the number of those that are gone."""
@@ -124,24 +121,15 @@ class Streams:
 
     # --- status
 
-    async def _snapshots(self, viewer: _Viewer, interval: float) -> AsyncIterator[bytes]:
+    async def _statuses(self, viewer: _Viewer, interval: float) -> AsyncIterator[bytes]:
         due = monotonic()
         while not viewer.ended:
-            yield await self._status.get()
+            yield await self._snapshots.event()
             due = max(due + interval, monotonic())  # a viewer who was held up does not catch up
             while not viewer.ended and (left := due - monotonic()) > 0:
                 await viewer.wait(min(left, PING_SECONDS))
                 if due - monotonic() > 0:
                     yield b": \n\n"
-
-    async def _snapshot(self) -> bytes:
-        return await asyncio.get_running_loop().run_in_executor(self._workers, self._take_snapshot)
-
-    def _take_snapshot(self) -> bytes:
-        try:
-            return _event("status", plain(VERBS["status"].call(self._service, {})))
-        except ControlError as error:
-            return _event("error", error_body(error))
 
     # --- logs
 
@@ -151,7 +139,7 @@ class Streams:
             if self._logs.last > after or after == 0:
                 page = self._logs.page(after, PAGE, **wanted)
                 after = page.last
-                parts = [_event("missed", {"missed": page.missed})] if page.missed else []
+                parts = [server_sent_event("missed", b'{"missed": %d}' % page.missed)] if page.missed else []
                 parts += [self._encode(record) for record in page.records]
                 if parts:
                     yield b"".join(parts)
@@ -170,7 +158,7 @@ class Streams:
                 data = plain(record)
             except Exception as error:  # a user's object that cannot be shown
                 data = {"number": record.number, "message": record.message, "extra": {"unreadable": str(error)}}
-            found = _event("log", data, record.number)
+            found = server_sent_event("log", json.dumps(data).encode(), record.number)
             self._encoded[record.number] = found
             while len(self._encoded) > _MOST_KEPT:
                 del self._encoded[next(iter(self._encoded))]
@@ -222,9 +210,3 @@ class _Viewer:
 
 def _query(scope: Message) -> dict[str, str]:
     return dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
-
-
-def _event(name: str, data: Any, number: int | None = None) -> bytes:
-    """A server-sent event: JSON is one line."""
-    head = f"id: {number}\n" if number is not None else ""
-    return f"{head}event: {name}\ndata: {json.dumps(data)}\n\n".encode()

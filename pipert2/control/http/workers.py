@@ -23,10 +23,12 @@ class Workers(Executor):
 
     Args:
         name: of the threads, with a number.
+        prepare: called by each of them first.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, prepare: Callable[[], None] | None = None) -> None:
         self._name = name
+        self._prepare = prepare
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._threads: dict[int, threading.Thread] = {}
@@ -79,6 +81,8 @@ class Workers(Executor):
                 self._idle -= 1
 
     def _work(self, number: int) -> None:
+        if self._prepare is not None:
+            self._prepare()
         while (job := self._jobs.get()) is not None:
             with self._lock:
                 self._idle -= 1

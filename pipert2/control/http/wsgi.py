@@ -11,19 +11,14 @@ from a2wsgi.wsgi import build_environ
 from flask import Flask
 
 from pipert2.control.http.answers import Answer, Message, Receive, error_answer
-from pipert2.control.http.fresh import Fresh
-from pipert2.control.http.routes import scope_of_request
 from pipert2.control.http.workers import Workers
-from pipert2.control.verbs import Scope
 from pipert2.errors import ControlError
 
-STATUS_PATH = "/api/v1/status"
-STATUS_AGE = 0.05
 MOST_AT_WORK = 100
 
 
 class FlaskAnswers:
-    """Asks the Flask app, in workers, and makes the answer to ``GET /api/v1/status`` at most 20 times a second.
+    """Asks the Flask app, in workers.
 
     a2wsgi's own middleware passes each part of an answer on while its worker waits, so that clients who read slowly,
     or a server that closes meanwhile, would hold workers. Answers here are small and whole.
@@ -37,28 +32,13 @@ class FlaskAnswers:
         self._app = app
         self._workers = workers
         self._at_work = 0
-        self._status_scope: Message = {}
-        self._status = Fresh(self._make_status, STATUS_AGE)
 
     async def answer(self, scope: Message, receive: Receive) -> Answer:
         """The answer to a request whose body is there already."""
-        if scope["path"] == STATUS_PATH and scope["method"] == "GET" and not scope["query_string"]:
-            self._status_scope = scope
-            return await self._status.get()
         if self._at_work >= MOST_AT_WORK:
             busy = ControlError("no_room", f"{self._at_work} requests are being worked on: ask again later")
             return error_answer(503, busy, [(b"retry-after", b"1")])
         body = await _whole_body(receive)
-        try:
-            return await self._ask(scope, body)
-        finally:
-            if scope_of_request(scope["method"], scope["path"]) is Scope.CONTROL:
-                self._status.forget()  # who changed something sees it
-
-    async def _make_status(self) -> Answer:
-        return await self._ask(self._status_scope, b"")
-
-    async def _ask(self, scope: Message, body: bytes) -> Answer:
         self._at_work += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._workers, run, self._app, scope, body)

@@ -23,7 +23,7 @@ from pipert2.control.http.routes import (
     place_name,
     scope_of_request,
 )
-from pipert2.control.http.streams import LOGS_PATH, STATUS_PATH
+from pipert2.control.http.streams import LOGS_STREAM_PATH, STATUS_STREAM_PATH
 from pipert2.control.service import VERBS, ControlService
 from pipert2.control.verbs import Scope
 
@@ -136,7 +136,7 @@ def test_only_the_probes_are_open() -> None:
 
 
 def test_streams_are_where_they_are_served() -> None:
-    assert {route.path for route in ROUTES if route.kind is Kind.STREAM} == {STATUS_PATH, LOGS_PATH}
+    assert {route.path for route in ROUTES if route.kind is Kind.STREAM} == {STATUS_STREAM_PATH, LOGS_STREAM_PATH}
 
 
 def test_a_path_tells_its_methods() -> None:

@@ -76,3 +76,17 @@ def test_nothing_can_be_submitted_after_close() -> None:
     with pytest.raises(RuntimeError, match="closed"):
         workers.submit(pow, 1, 1)
     workers.shutdown()
+
+
+def test_each_worker_prepares_itself_first() -> None:
+    own = threading.local()
+
+    def prepare() -> None:
+        own.prepared = True
+
+    workers, go = Workers("pipert2-test", prepare), threading.Event()
+    seen = [workers.submit(lambda: go.wait(10) and own.prepared) for _ in range(3)]
+    go.set()
+
+    assert [one.result(5) for one in seen] == [True, True, True]
+    assert workers.close(5.0)
