@@ -146,7 +146,8 @@ def measure(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
         ):
             until("getting everybody together", lambda: is_ready(given.workers))
             cells = [[{"tags": ["generic"], "constraint": at // given.batch}] for at in range(given.events)]
-            ask("sequence", {"parts": {"main": {"xrd": cells}}, "sequence": ["main"]})
+            sequence = {"parts": {"main": {"xrd": cells}}, "sequence": ["main"]}
+            until("taking the sequence", lambda: ask("sequence", sequence))  # at first it may still say 400
             until("the scan", figures.exists, LIMIT + given.events / 100)
     found: dict[str, Any] = json.loads(figures.read_text())
     return found
