@@ -37,6 +37,8 @@ _CLOSE_SECONDS = 10.0
 _WORKERS_SECONDS = 0.5
 _EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
+_OF_A_BODY = (b"content-length", b"transfer-encoding")
+
 Path = str | os.PathLike[str]
 
 
@@ -217,7 +219,7 @@ class _Router:
             await self._streams.status(scope, receive, send)
         elif method == "GET" and path == LOGS_STREAM_PATH:
             await self._streams.logs(scope, receive, send)
-        elif method == "GET" and path == STATUS_PATH and not scope["query_string"]:
+        elif method == "GET" and path == STATUS_PATH and not _has_arguments(scope):
             await send_answer(send, await self._snapshots.answer())
         elif scope_of_request(method, path) is Scope.READ:
             await send_answer(send, await self._looking.answer(scope, receive))
@@ -232,6 +234,11 @@ class _Router:
         """End the streams."""
         if self._streams is not None:
             self._streams.close()
+
+
+def _has_arguments(scope: Message) -> bool:
+    """Whether a request brings any, in its query or body; Flask says what is wrong with them."""
+    return bool(scope["query_string"]) or any(name in _OF_A_BODY for name, _ in scope["headers"])
 
 
 def tls_context(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:

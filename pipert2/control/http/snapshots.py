@@ -37,27 +37,29 @@ class Snapshots:
 
     async def answer(self) -> Answer:
         """To ``GET /api/v1/status``."""
-        made = await self._status.get()
-        if isinstance(made, ControlError):
-            return error_answer(http_status(made), made)
+        try:
+            made = await self._status.get()
+        except ControlError as error:
+            return error_answer(http_status(error), error)
         return Answer(200, [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(made))], made)
 
     async def event(self) -> bytes:
         """A server-sent event: ``status``, or ``error`` where there is none."""
-        made = await self._status.get()
-        if isinstance(made, ControlError):
-            return server_sent_event("error", json.dumps(error_body(made)).encode())
+        try:
+            made = await self._status.get()
+        except ControlError as error:
+            return server_sent_event("error", json.dumps(error_body(error)).encode())
         return server_sent_event("status", made)
 
     def forget(self) -> None:
         """Something was changed: whoever asks from now on sees it."""
         self._status.forget()
 
-    async def _make(self) -> bytes | ControlError:
+    async def _make(self) -> bytes:
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._take)
 
-    def _take(self) -> bytes | ControlError:
+    def _take(self) -> bytes:
         try:
             return json.dumps(plain(VERBS["status"].call(self._service, {}))).encode()
         except Exception as error:
-            return control_error(error)
+            raise control_error(error) from None

@@ -107,7 +107,11 @@ def _carry_out(job: _Job) -> None:
         return
     try:
         result = function(*arguments, **named)
-    except BaseException as error:  # SystemExit too: it is the request's, not this thread's
+    except Exception as error:
         future.set_exception(error)
+    except BaseException as error:  # SystemExit is the request's, not this thread's, nor the event loop's that waits
+        failure = RuntimeError(f"the request raised {type(error).__name__}")
+        failure.__cause__ = error
+        future.set_exception(failure)
     else:
         future.set_result(result)

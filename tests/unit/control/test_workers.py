@@ -32,7 +32,7 @@ def test_a_request_that_exits_ends_nobody_but_itself(workers: Workers) -> None:
     def leave() -> None:
         raise SystemExit(3)
 
-    with pytest.raises(SystemExit):
+    with pytest.raises(RuntimeError, match="the request raised SystemExit"):
         workers.submit(leave).result(5)
     assert workers.submit(pow, 2, 2).result(5) == 4
 
