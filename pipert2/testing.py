@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 
-def wait_until(condition: Callable[[], Any], timeout: float = 10.0, what: str = "the condition") -> Any:
+def wait_until(condition: Callable[[], Any], timeout: float = 60.0, what: str = "the condition") -> Any:
     """Wait until *condition* returns something true, and return that.
 
     Raises:

@@ -135,7 +135,7 @@ def _nothing_left_behind() -> Iterator[None]:
     before = _shared(), _runs(), _processes(), _threads()
     multiprocessing.active_children()
     yield
-    deadline = time.monotonic() + 5.0
+    deadline = time.monotonic() + 30.0
     left: list[object] = ["?"]
     while left and time.monotonic() < deadline:
         gc.collect()

@@ -71,7 +71,7 @@ def test_a_crash_is_told_with_its_cause_and_the_flow_is_restarted(crash, capfd):
     act, cause = CRASHES[crash]
     seen = CollectingDestination("seen")
     with row(Numbers("numbers"), Acts(act), seen, lossless=True, restart=Restart(times=3, backoff=0.01)) as pipe:
-        pipe.notify_event("start", wait=5)
+        pipe.notify_event("start", wait=60)
         wait_until(lambda: pipe.status().flow("in-acts").restarts >= 2)
         count = len(seen.items())
         wait_until(lambda: len(seen.items()) > count)
@@ -115,7 +115,7 @@ def test_the_rest_of_the_pipe_goes_on_beside_a_flow_that_stays_dead():
         for routine in (numbers, dies, lives, behind):
             pipe.create_flow(routine.name, False, routine)
         pipe.link(Wire(numbers, (dies, lives), lossless=True, capacity=4), Wire(dies, (behind,)))
-        pipe.notify_event("start", wait=5)
+        pipe.notify_event("start", wait=60)
         wait_until(lambda: pipe.status().flow("dies").state == "failed")
         count = len(lives.items())
         wait_until(lambda: len(lives.items()) > count + 50)
@@ -147,8 +147,8 @@ def test_a_hang_is_found_killed_and_restarted(hang, caplog):
     seen = CollectingDestination("seen")
     options = {"lossless": True, "hang_timeout": 0.3, "kill_timeout": 0.2, "restart": Restart(times=50, backoff=0.0)}
     with row(Numbers("numbers"), Acts(HANGS[hang]), seen, **options) as pipe:
-        pipe.notify_event("start", wait=5)
-        wait_until(lambda: pipe.status().flow("in-acts").restarts >= 2, timeout=20)
+        pipe.notify_event("start", wait=60)
+        wait_until(lambda: pipe.status().flow("in-acts").restarts >= 2, timeout=60)
         count = len(seen.items())
         wait_until(lambda: len(seen.items()) > count)
         status = pipe.status()
@@ -165,7 +165,7 @@ class Patient(DestinationRoutine):
 
     def ask(self) -> None:
         while not self.wait(0.05):
-            self.notify_event("NAP", wait=5)
+            self.notify_event("NAP", wait=60)
 
     def main_logic(self, data: int) -> None:
         self.wait(0.8)
@@ -179,7 +179,7 @@ class Naps(Numbers):
 
 def test_waiting_in_calls_of_the_runtime_is_no_hang():
     with row(Naps("numbers"), Patient("patient"), lossless=True, hang_timeout=0.4) as pipe:
-        pipe.notify_event("start", wait=5)
+        pipe.notify_event("start", wait=60)
         wait_until(lambda: pipe.status().routine("patient").received >= 3)
         assert pipe.status().wire("numbers", "patient").blocked
         assert [flow.restarts for flow in pipe.status().flows] == [0, 0]
@@ -191,9 +191,9 @@ def test_a_slow_consumer_slows_nobody_on_real_time_wires():
         for routine in (numbers, slow, quick, end := CollectingDestination("end")):
             pipe.create_flow(routine.name, False, routine)
         pipe.link(Wire(numbers, (slow, quick)), Wire(slow, (end,)))
-        pipe.notify_event("start", wait=5)
-        wait_until(lambda: pipe.status().wire("numbers", "slow").dropped > 100, timeout=30)
-        wait_until(lambda: pipe.status().routine("quick").received > 100, timeout=30)
+        pipe.notify_event("start", wait=60)
+        wait_until(lambda: pipe.status().wire("numbers", "slow").dropped > 100, timeout=60)
+        wait_until(lambda: pipe.status().routine("quick").received > 100, timeout=60)
         status = pipe.status()
     assert status.routine("quick").received > 5 * status.routine("slow").received
 
@@ -204,7 +204,7 @@ def test_a_routine_that_always_fails_costs_nobody_else_anything():
         for routine in (numbers, fails, good, end := CollectingDestination("end")):
             pipe.create_flow(routine.name, False, routine)
         pipe.link(Wire(numbers, (fails, good)), Wire(fails, (end,)))
-        pipe.notify_event("start", wait=5)
+        pipe.notify_event("start", wait=60)
         wait_until(lambda: pipe.status().routine("fails").errors >= 100)
         wait_until(lambda: len(good.items()) >= 100)
         assert end.items() == []
@@ -220,10 +220,10 @@ class AlwaysFails(SourceRoutine):
 
 def test_a_source_that_always_fails_does_not_burn_the_processor():
     with row(AlwaysFails("camera"), CollectingDestination("seen")) as pipe:
-        pipe.notify_event("start", wait=5)
+        pipe.notify_event("start", wait=60)
         wait_until(lambda: pipe.status().routine("camera").errors >= 8)
         errors = pipe.status().routine("camera").errors
-        assert not pipe.notify_event("stop", wait=5)["camera"].error
+        assert not pipe.notify_event("stop", wait=60)["camera"].error
         assert errors < 30
 
 
@@ -238,11 +238,11 @@ def test_an_event_to_a_flow_that_is_being_restarted_is_handled_once_it_is_back(j
             return word
 
     with row(Numbers("numbers"), Hears("hears"), restart=Restart(backoff=0.3)) as pipe:
-        pipe.notify_event("start", wait=5)
+        pipe.notify_event("start", wait=60)
         os.kill(pipe.status().flow("in-hears").pid, 9)
         wait_until(lambda: pipe.status().flow("in-hears").state == "restarting")
         pipe.notify_event("SAY", word="one")
-        assert pipe.notify_event("SAY", wait=10, word="two")["hears"].unwrap() == "two"
+        assert pipe.notify_event("SAY", wait=60, word="two")["hears"].unwrap() == "two"
         assert journal.lines() == ["one", "two"]
 
 
@@ -252,7 +252,7 @@ def test_unlink_while_the_source_is_being_restarted_holds_afterwards():
         for routine in (numbers, first, second):
             pipe.create_flow(routine.name, False, routine)
         pipe.link(Wire(numbers, (first, second)))
-        pipe.notify_event("start", wait=5)
+        pipe.notify_event("start", wait=60)
         wait_until(lambda: first.items() and second.items())
         os.kill(pipe.status().flow("numbers").pid, 9)
         wait_until(lambda: pipe.status().flow("numbers").state == "restarting")

@@ -123,7 +123,7 @@ class Run:
     def close(self) -> None:
         if self._process.poll() is None:
             self._process.kill()
-            self._process.wait(10)
+            self._process.wait(60)
         self._output.close()
         self.errors.close()
 
@@ -177,11 +177,11 @@ def test_a_cut_link_and_a_lost_host_lose_nothing_on_lossless_wires(
     wait_until(lambda: len(run.found()) > 100, 40)
     host = hosts.addresses.index(run.said()[0]["host"])
     hosts.cut(host)
-    wait_until(lambda: any("cut" in link for link in run.said()[-1]["links"]), 20)  # it is named
+    wait_until(lambda: any("cut" in link for link in run.said()[-1]["links"]), 60)  # it is named
     assert run.said()[-1]["state"] == "silent"
     hosts.cut(host, off=False)
     before = len(run.found())
-    wait_until(lambda: len(run.found()) > before + 50, 20)
+    wait_until(lambda: len(run.found()) > before + 50, 60)
     hosts.kill(host)
     wait_until(lambda: run.said()[-1].get("restarts") == 1 and run.said()[-1]["state"] == "running", 40)
     assert run.said()[-1]["host"] in set(hosts.addresses) - {hosts.addresses[host], hosts.addresses[0]}

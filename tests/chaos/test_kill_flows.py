@@ -145,7 +145,7 @@ def test_any_flow_can_be_killed_at_any_moment(journal, tmp_path):
     chance = random.Random(seed)
     ledger = Ledger("ledger", tmp_path / "book")
     with busy_pipe(journal, ledger) as pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         assert_goes_on(pipe)
         for number in range(KILLS):
             time.sleep(chance.expovariate(1 / 0.02))  # the moment is what is tested
@@ -153,7 +153,7 @@ def test_any_flow_can_be_killed_at_any_moment(journal, tmp_path):
             if number % 4 == 0:
                 assert_goes_on(pipe)
         assert_goes_on(pipe)
-        pipe.notify_event("stop", wait=10)
+        pipe.notify_event("stop", wait=60)
         deaths = {flow.name: flow.restarts for flow in pipe.status().flows}
         status = pipe.status()
     assert journal.lines() == [], f"seed {seed}"

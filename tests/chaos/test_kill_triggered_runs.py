@@ -43,11 +43,11 @@ def test_a_run_that_is_killed_was_interrupted_and_the_next_one_comes_within_an_i
     assert store is not None
     with pipe:
         pipe.notify_event("start")
-        wait_until(lambda: store.count("run") == 5, timeout=30)
+        wait_until(lambda: store.count("run") == 5, timeout=60)
         pid = pipe.status().flow("flow").pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: len(runs_of(store)) >= 8, timeout=30)
+        wait_until(lambda: len(runs_of(store)) >= 8, timeout=60)
         back = pipe.status().flow("flow")
         assert (back.restarts, back.pid != pid) == (1, True)
     told = [one.values for one in pipe.notices().notices if one.name == "failed"]
@@ -79,13 +79,13 @@ def test_kills_at_any_moment_neither_repeat_nor_lose_a_run(tmp_path: Path, kills
         pipe.notify_event("start")
         for _ in range(kills):
             before = store.count("run")
-            wait_until(lambda before=before: store.count("run") > before + 3, timeout=30)
+            wait_until(lambda before=before: store.count("run") > before + 3, timeout=60)
             pid = wait_until(lambda: pipe.status().flow("flow").pid)
             os.kill(pid, signal.SIGKILL)
-            wait_until(lambda pid=pid: pipe.status().flow("flow").pid not in (None, pid), timeout=30)
+            wait_until(lambda pid=pid: pipe.status().flow("flow").pid not in (None, pid), timeout=60)
         before = store.count("run")
-        wait_until(lambda: store.count("run") > before + 3, timeout=30)
-        pipe.notify_event("stop", wait=10)
+        wait_until(lambda: store.count("run") > before + 3, timeout=60)
+        pipe.notify_event("stop", wait=60)
     runs = runs_of(store)
     interrupted = [run for run in runs if run.outcome is RunOutcome.INTERRUPTED]
     completed = [run for run in runs if run.outcome is RunOutcome.COMPLETED]

@@ -59,20 +59,20 @@ def kill_again_and_again(pipe: Pipe, flows: list[str], times: int) -> None:
             one = pipe.status().flow(flow)
             return one.pid if one.state == "running" else None
 
-        victim = wait_until(pid, timeout=30)
+        victim = wait_until(pid, timeout=60)
         before = pipe.status().routine("results").received
-        wait_until(lambda before=before: pipe.status().routine("results").received > before, timeout=30)
+        wait_until(lambda before=before: pipe.status().routine("results").received > before, timeout=60)
         time.sleep(dice.random() * 0.01)  # the moment
         os.kill(victim, signal.SIGKILL)
-        wait_until(lambda flow=flow, pid=victim: pipe.status().flow(flow).pid != pid, timeout=30)
+        wait_until(lambda flow=flow, pid=victim: pipe.status().flow(flow).pid != pid, timeout=60)
 
 
 def finish(pipe: Pipe, numbers: str) -> int:
     """End the stream of the source; how many it has sent."""
     assert pipe._supervisor is not None
-    pipe.notify_event("stop", {numbers: []}, wait=10)
+    pipe.notify_event("stop", {numbers: []}, wait=60)
     queues = pipe._supervisor.memory.queues.all()
-    wait_until(lambda: not any(queue.table.under_way() for queue in queues), timeout=30, what="the end of all")
+    wait_until(lambda: not any(queue.table.under_way() for queue in queues), timeout=60, what="the end of all")
     return pipe.status().routine("numbers").sent
 
 
@@ -95,7 +95,7 @@ def test_nothing_is_missing_when_the_flow_in_the_middle_is_killed_again_and_agai
     pipe.link(Wire(numbers, parts), Wire(work, results))
     parts.retries = work.retries = 1_000
     with pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         kill_again_and_again(pipe, ["middle"], KILLS)
         sent = finish(pipe, "first")
         assert pipe.status().flow("middle").restarts == KILLS
@@ -126,7 +126,7 @@ def test_nothing_is_missing_when_any_flow_behind_the_source_is_killed() -> None:
     pipe.create_flow("last", True, results)
     pipe.link(Wire(numbers, sums), Wire(sums, results))
     with pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         kill_again_and_again(pipe, ["middle", "middle#2", "last"], 40)
         sent = finish(pipe, "first")
         assert pipe.dead_letters() == ()
@@ -155,7 +155,7 @@ def test_what_goes_round_in_a_circle_is_not_lost_when_its_flows_are_killed() -> 
         Wire(step, results, where=lambda item: item[1] <= 0),
     )
     with pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         kill_again_and_again(pipe, ["step", "back"], 30)
         sent = finish(pipe, "first")
     assert {number for number, _ in results.items()} == set(range(1, sent + 1))
@@ -173,14 +173,14 @@ def test_every_call_ends_while_the_service_is_killed_again_and_again() -> None:
     pipe = Pipe(restart=ALWAYS)
     pipe.create_flow("service", False, Doubles("doubles"), replicas=2)
     with pipe, ThreadPoolExecutor(5) as clients:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         over: list[bool] = []
 
         def client(who: int) -> tuple[int, int]:
             answered = failed = 0
             while not over or not answered:
                 try:
-                    assert pipe.call("doubles", who, timeout=30) == 2 * who
+                    assert pipe.call("doubles", who, timeout=60) == 2 * who
                     answered += 1
                 except CallError:
                     failed += 1
@@ -191,10 +191,10 @@ def test_every_call_ends_while_the_service_is_killed_again_and_again() -> None:
         for number in range(20):
             name = ("service", "service#2")[number % 2]
             pid = wait_until(
-                lambda name=name: (one := pipe.status().flow(name)).state == "running" and one.pid, timeout=30
+                lambda name=name: (one := pipe.status().flow(name)).state == "running" and one.pid, timeout=60
             )
             time.sleep(dice.random() * 0.05)  # the moment
             os.kill(pid, signal.SIGKILL)
-            wait_until(lambda name=name, pid=pid: pipe.status().flow(name).pid not in (pid, None), timeout=30)
+            wait_until(lambda name=name, pid=pid: pipe.status().flow(name).pid not in (pid, None), timeout=60)
         over.append(True)
         assert all(one.result(60)[0] for one in running)

@@ -93,14 +93,14 @@ def soak(seconds: float) -> None:
         pipe.link(
             Wire(camera, (passes, newest)), Wire(passes, (passed,)), Wire(camera, (every,), lossless=True, capacity=16)
         )
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         wait_until(lambda: pipe.status().routine("passed").received > 2_000, 60)
         pids = [os.getpid(), *(flow.pid for flow in pipe.status().flows if flow.pid is not None)]
         began, before = time.monotonic(), used(pids)
         received = pipe.status().routine("every").received
         while time.monotonic() - began < seconds:
             time.sleep(0.1)  # the soaking itself
-            results = pipe.notify_event("SET", wait=20, factor=7)
+            results = pipe.notify_event("SET", wait=60, factor=7)
             assert {result.unwrap() for result in results.values()} == {7}
         after, status = used(pids), pipe.status()
     assert sum(routine.errors for routine in status.routines) == 0, status.routines

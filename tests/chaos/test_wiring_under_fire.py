@@ -125,7 +125,7 @@ def goes_on(pipe: Pipe, *wires: tuple[str, str], by: int = 20) -> None:
         return all(status.wire(*wire).received >= before[wire] + by for wire in wires)
 
     try:
-        wait_until(moved, 30.0)
+        wait_until(moved, 60.0)
     except TimeoutError:
         pytest.fail(f"nothing arrives any more on one of {wires}\n{pipe.status()}")
 
@@ -163,7 +163,7 @@ def test_frames_stay_whole_while_wires_come_and_go_and_flows_are_killed(journal)
         for flow in ((camera,), (one,), (two, seen), (rests,), (holder,), (hoarder,)):
             pipe.create_flow(flow[0].name, False, *flow)
         pipe.link(Wire(camera, one), Wire(one, two), Wire(two, seen), Wire(rests, (holder, hoarder)))
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         rules: list[dict[str, Any]] = [{}, {"lossless": True, "capacity": 4}, {"data_transmitter": BasicTransmitter()}]
         with Fire(pipe, chance, ("camera", "one", "two", "holder", "hoarder"), 0.15) as fire:
             for number in itertools.count():
@@ -181,7 +181,7 @@ def test_frames_stay_whole_while_wires_come_and_go_and_flows_are_killed(journal)
         in_peace(pipe)
         insist(pipe, Wire(two, holder, lossless=True))
         goes_on(pipe, ("two", "holder"), ("two", "seen"))
-        pipe.notify_event("stop", wait=10)
+        pipe.notify_event("stop", wait=60)
         status = pipe.status()
     assert journal.lines() == [], f"seed {seed}"
     assert sum(routine.errors for routine in status.routines) == 0, f"seed {seed}: {status.routines}"
@@ -197,13 +197,13 @@ def test_a_flow_that_is_killed_in_the_middle_of_linking_leaves_one_wire_or_none(
         for routine in (counter, bystander, rests, ledger):
             pipe.create_flow(routine.name, False, routine)
         pipe.link(Wire(counter, bystander), Wire(rests, ledger))
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         before = listed(pipe)
         links = refusals = 0
         for _ in range(40):
             with Fire(pipe, chance, victims, 0.01):
                 try:
-                    pipe.link(Wire(counter, ledger), wait=10)
+                    pipe.link(Wire(counter, ledger), wait=60)
                     links += 1
                 except PipeStateError:
                     refusals += 1
@@ -240,7 +240,7 @@ def test_lossless_wires_lose_nothing_while_flows_die_and_others_come_and_go(tmp_
         for routine in (counter, passes, ledger, rests, late):
             pipe.create_flow(routine.name, False, routine)
         pipe.link(Wire(counter, passes, capacity=16), Wire(passes, ledger), Wire(rests, late))
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         with Fire(pipe, chance, ("passes", "ledger", "late"), 0.1) as fire:
             for number in itertools.count():
                 if number >= 60 and fire.deaths >= 5:
@@ -251,8 +251,8 @@ def test_lossless_wires_lose_nothing_while_flows_die_and_others_come_and_go(tmp_
         in_peace(pipe)
         goes_on(pipe, ("counter", "passes"), ("passes", "ledger"))
         deaths = {flow.name: flow.restarts for flow in pipe.status().flows}
-        pipe.notify_event("stop", {"counter": []}, wait=10)
-        wait_until(lambda: all(wire.queued == 0 for wire in pipe.status().wires), 20.0)
+        pipe.notify_event("stop", {"counter": []}, wait=60)
+        wait_until(lambda: all(wire.queued == 0 for wire in pipe.status().wires), 60.0)
         wait_until(lambda: not pipe.status().routine("ledger").busy_for)
         status = pipe.status()
         given_up = {letter.data for letter in pipe.dead_letters()}  # in hand at one death after the other
@@ -273,7 +273,7 @@ def test_links_restarts_parameters_and_previews_at_the_same_time(journal, tmp_pa
         for routine in (camera, passes, seen, counter, ledger, rests, late):
             pipe.create_flow(routine.name, False, routine)
         pipe.link(Wire(camera, passes), Wire(passes, seen), Wire(counter, ledger, lossless=True), Wire(rests, late))
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         stop = threading.Event()
         failures: list[BaseException] = []
 
@@ -316,11 +316,11 @@ def test_links_restarts_parameters_and_previews_at_the_same_time(journal, tmp_pa
         assert not any(thread.is_alive() for thread in threads)
         assert failures == [], f"seed {seed}"
         in_peace(pipe)
-        wait_until(lambda: listed(pipe) == opened(pipe), 10.0)
+        wait_until(lambda: listed(pipe) == opened(pipe), 60.0)
         if ("passes", "late") not in listed(pipe):
             insist(pipe, Wire(passes, late, lossless=True))
         goes_on(pipe, ("passes", "late"), ("counter", "ledger"))
-        pipe.notify_event("stop", wait=10)
+        pipe.notify_event("stop", wait=60)
     assert journal.lines() == [], f"seed {seed}"
     ((_, numbers),) = ledger.lives().items()
     assert numbers == list(range(len(numbers))), f"seed {seed}"
@@ -335,7 +335,7 @@ def test_a_pipe_is_ended_while_it_is_linked_and_burns(tmp_path, moment):
         for routine in (counter, bystander, rests, ledger):
             pipe.create_flow(routine.name, False, routine)
         pipe.link(Wire(counter, bystander), Wire(rests, ledger))
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         ending: list[BaseException] = []
         rounds: list[int] = []
 
@@ -383,7 +383,7 @@ def small_pipe(tmp_path: Path, **options: Any) -> tuple[Pipe, Ledger, Ledger]:
 def test_a_flow_that_does_not_answer_refuses_the_wire_and_gets_it_later(tmp_path, stopped):
     pipe, bystander, ledger = small_pipe(tmp_path)
     with pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         goes_on(pipe, ("counter", "bystander"))
         before = listed(pipe)
         pid = pipe.status().flow(stopped).pid
@@ -406,7 +406,7 @@ def test_a_flow_that_does_not_answer_refuses_the_wire_and_gets_it_later(tmp_path
 def test_a_flow_that_was_given_up_does_not_keep_others_from_linking_and_has_the_wire_when_it_comes_back(tmp_path):
     pipe, _, ledger = small_pipe(tmp_path, restart=0)
     with pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         for gone in ("rests", "ledger"):
             os.kill(pipe.status().flow(gone).pid, signal.SIGKILL)
             wait_until(lambda gone=gone: pipe.status().flow(gone).state == "failed")
@@ -427,7 +427,7 @@ def test_a_flow_that_was_given_up_does_not_keep_others_from_linking_and_has_the_
 def test_a_flow_that_waits_for_its_restart_refuses_the_wire_and_gets_it_later(tmp_path):
     pipe, _, ledger = small_pipe(tmp_path, restart=Late())
     with pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         os.kill(pipe.status().flow("ledger").pid, signal.SIGKILL)
         wait_until(lambda: pipe.status().flow("ledger").state == "restarting")
         before = listed(pipe)
@@ -444,7 +444,7 @@ def test_an_unlink_of_a_flow_that_is_dying_is_kept(tmp_path, signal_):
     pipe, _, ledger = small_pipe(tmp_path, restart=ALWAYS)
     with pipe:
         counter = pipe.routine("counter")
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         insist(pipe, Wire(counter, ledger))
         before = listed(pipe)
         for ask in (

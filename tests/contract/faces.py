@@ -19,7 +19,7 @@ STAGE = Path(__file__).with_name("stage.py")
 
 _RPC_CALLER = """
 import json, sys, zerorpc
-client = zerorpc.Client(timeout=30)
+client = zerorpc.Client(timeout=90)
 client.connect(sys.argv[1])
 for line in sys.stdin:
     verb, arguments = json.loads(line)
@@ -83,7 +83,7 @@ def stage() -> Iterator[Stage]:
         assert line, "the stage did not come up"
         yield Stage(commands, json.loads(line))
         process.stdin.close()
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
     finally:
         commands.close()
         process.kill()
@@ -133,7 +133,7 @@ class RpcFace:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()
-        self._process.wait(10)
+        self._process.wait(60)
         self._process.stdout.close()
 
 
@@ -162,7 +162,7 @@ class Commands:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()
-        self._process.wait(10)
+        self._process.wait(60)
         self._process.stdout.close()
 
 

@@ -93,7 +93,7 @@ class Holds(BringsCrew, DestinationRoutine):
 
 
 def one(pipe: Pipe, event: str) -> Any:
-    return pipe.notify_event(event, wait=5.0)["holds"].value
+    return pipe.notify_event(event, wait=60.0)["holds"].value
 
 
 def test_a_brought_crew_holds_what_it_wants_and_no_more_and_has_the_last_word(inline: bool) -> None:
@@ -106,7 +106,7 @@ def test_a_brought_crew_holds_what_it_wants_and_no_more_and_has_the_last_word(in
         for held in ([1, 2], [3, 4], [5]):
             wait_until(lambda held=held: one(pipe, "HELD") == held)
             assert not pipe.status().routine("holds").finished
-            pipe.notify_event("LET_GO", wait=5.0)
+            pipe.notify_event("LET_GO", wait=60.0)
         wait_until(lambda: pipe.status().routine("holds").finished)
         assert one(pipe, "GOT") == [1, 2, 3, 4, 5]
 
@@ -119,10 +119,10 @@ def test_what_a_brought_crew_breaks_off_is_there_again_after_the_next_start(inli
     with pipe:
         pipe.notify_event("start")
         wait_until(lambda: one(pipe, "HELD") == [1, 2, 3])
-        pipe.notify_event("stop", {"two": []}, wait=5.0)
-        pipe.notify_event("start", {"two": []}, wait=5.0)
+        pipe.notify_event("stop", {"two": []}, wait=60.0)
+        pipe.notify_event("start", {"two": []}, wait=60.0)
         wait_until(lambda: one(pipe, "HELD") == [1, 2, 3])
-        pipe.notify_event("LET_GO", wait=5.0)
+        pipe.notify_event("LET_GO", wait=60.0)
 
 
 class Basket:
@@ -181,7 +181,7 @@ def fed_pipe(inline: bool, lossless: bool, *routines: Any) -> Pipe:
 
 
 def over(pipe: Pipe) -> Any:
-    return pipe.notify_event("OVER", wait=5.0)["fed"].value
+    return pipe.notify_event("OVER", wait=60.0)["fed"].value
 
 
 @pytest.mark.parametrize("most", [1, 4, 256])
@@ -194,7 +194,7 @@ def test_a_feed_learns_of_each_message_when_all_that_came_of_it_is_done(inline: 
     pipe = fed_pipe(inline, True, Fedder(list(range(300)), most), FailingRoutine(lambda _: False, "passes"), got)
     with pipe:
         pipe.notify_event("start")
-        wait_until(lambda: pipe.status().routine("got").finished, 30.0)
+        wait_until(lambda: pipe.status().routine("got").finished, 60.0)
         assert sorted(over(pipe)) == list(range(300))
         assert pipe.status().routine("fed").finished
     assert got.items() == [(number, 100 + number) for number in range(300)]

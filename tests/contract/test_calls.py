@@ -55,10 +55,10 @@ def service(inline: bool, routine: Any, *, replicas: int = 1, **options: Any) ->
 def test_each_caller_gets_the_reply_to_its_own_request_and_replicas_share_them(inline: bool) -> None:
     """C-8: 200 calls from four clients to two replicas, 30 % each at least."""
     with service(inline, Upper("upper"), replicas=2) as pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
 
         def client(who: int) -> list[Any]:
-            return [pipe.call("upper", f"client {who}, {number}", timeout=30) for number in range(50)]
+            return [pipe.call("upper", f"client {who}, {number}", timeout=60) for number in range(50)]
 
         with ThreadPoolExecutor(4) as clients:
             found = list(clients.map(client, range(4)))
@@ -73,12 +73,12 @@ def test_each_caller_gets_the_reply_to_its_own_request_and_replicas_share_them(i
 def test_what_it_raises_is_raised_at_the_caller_and_the_service_goes_on(inline: bool) -> None:
     """C-8: a handler that raises."""
     with service(inline, Upper("upper")) as pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         with pytest.raises(CallError, match="ValueError: no letters") as failed:
-            pipe.call("upper", "fail", timeout=30)
+            pipe.call("upper", "fail", timeout=60)
         assert failed.value.routine == "upper"
         assert 'raise ValueError("no letters")' in failed.value.traceback
-        assert pipe.call("upper", "a", timeout=30)[0] == "A"
+        assert pipe.call("upper", "a", timeout=60)[0] == "A"
         assert pipe.status().routine("upper").errors == 1
 
 
@@ -88,7 +88,7 @@ def test_wrong_calls_say_what_is_wrong(inline: bool) -> None:
     with pytest.raises(PipeStateError, match="is not built yet"):
         pipe.call("upper", "a")
     with pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         with pytest.raises(UnknownRoutineError, match="'uper'"):
             pipe.call("uper", "a", timeout=5)
         for timeout in (0, -1, float("nan")):
@@ -96,7 +96,7 @@ def test_wrong_calls_say_what_is_wrong(inline: bool) -> None:
                 pipe.call("upper", "a", timeout=timeout)
         with pytest.raises(Exception, match="pickle"):
             pipe.call("upper", threading.Lock(), timeout=5)
-        assert pipe.call("upper", "still there", timeout=30)[0] == "STILL THERE"
+        assert pipe.call("upper", "still there", timeout=60)[0] == "STILL THERE"
     with pytest.raises(PipeStateError, match="has ended"):
         pipe.call("upper", "a")
 
@@ -107,9 +107,9 @@ def test_what_cannot_be_sent_back_is_an_error_at_the_caller(inline: bool) -> Non
         return threading.Lock()
 
     with service(inline, locks) as pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         with pytest.raises(CallError, match=r"cannot .*pickle"):
-            pipe.call("locks", 1, timeout=30)
+            pipe.call("locks", 1, timeout=60)
 
 
 def test_a_service_that_does_not_run_is_told_from_one_that_is_slow(inline: bool) -> None:
@@ -119,18 +119,18 @@ def test_a_service_that_does_not_run_is_told_from_one_that_is_slow(inline: bool)
         pipe.build()
         with pytest.raises(CallTimeoutError, match=r"'upper'.*does not run: start it"):
             pipe.call("upper", "a", timeout=0.1)
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         with pytest.raises(CallTimeoutError, match="did not answer in time"):
             pipe.call("upper", "a", timeout=0.1)
-        assert pipe.call("upper", "b", timeout=30)[0] == "B"
+        assert pipe.call("upper", "b", timeout=60)[0] == "B"
 
 
 def test_a_call_waits_for_the_service_to_be_started(inline: bool) -> None:
     with service(inline, Upper("upper")) as pipe, ThreadPoolExecutor(1) as caller:
         pipe.build()
-        reply = caller.submit(pipe.call, "upper", "a", timeout=30)
+        reply = caller.submit(pipe.call, "upper", "a", timeout=60)
         wait_until(lambda: pipe._supervisor and pipe._supervisor.calls._waiting)
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         assert reply.result(30)[0] == "A"
 
 
@@ -163,15 +163,15 @@ def test_a_call_of_a_service_that_cannot_answer_any_more_fails_at_once(inline: b
         pipe.build()
         early = caller.submit(pipe.call, "upper", "a", timeout=1000)
         wait_until(lambda: pipe._supervisor and pipe._supervisor.calls._waiting)
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         with pytest.raises(CallError, match=r"does not run.*no dictionary.*start it again"):
             early.result(30)
         with pytest.raises(CallError, match=r"does not run.*no dictionary.*start it again"):
             pipe.call("upper", "a", timeout=1000)
-        pipe.notify_event("MEND", wait=10)
-        pipe.notify_event("start", wait=10)
-        assert pipe.call("upper", "a", timeout=30)[0] == "A"
-        pipe.notify_event("kill", wait=10)
+        pipe.notify_event("MEND", wait=60)
+        pipe.notify_event("start", wait=60)
+        assert pipe.call("upper", "a", timeout=60)[0] == "A"
+        pipe.notify_event("kill", wait=60)
         with pytest.raises(CallError, match="it was killed"):
             pipe.call("upper", "a", timeout=1000)
 
@@ -179,7 +179,7 @@ def test_a_call_of_a_service_that_cannot_answer_any_more_fails_at_once(inline: b
 @pytest.mark.expects_errors
 def test_calls_of_a_service_whose_flow_is_given_up_fail_at_once() -> None:
     with service(False, Upper("upper"), restart=0) as pipe, ThreadPoolExecutor(3) as callers:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         replies = [callers.submit(pipe.call, "upper", "die", timeout=1000) for _ in range(3)]
         for reply in replies:
             with pytest.raises(CallError, match="died too often"):
@@ -187,7 +187,7 @@ def test_calls_of_a_service_whose_flow_is_given_up_fail_at_once() -> None:
         with pytest.raises(CallError, match=r"died too often.*SIGKILL.*restart the flow"):
             pipe.call("upper", "a", timeout=1000)
         pipe.restart_flow("services")
-        assert pipe.call("upper", "a", timeout=30)[0] == "A"
+        assert pipe.call("upper", "a", timeout=60)[0] == "A"
 
 
 def test_a_call_that_nobody_waits_for_any_more_is_not_worked_on(inline: bool) -> None:
@@ -201,11 +201,11 @@ def test_a_call_that_nobody_waits_for_any_more_is_not_worked_on(inline: bool) ->
             return self.calls
 
     with service(inline, Counts("counts")) as pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         for seconds in (1.0, 0, 0, 0):
             with pytest.raises(CallTimeoutError):
                 pipe.call("counts", seconds, timeout=0.05)
-        assert pipe.call("counts", 0, timeout=30) == 2
+        assert pipe.call("counts", 0, timeout=60) == 2
 
 
 def test_a_stopped_service_does_not_answer_without_its_setup(inline: bool) -> None:
@@ -222,12 +222,12 @@ def test_a_stopped_service_does_not_answer_without_its_setup(inline: bool) -> No
             self.ready = False
 
     with service(inline, Ready("ready")) as pipe, ThreadPoolExecutor(4) as callers:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         for _ in range(5):
-            replies = [callers.submit(pipe.call, "ready", None, timeout=30) for _ in range(8)]
-            pipe.notify_event("stop", wait=10)
-            replies += [callers.submit(pipe.call, "ready", None, timeout=30) for _ in range(8)]
-            pipe.notify_event("start", wait=10)
+            replies = [callers.submit(pipe.call, "ready", None, timeout=60) for _ in range(8)]
+            pipe.notify_event("stop", wait=60)
+            replies += [callers.submit(pipe.call, "ready", None, timeout=60) for _ in range(8)]
+            pipe.notify_event("start", wait=60)
             assert all(reply.result(30) is True for reply in replies)
 
 
@@ -251,12 +251,12 @@ def test_a_crew_answers_several_calls_at_once(inline: bool, asynchronous: bool) 
         else:
 
             def main_logic(self, number: int) -> Any:
-                self.barrier.wait(20)
+                self.barrier.wait(60)
                 return number, self.message
 
     with service(inline, Meets("meets")) as pipe, ThreadPoolExecutor(4) as callers:
-        pipe.notify_event("start", wait=10)
-        replies = list(callers.map(lambda number: pipe.call("meets", number, timeout=30), range(4)))
+        pipe.notify_event("start", wait=60)
+        replies = list(callers.map(lambda number: pipe.call("meets", number, timeout=60), range(4)))
     assert replies == [(number, None) for number in range(4)]
 
 
@@ -275,12 +275,12 @@ def test_a_service_may_get_messages_as_well(inline: bool) -> None:
     pipe.create_flow("last", True, results)
     pipe.link(Wire(tasks, doubles, capacity=2), Wire(doubles, results, capacity=1))
     with pipe:
-        pipe.notify_event("start", {"services": []}, wait=10)
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", {"services": []}, wait=60)
+        pipe.notify_event("start", wait=60)
         replies = []
         while not pipe.status().routine("doubles").finished and len(replies) < 100:
             try:
-                replies.append(pipe.call("doubles", 1000 + len(replies), timeout=5))
+                replies.append(pipe.call("doubles", 1000 + len(replies), timeout=60))
             except CallError:
                 assert pipe.status().routine("doubles").finished
         assert pipe.join(timeout=60)
@@ -299,22 +299,22 @@ def test_a_generator_that_is_called_gives_a_list(inline: bool) -> None:
 
     for routine in (threads, single):
         with service(inline, routine) as pipe:
-            pipe.notify_event("start", wait=10)
-            assert pipe.call(routine, 3, timeout=30) == [0, 1, 2]
+            pipe.notify_event("start", wait=60)
+            assert pipe.call(routine, 3, timeout=60) == [0, 1, 2]
 
 
 class Asks(MiddleRoutine):
     """Calls another routine for each message."""
 
     def main_logic(self, text: str) -> Any:
-        return self.call("upper", text, timeout=30)[0]
+        return self.call("upper", text, timeout=60)[0]
 
 
 class AsksAsync(MiddleRoutine):
     concurrency = 8
 
     async def main_logic(self, text: str) -> Any:
-        found = await asyncio.gather(*(self.call("upper", f"{text}{number}", timeout=30) for number in range(3)))
+        found = await asyncio.gather(*(self.call("upper", f"{text}{number}", timeout=60) for number in range(3)))
         return [text for text, *_ in found]
 
 
@@ -344,9 +344,9 @@ def test_a_routine_that_calls_itself_is_told_so(inline: bool) -> None:
     pipe = Pipe(inline=inline)
     pipe.create_flow("services", False, Self("self"))
     with pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         with pytest.raises(CallError, match="cannot call itself"):
-            pipe.call("self", 3, timeout=30)
+            pipe.call("self", 3, timeout=60)
 
 
 def test_frames_travel_in_calls(inline: bool) -> None:
@@ -355,8 +355,8 @@ def test_frames_travel_in_calls(inline: bool) -> None:
         return frame.mean(), frame[:2]
 
     with service(inline, mean) as pipe:
-        pipe.notify_event("start", wait=10)
-        value, top = pipe.call("mean", np.full((1000, 1000), 3, np.uint8), timeout=30)
+        pipe.notify_event("start", wait=60)
+        value, top = pipe.call("mean", np.full((1000, 1000), 3, np.uint8), timeout=60)
         assert (value, top.shape) == (3.0, (2, 1000))
 
 
@@ -386,8 +386,8 @@ def test_a_call_whose_replica_is_killed_is_answered_by_another() -> None:
     pipe.create_flow("watch", False, Watch("watch"))
     pipe.create_flow("services", False, Slow("upper"), replicas=2)
     with pipe, ThreadPoolExecutor(1) as caller:
-        pipe.notify_event("start", wait=10)
-        reply = caller.submit(pipe.call, "upper", "long", timeout=30)
+        pipe.notify_event("start", wait=60)
+        reply = caller.submit(pipe.call, "upper", "long", timeout=60)
         victim = wait_until(lambda: pipe.call("watch", None))
         os.kill(victim, signal.SIGKILL)
         text, pid, _ = reply.result(30)
@@ -398,23 +398,23 @@ def test_a_call_whose_replica_is_killed_is_answered_by_another() -> None:
 @pytest.mark.expects_errors
 def test_a_call_that_kills_every_replica_fails_and_others_are_answered() -> None:
     with service(False, Upper("upper"), replicas=2) as pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         with pytest.raises(CallError, match="died"):
-            pipe.call("upper", "die", timeout=30)
-        assert pipe.call("upper", "a", timeout=30)[0] == "A"
+            pipe.call("upper", "die", timeout=60)
+        assert pipe.call("upper", "a", timeout=60)[0] == "A"
 
 
 @pytest.mark.expects_errors
 def test_calls_from_many_threads_while_replicas_are_killed_end_all_of_them() -> None:
     with service(False, Upper("upper"), replicas=2, restart=100) as pipe, ThreadPoolExecutor(6) as clients:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         ended = threading.Event()
 
         def client(who: int) -> Counter[str]:
             found: Counter[str] = Counter()
             while not ended.is_set() or not found["answered"]:
                 try:
-                    assert pipe.call("upper", f"{who}", timeout=20)[0] == f"{who}"
+                    assert pipe.call("upper", f"{who}", timeout=60)[0] == f"{who}"
                     found["answered"] += 1
                 except CallError:
                     found["failed"] += 1
@@ -443,7 +443,7 @@ def test_a_source_may_call(inline: bool) -> None:
             if not self.left:
                 raise EndOfStream
             self.left -= 1
-            return self.call("upper", "x", timeout=30)[0]
+            return self.call("upper", "x", timeout=60)[0]
 
     pipe, results = Pipe(inline=inline, lossless=True), CollectingDestination("results")
     pipe.create_flow("services", False, Upper("upper"))

@@ -301,7 +301,7 @@ def test_a_changed_interval_holds_from_the_next_period_on(pipes: Pipes) -> None:
 
     to(60)
     to(95)
-    pipe.notify_event("configure", {"mine": ["mine"]}, wait=10, interval="10 min")["mine"].unwrap()
+    pipe.notify_event("configure", {"mine": ["mine"]}, wait=60, interval="10 min")["mine"].unwrap()
     to(99)
     assert fires == [60], "what the new period would have asked for before is made up for by nothing"
     for minute in (100, 110, 120):
@@ -313,14 +313,14 @@ def test_a_changed_interval_holds_from_the_next_period_on(pipes: Pipes) -> None:
 @MODES
 def test_a_change_outlives_a_restart_of_its_flow(pipes: Pipes, inline: bool) -> None:
     pipe = pipes(YourAnalysis("mine"), inline=inline)
-    pipe.notify_event("start", wait=30)
+    pipe.notify_event("start", wait=60)
     values = {"interval": "100 ms", "limit": 5, "log_level": "warning", "own": {"a": 1}}
-    pipe.notify_event("configure", {"mine": ["mine"]}, wait=30, **values)["mine"].unwrap()
+    pipe.notify_event("configure", {"mine": ["mine"]}, wait=60, **values)["mine"].unwrap()
     wait_until(lambda: _fires(pipe) > 2)
     if not inline:
         pipe.restart_flow("mine")
         before = _fires(pipe)
-        wait_until(lambda: _fires(pipe) > before + 2, timeout=30)
+        wait_until(lambda: _fires(pipe) > before + 2, timeout=60)
     found = pipe.configuration("mine")
     assert (found["interval"], found["own"], found["log_level"]) == ("100 ms", {"a": 1}, "WARNING")
     assert pipe.parameters("mine")[0].value == 5
@@ -338,10 +338,10 @@ def _fires(pipe: Pipe) -> int:
 @pytest.mark.expects_errors
 def test_a_bad_change_changes_nothing_and_is_said(pipes: Pipes, inline: bool, caplog: pytest.LogCaptureFixture) -> None:
     pipe = pipes(YourAnalysis("mine"), inline=inline)
-    pipe.notify_event("start", wait=30)
+    pipe.notify_event("start", wait=60)
     pipe.notify_event("configure", interval="evry 5 s")
     wait_until(lambda: any("evry 5 s" in record.getMessage() for record in caplog.records))
-    error = pipe.notify_event("configure", wait=30, interval="1 s", log_level="verbose")["mine"].error
+    error = pipe.notify_event("configure", wait=60, interval="1 s", log_level="verbose")["mine"].error
     assert error is not None
     assert "'log_level' is 'verbose'" in error.reason
     assert pipe.configuration("mine")["interval"] == "hourly"
@@ -358,9 +358,9 @@ def test_a_source_without_a_trigger_gets_an_interval_while_it_runs(pipes: Pipes,
     free, seen = Free("mine"), CollectingDestination("seen")
     pipe = pipes(inline=inline)
     pipe.create_flow("flow", True, free, seen)
-    pipe.notify_event("start", wait=30)
+    pipe.notify_event("start", wait=60)
     wait_until(seen.items)
-    pipe.notify_event("configure", {"flow": ["mine"]}, wait=30, interval="50 ms")["mine"].unwrap()
+    pipe.notify_event("configure", {"flow": ["mine"]}, wait=60, interval="50 ms")["mine"].unwrap()
     wait_until(lambda: _fires(pipe) > 2)
 
 
@@ -369,7 +369,7 @@ def test_configuring_the_whole_pipe_reaches_every_routine(pipes: Pipes) -> None:
     pipe = pipes(inline=True)
     pipe.create_flow("flow", True, numbers, seen)
     pipe.build()
-    answers = pipe.notify_event("configure", wait=10, log_level="debug")
+    answers = pipe.notify_event("configure", wait=60, log_level="debug")
     assert {name for name, answer in answers.items() if answer.error is None} == {"numbers", "seen"}
     assert pipe.configuration("seen")["log_level"] == "DEBUG"
 
@@ -380,4 +380,4 @@ def test_the_end_of_a_configured_stream_ends_the_pipe(pipes: Pipes, configs: Pat
             raise EndOfStream
 
     write(configs, "Once", interval="10 ms")
-    assert pipes(Once("once"), inline=True).run(timeout=30).reason == "finished"
+    assert pipes(Once("once"), inline=True).run(timeout=60).reason == "finished"

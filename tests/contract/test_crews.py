@@ -55,7 +55,7 @@ class Together(MiddleRoutine):
         self.prepared += 1
 
     def main_logic(self, number: int) -> Any:
-        self.barrier.wait(10)
+        self.barrier.wait(60)
         return number, self.local.name, self.prepared, self.message.sequence
 
 
@@ -136,13 +136,13 @@ def test_no_more_is_taken_than_there_are_hands(inline: bool, asynchronous: bool)
 
     pipe, results = line(inline, list(range(20)), Holds("work"))
     with pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         wait_until(lambda: pipe.status().wire("tasks", "work").received == 3)
         wait_until(lambda: pipe.status().wire("tasks", "work").queued == 17)
         assert pipe.status().wire("tasks", "work").received == 3
         assert pipe.status().routine("work").busy_for > 0
-        pipe.notify_event("GO", wait=10)
-        assert pipe.join(timeout=30)
+        pipe.notify_event("GO", wait=60)
+        assert pipe.join(timeout=60)
     assert sorted(results.items()) == list(range(20))
 
 
@@ -234,11 +234,11 @@ def test_a_thread_that_cannot_be_prepared_fails_the_routine_and_start_tries_agai
 
     pipe, results = line(inline, [1, 2, 3], Unready("work"))
     with pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         wait_until(lambda: pipe.status().routine("work").state == "failed")
         assert "setup_thread: OSError: no camera" in str(pipe.status().routine("work").last_error)
-        pipe.notify_event("MEND", wait=10)
-        pipe.notify_event("start", {"flow-1": []}, wait=10)
+        pipe.notify_event("MEND", wait=60)
+        pipe.notify_event("start", {"flow-1": []}, wait=60)
         wait_until(lambda: sorted(results.items()) == [101, 102, 103])
 
 
@@ -262,15 +262,15 @@ def test_a_crew_is_stopped_and_started_in_the_middle(inline: bool) -> None:
     pipe.create_flow("last", True, results)
     pipe.link(Wire(tasks, work, capacity=4), Wire(work, results, capacity=1))
     with pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         for _ in range(8):
             before = pipe.status().routine("work").received
             wait_until(
                 lambda before=before: (found := pipe.status().routine("work")).finished or found.received > before + 8
             )
-            pipe.notify_event("stop", {"work": []}, wait=10)
+            pipe.notify_event("stop", {"work": []}, wait=60)
             wait_until(lambda: pipe.status().routine("work").state == "idle")
-            pipe.notify_event("start", {"work": []}, wait=10)
+            pipe.notify_event("start", {"work": []}, wait=60)
         assert pipe.join(timeout=60)
     assert Counter(results.items()) == Counter(range(400))
 
@@ -288,13 +288,13 @@ def test_a_stopped_crew_keeps_all_results_that_find_no_room(inline: bool) -> Non
     pipe.link(Wire(tasks, work), Wire(work, results, capacity=1))
     with pipe:
         pipe.build()
-        pipe.notify_event("start", {"first": [], "work": []}, wait=10)
+        pipe.notify_event("start", {"first": [], "work": []}, wait=60)
         for _ in range(3):
             wait_until(lambda: pipe.status().wire("work", "results").blocked)
-            pipe.notify_event("stop", {"work": []}, wait=10)
+            pipe.notify_event("stop", {"work": []}, wait=60)
             wait_until(lambda: pipe.status().routine("work").state == "idle")
-            pipe.notify_event("start", {"work": []}, wait=10)
-        pipe.notify_event("start", {"last": []}, wait=10)
+            pipe.notify_event("start", {"work": []}, wait=60)
+        pipe.notify_event("start", {"last": []}, wait=60)
         assert pipe.join(timeout=60)
     assert Counter(results.items()) == Counter(range(60))
 
@@ -317,7 +317,7 @@ def test_a_stop_waits_for_the_crew_whatever_else_comes(inline: bool) -> None:
 
     pipe, results = line(inline, [1, 2], Holds("work"))
     with pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         wait_until(lambda: pipe.status().routine("work").received == 2)
         pipe.notify_event("stop", {"flow-1": []})
         pipe.notify_event("ANY")  # lies in the inbox until the crew is done
@@ -335,9 +335,9 @@ def test_coroutines_are_cancelled_by_a_kill(inline: bool) -> None:
     pipe = Pipe(inline=inline, lossless=True)
     pipe.create_flow("all", True, ListSource([1, 2, 3, 4], "tasks"), Endless("end"))
     with pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         wait_until(lambda: pipe.status().routine("end").received == 3)
-        assert pipe.notify_event("kill", wait=10)["end"].error is None
+        assert pipe.notify_event("kill", wait=60)["end"].error is None
 
 
 @pytest.mark.expects_errors
@@ -385,7 +385,7 @@ def test_a_slot_is_free_as_soon_as_the_crew_is_done(inline: bool) -> None:
     pipe.create_flow("last", True, results)
     pipe.link(Wire(tasks, work), Wire(work, results))
     with pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         wait_until(lambda: results.items() == [7])
         assert pipe._supervisor is not None
         for queue in pipe._supervisor.memory.queues.all():
@@ -522,7 +522,7 @@ def test_a_preview_sees_what_a_crew_gets(inline: bool) -> None:
     pipe.create_flow("last", True, screen)
     pipe.link(Wire(frames, screen))
     with pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         pipe.preview("screen", "input", rate=50)
         wait_until(lambda: pipe.preview_frame("screen", "input"))
 
@@ -537,8 +537,8 @@ def test_the_status_tells_how_many_messages_are_in_hand(inline: bool) -> None:
 
     pipe, _ = line(inline, list(range(10)), Waits("work"))
     with pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         wait_until(lambda: pipe.status().routine("work").in_hand == 3)
         assert pipe.status().routine("tasks").in_hand == 0
-        pipe.notify_event("stop", wait=10)
+        pipe.notify_event("stop", wait=60)
         assert pipe.status().routine("work").in_hand == 0

@@ -41,7 +41,7 @@ def test_a_lossless_stream_ends_when_nothing_can_come_back_any_more(inline: bool
         Wire(unpack, identify, feedback=True),
     )
 
-    summary = pipe.run(timeout=30)
+    summary = pipe.run(timeout=60)
 
     assert (summary.ok, summary.reason) == (True, "finished")
     assert sorted(seen.items()) == [(number, 0) for number in range(20)]

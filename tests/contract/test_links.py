@@ -103,7 +103,7 @@ def test_a_lossless_link_delivers_everything_in_order_and_its_end(inline: bool, 
     items, got = list(range(1000)), CollectingDestination("got")
     sending, receiving = chain(inline, True, ListSource(items, "items"), out), chain(inline, True, into, got)
     with running(receiving, sending):
-        wait_until(lambda: has_ended(sending) and has_ended(receiving), 30.0)
+        wait_until(lambda: has_ended(sending) and has_ended(receiving), 60.0)
         assert got.items() == items
         assert shown(sending, "out")["sent"] == shown(receiving, "in")["received"] == "1000"
 
@@ -124,7 +124,7 @@ def test_yield_gives_back_what_a_destination_behind_a_link_returned(inline: bool
     ingress = Ingress("ingress", key="k", link=LinkSettings(listen=(endpoint,)), lossless=True, returns=True)
     end = Add("end")
     with running(chain(inline, True, sums, egress), chain(inline, True, ingress, end)):
-        wait_until(lambda: len(end.items()) == 20, 30)
+        wait_until(lambda: len(end.items()) == 20, 60)
     assert end.items() == [(number, sum(range(number))) for number in range(20)]
 
 
@@ -136,7 +136,7 @@ def test_it_does_not_matter_who_is_there_first_or_who_listens(inline: bool, endp
     with running(sending):
         wait_until(lambda: sending.status().routine("items").finished)
         with running(receiving):
-            wait_until(lambda: has_ended(sending) and has_ended(receiving), 30.0)
+            wait_until(lambda: has_ended(sending) and has_ended(receiving), 60.0)
             assert got.items() == [1, 2, 3]
 
 
@@ -146,7 +146,7 @@ def test_a_real_time_link_delivers_the_newest_in_order_and_counts_the_rest(inlin
     numbers.set_const_fps(1500)
     sending, receiving = chain(inline, False, numbers, out), chain(inline, False, into, got)
     with running(receiving, sending):
-        wait_until(lambda: has_ended(sending) and has_ended(receiving), 30.0)
+        wait_until(lambda: has_ended(sending) and has_ended(receiving), 60.0)
         items = got.items()
         assert items == sorted(set(items))
         assert items[-1] == 1999  # the end does not overtake it
@@ -164,7 +164,7 @@ def test_frames_arrive_as_they_were_sent(inline: bool, endpoint: str) -> None:
     got = CollectingDestination("got")
     sending, receiving = chain(inline, True, ListSource(items, "items"), out), chain(inline, True, into, got)
     with running(receiving, sending):
-        wait_until(lambda: has_ended(receiving), 30.0)
+        wait_until(lambda: has_ended(receiving), 60.0)
         found = got.items()
     assert [one["number"] for one in found] == list(range(20))
     for one, other in zip(found, items, strict=True):
@@ -182,7 +182,7 @@ def test_messages_keep_their_number_and_their_age(inline: bool, endpoint: str) -
     got = Looks("got")
     sending, receiving = chain(inline, True, ListSource([10, 20, 30], "items"), out), chain(inline, True, into, got)
     with running(receiving, sending):
-        wait_until(lambda: has_ended(receiving), 30.0)
+        wait_until(lambda: has_ended(receiving), 60.0)
         found = got.items()
     assert [one[:3] for one in found] == [(10, 1, "in"), (20, 2, "in"), (30, 3, "in")]
     assert all(-0.01 < one[3] < 30.0 for one in found)
@@ -215,7 +215,7 @@ def test_a_lossless_link_loses_nothing_when_a_process_of_either_pipe_is_killed(w
     with running(receiving, sending):
         wait_until(lambda: receiving.status().routine("got").received > 100)
         os.kill(pid_of(sending if who == "out" else receiving, who), signal.SIGKILL)
-        wait_until(lambda: has_ended(sending) and has_ended(receiving), 30.0)
+        wait_until(lambda: has_ended(sending) and has_ended(receiving), 60.0)
         found = got.items()
     assert set(found) == set(items)
     if who == "out":
@@ -233,7 +233,7 @@ def test_a_lossless_link_loses_nothing_when_the_receiving_pipe_is_killed_and_beg
             receiving.join(to_kill=True)
         anew = chain(False, True, ends(endpoint, lossless=True)[1], second)
         with running(anew):
-            wait_until(lambda: has_ended(sending) and has_ended(anew), 30.0)
+            wait_until(lambda: has_ended(sending) and has_ended(anew), 60.0)
     assert set(first.items() + second.items()) == set(items)
 
 
@@ -244,11 +244,11 @@ def test_ends_that_are_stopped_and_started_go_on_where_they_were(endpoint: str) 
     with running(receiving, sending):
         for at in range(1, 4):
             wait_until(lambda least=at * 150: receiving.status().routine("got").received > least)
-            sending.notify_event("stop", {"flow of out": []}, wait=10.0)
-            sending.notify_event("start", {"flow of out": []}, wait=10.0)
-            receiving.notify_event("stop", {"flow of in": []}, wait=10.0)
-            receiving.notify_event("start", {"flow of in": []}, wait=10.0)
-        wait_until(lambda: len(got.items()) >= 2000, 30.0)
+            sending.notify_event("stop", {"flow of out": []}, wait=60.0)
+            sending.notify_event("start", {"flow of out": []}, wait=60.0)
+            receiving.notify_event("stop", {"flow of in": []}, wait=60.0)
+            receiving.notify_event("start", {"flow of in": []}, wait=60.0)
+        wait_until(lambda: len(got.items()) >= 2000, 60.0)
         wait_until(lambda: shown(sending, "out").get("under way") == "0")
     assert got.items() == list(range(1, 2001))
 
@@ -260,7 +260,7 @@ def test_what_fails_at_the_far_end_is_a_dead_letter_there_and_done_here(endpoint
     sending = chain(False, True, ListSource(list(range(10)), "items"), out)
     receiving = chain(False, True, into, fails, got)
     with running(receiving, sending):
-        wait_until(lambda: has_ended(sending) and has_ended(receiving), 30.0)
+        wait_until(lambda: has_ended(sending) and has_ended(receiving), 60.0)
         assert got.items() == [0, 1, 2, 3, 4, 6, 7, 8, 9]
         assert receiving.status().routine("fails").dead_letters == 1
         assert not sending.status().routine("out").dead_letters
@@ -281,7 +281,7 @@ def test_bytes_that_others_send_on_its_keys_are_counted_and_do_no_harm(
                 publisher.put(os.urandom(at))
                 publisher.put(b"pr2l\x01" + os.urandom(at))
         with running(sending):
-            wait_until(lambda: len(got.items()) == 100, 30.0)
+            wait_until(lambda: len(got.items()) == 100, 60.0)
             wait_until(lambda: float(shown(receiving, "in").get("foreign", "0")) > 0)
     assert got.items() == list(range(1, 101))
     assert any("something else sends on its key" in record.getMessage() for record in caplog.records)
@@ -309,8 +309,8 @@ def test_a_pipe_whose_other_end_never_comes_can_be_ended(inline: bool, endpoint:
         receiving = chain(inline, lossless, into, CollectingDestination("got"))
         for pipe in (sending, receiving):
             with running(pipe):
-                pipe.notify_event("stop", wait=10.0)
-                pipe.notify_event("start", wait=10.0)
+                pipe.notify_event("stop", wait=60.0)
+                pipe.notify_event("start", wait=60.0)
 
 
 def test_state_and_events_of_an_end_are_those_of_any_routine(endpoint: str) -> None:
@@ -321,6 +321,6 @@ def test_state_and_events_of_an_end_are_those_of_any_routine(endpoint: str) -> N
 
     out = Listening("out", key="k", link=LinkSettings(connect=(endpoint,)))
     with running(pipe := chain(False, False, Counter(5), out)):
-        assert pipe.notify_event("HELLO", wait=5.0)["out"].value == "here"
+        assert pipe.notify_event("HELLO", wait=60.0)["out"].value == "here"
         assert pipe.status().routine("out").state == "running"
         wait_until(lambda: shown(pipe, "out").get("state") == "waiting for the other end")

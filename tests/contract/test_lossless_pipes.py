@@ -110,13 +110,13 @@ def test_a_routine_that_is_stopped_between_two_attempts_goes_on_with_them(inline
     place(pipe, tasks, work, results, local=local)
     pipe.link(Wire(tasks, work), Wire(work, results))
     with pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         for _ in range(3):
             before = pipe.status().routine("work").errors
             wait_until(lambda before=before: pipe.status().routine("work").errors > before)
-            pipe.notify_event("stop", {work.flow_name: ["work"]}, wait=10)
-            pipe.notify_event("start", {work.flow_name: ["work"]}, wait=10)
-        pipe.notify_event("MEND", wait=10)
+            pipe.notify_event("stop", {work.flow_name: ["work"]}, wait=60)
+            pipe.notify_event("start", {work.flow_name: ["work"]}, wait=60)
+        pipe.notify_event("MEND", wait=60)
         assert pipe.join(timeout=60)
     assert sorted(results.items()) == list(range(10))
     assert pipe.dead_letters() == ()
@@ -137,7 +137,7 @@ def test_a_flow_that_is_killed_or_restarted_between_two_attempts_loses_nothing()
     place(pipe, tasks, work, results)
     pipe.link(Wire(tasks, work), Wire(work, results))
     with pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         for round in range(4):
             before = pipe.status().routine("work").errors
             wait_until(lambda before=before: (one := pipe.status().routine("work")).finished or one.errors > before + 3)
@@ -182,9 +182,9 @@ def test_two_routines_of_a_flow_that_fail_at_one_message_make_one_further_attemp
     pipe.create_flow("both", False, split, one, other)
     pipe.link(Wire(tasks, split), Wire(split, (one, other)))
     with pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         nothing_is_left(pipe)
-        told = pipe.notify_event("TELL", wait=10)
+        told = pipe.notify_event("TELL", wait=60)
     assert {name: max(result.value) for name, result in told.items() if name in ("one", "other")} == {
         "one": 3,
         "other": 3,
@@ -233,12 +233,12 @@ def test_a_generator_that_is_stopped_in_the_middle_goes_on_where_it_was(inline: 
     place(pipe, tasks, work, results, local=local)
     pipe.link(Wire(tasks, work), Wire(work, results, capacity=2))
     with pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         for _ in range(6):
             before = pipe.status().routine("work").sent
             wait_until(lambda before=before: (one := pipe.status().routine("work")).finished or one.sent > before + 20)
-            pipe.notify_event("stop", {work.flow_name: ["work"]}, wait=10)
-            pipe.notify_event("start", {work.flow_name: ["work"]}, wait=10)
+            pipe.notify_event("stop", {work.flow_name: ["work"]}, wait=60)
+            pipe.notify_event("start", {work.flow_name: ["work"]}, wait=60)
         assert pipe.join(timeout=60)
     assert results.items() == [(number, part) for number in range(10) for part in range(50)]
 
@@ -294,7 +294,7 @@ def test_no_more_is_unacknowledged_than_the_source_says(inline: bool, local: boo
 
     class Says(DestinationRoutine):
         def main_logic(self, number: int) -> None:
-            self.notify_event("DONE", {numbers_flow: ["numbers"]}, wait=10)
+            self.notify_event("DONE", {numbers_flow: ["numbers"]}, wait=60)
 
     @middle(name="work", concurrency=concurrency)
     def work(number: int) -> Any:
@@ -306,10 +306,10 @@ def test_no_more_is_unacknowledged_than_the_source_says(inline: bool, local: boo
     place(pipe, numbers, work, says, local=local)
     pipe.link(Wire(numbers, work), Wire(work, says))
     with pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         wait_until(lambda: pipe.status().routine("says").received == 60)
         nothing_is_left(pipe)
-        assert 1 <= pipe.notify_event("MOST", wait=10)["numbers"].value <= 3
+        assert 1 <= pipe.notify_event("MOST", wait=60)["numbers"].value <= 3
 
 
 @LOCAL
@@ -384,13 +384,13 @@ def test_a_bounded_source_that_is_killed_begins_anew_and_is_not_held_up() -> Non
     place(pipe, numbers, work, results)
     pipe.link(Wire(numbers, work), Wire(work, results))
     with pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         for _ in range(5):
             pid = wait_until(lambda: pipe.status().flow("flow of numbers").pid)
             wait_until(lambda pid=pid: len([1 for item in results.items() if item[0] == pid]) > 20)
             os.kill(pid, signal.SIGKILL)
             wait_until(lambda pid=pid: pipe.status().flow("flow of numbers").pid not in (pid, None))
-        pipe.notify_event("stop", {"flow of numbers": []}, wait=10)
+        pipe.notify_event("stop", {"flow of numbers": []}, wait=60)
         nothing_is_left(pipe)
     for pid in {item[0] for item in results.items()}:
         made = [number for one, number in results.items() if one == pid]
@@ -531,7 +531,7 @@ def test_a_real_time_wire_behind_a_lossless_one_holds_nothing_up(inline: bool) -
     pipe.create_flow("work", False, work, replicas=2)
     pipe.link(Wire(tasks, work), Wire(work, live, lossless=False), Wire(work, all_))
     with pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         wait_until(lambda: len(all_.items()) == 200)
         nothing_is_left(pipe)
         status = pipe.status()
@@ -582,8 +582,8 @@ def test_frames_go_through_a_lossless_pipe_and_all_slots_come_back(inline: bool)
     pipe.create_flow("checks", False, checks, replicas=2)
     pipe.link(Wire(tasks, crew), Wire(crew, passes), Wire(passes, checks), Wire(checks, results))
     with pipe:
-        pipe.notify_event("start", wait=10)
-        wait_until(lambda: len(results.items()) == 150, timeout=30)
+        pipe.notify_event("start", wait=60)
+        wait_until(lambda: len(results.items()) == 150, timeout=60)
         nothing_is_left(pipe)
     assert sorted(results.items()) == list(range(150))
 
@@ -614,7 +614,7 @@ def test_a_message_that_nobody_can_read_is_a_dead_letter_without_data(concurrenc
     pipe.create_flow("last", False, seen)
     pipe.link(Wire(numbers, seen))
 
-    summary = pipe.run(timeout=30)
+    summary = pipe.run(timeout=60)
 
     assert (summary.ok, summary.reason) == (False, "finished")
     assert sorted(seen.items()) == [1, 2]

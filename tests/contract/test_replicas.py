@@ -109,14 +109,14 @@ def test_who_has_all_hands_full_is_not_woken_in_place_of_who_has_time(inline: bo
 
         def main_logic(self, number: int) -> int:
             (tmp_path / str(number)).touch()
-            wait_until((tmp_path / "all").exists, timeout=30)
+            wait_until((tmp_path / "all").exists, timeout=60)
             return number
 
     class OneByOne(SourceRoutine):
         def main_logic(self) -> Iterator[int]:
             for number in range(4):
                 yield number
-                wait_until((tmp_path / str(number)).exists, timeout=20, what="somebody to begin with it")
+                wait_until((tmp_path / str(number)).exists, timeout=60, what="somebody to begin with it")
             (tmp_path / "all").touch()
 
     pipe, results = Pipe(inline=inline, lossless=True), CollectingDestination("results")
@@ -133,8 +133,8 @@ def test_who_has_all_hands_full_is_not_woken_in_place_of_who_has_time(inline: bo
 def test_an_event_reaches_every_replica(inline: bool) -> None:
     pipe, _ = shop([], inline=inline, replicas=3)
     with pipe:
-        pipe.notify_event("start", wait=10)
-        results = pipe.notify_event("FACTOR", {"workers": ["work"]}, wait=10, factor=5)
+        pipe.notify_event("start", wait=60)
+        results = pipe.notify_event("FACTOR", {"workers": ["work"]}, wait=60, factor=5)
         assert set(results) == {"work", "work#2", "work#3"}
         assert all(result.error is None for result in results.values())
 
@@ -198,7 +198,7 @@ def test_what_a_killed_replica_had_is_done_by_another(caplog: pytest.LogCaptureF
 def test_a_message_that_fails_is_tried_again_and_then_kept(inline: bool) -> None:
     pipe, results = shop([1, -1, 2], inline=inline)
     with pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         wait_until(lambda: pipe.dead_letters())
         (letter,) = pipe.dead_letters()
         assert (letter.routine, letter.data, letter.attempts) == ("work", -1, 3)
@@ -251,14 +251,14 @@ def test_a_dead_letter_can_be_tried_again_or_dropped(inline: bool) -> None:
     tasks.rest_at_end = True
     with pipe:
         pipe.build()
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         wait_until(lambda: len(pipe.dead_letters()) == 2)
         first, second = pipe.dead_letters()
         with pytest.raises(UnknownDeadLetterError, match="no dead letter '77'"):
             pipe.drop_dead_letter(77)
         pipe.drop_dead_letter(second.number)
-        pipe.notify_event("start", {"workers": []}, wait=10)
-        pipe.notify_event("MEND", wait=10)
+        pipe.notify_event("start", {"workers": []}, wait=60)
+        pipe.notify_event("MEND", wait=60)
         if pipe.status().routine("work").state == "running":
             pipe.requeue_dead_letter(first.number)
             wait_until(lambda: results.items() == [first.data])

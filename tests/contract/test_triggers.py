@@ -148,9 +148,9 @@ def test_at_start_runs_once_whatever_is_stopped_and_started(rigs: Rigs) -> None:
     rig.start(worker)
     assert worker.ran == [0]
     rig.to(1.5)
-    rig.pipe.notify_event("stop", wait=10)
+    rig.pipe.notify_event("stop", wait=60)
     rig.clock.advance(0.1 * HOUR)
-    rig.pipe.notify_event("start", wait=10)
+    rig.pipe.notify_event("start", wait=60)
     rig.settle()
     assert worker.ran == [0, 1.5]
 
@@ -160,10 +160,10 @@ def test_a_stopped_source_makes_up_for_missed_ticks_once(rigs: Rigs) -> None:
     worker = Worker(rig.clock)
     rig.start(worker)
     rig.to(1)
-    rig.pipe.notify_event("stop", wait=10)
+    rig.pipe.notify_event("stop", wait=60)
     rig.clock.advance(4.5 * HOUR)
     assert worker.ran == [1]
-    rig.pipe.notify_event("start", wait=10)
+    rig.pipe.notify_event("start", wait=60)
     rig.settle()
     rig.to(6)
     assert worker.ran == [1, 5.5, 6]
@@ -172,7 +172,7 @@ def test_a_stopped_source_makes_up_for_missed_ticks_once(rigs: Rigs) -> None:
 def test_events_are_attended_to_while_it_waits(rigs: Rigs) -> None:
     rig = rigs()
     rig.start(Worker(rig.clock))
-    assert rig.pipe.notify_event("configure", wait=10, threshold=3)["worker"].error is None
+    assert rig.pipe.notify_event("configure", wait=60, threshold=3)["worker"].error is None
     assert rig.pipe.configuration("worker")["threshold"] == 3
 
 
@@ -307,7 +307,7 @@ def test_a_run_in_the_midst_of_which_it_is_stopped_was_interrupted(rigs: Rigs, t
     rig.settle()
     rig.clock.advance(HOUR)
     wait_until(lambda: rig.trigger.fires == 1)
-    rig.pipe.notify_event("stop", wait=10)
+    rig.pipe.notify_event("stop", wait=60)
     assert rig.pipe.store is not None
     (run,) = rig.pipe.store.runs.list("worker")
     assert (run.outcome, run.text) == (RunOutcome.INTERRUPTED, "the routine was stopped")
@@ -477,7 +477,7 @@ def test_new_records_wake_who_waits_for_them_at_once(inline: bool, tmp_path: Pat
     pipe.create_flow("counts", True, counts, seen)
     pipe.create_flow("adds", True, Adds("adds"))
     pipe.notify_event("start")
-    wait_until(lambda: len(seen.items()) == 2, timeout=20, what="two runs, long before anything would look by itself")
+    wait_until(lambda: len(seen.items()) == 2, timeout=60, what="two runs, long before anything would look by itself")
     wait_until(lambda: pipe.status().routine("adds").finished)
     assert pipe.store is not None
     with pipe.store.together():

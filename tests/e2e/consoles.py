@@ -202,7 +202,7 @@ class Console:
         printed = self.run(step)
         if _LOOKS.match(step.text) and shape(printed, step.text) != promised:
             with contextlib.suppress(TimeoutError):
-                wait_until(lambda: shape(self.run(step), step.text) == promised, 20.0)
+                wait_until(lambda: shape(self.run(step), step.text) == promised, 60.0)
                 return
         said = f"line {step.line}: $ {step.text}\nprinted\n{printed}\nbut its page says\n{step.promised}"
         assert shape(printed, step.text) == promised, said
@@ -294,7 +294,7 @@ def _listens(port: str) -> bool:
 def _works(url: str) -> bool:
     """Whether the pipe there runs, and every routine has done something; True if it wants a token or waits first."""
     try:
-        with urllib.request.urlopen(f"{url}/api/v1/status", timeout=5.0) as answer:
+        with urllib.request.urlopen(f"{url}/api/v1/status", timeout=60.0) as answer:
             status = json.load(answer)
     except urllib.error.HTTPError as error:
         with error:

@@ -176,9 +176,9 @@ def test_overwrite_replaces_the_file(run: Run, tmp_path: Path) -> None:
 def test_ctrl_c_ends_a_recording_with_a_whole_file(start: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
     (tmp_path / "endless.py").write_text(PIPE.replace("range(60)", "range(10**9)"))
     process = start("record", "endless.py", "-o", "run.mcap", "--no-api")
-    wait_until(lambda: (tmp_path / "run.mcap").exists() and (tmp_path / "run.mcap").stat().st_size > 50_000, timeout=30)
+    wait_until(lambda: (tmp_path / "run.mcap").exists() and (tmp_path / "run.mcap").stat().st_size > 50_000, timeout=60)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
 
     assert process.returncode == 130
     assert capture_info(tmp_path / "run.mcap").whole

@@ -29,7 +29,7 @@ from tests.integration.cockpit_tls import make_certificates
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 PIPE = '''
 import time
@@ -515,25 +515,25 @@ def test_stop_and_start_wait_until_it_is_done(driven: Shell) -> None:
     def state() -> str:
         return str(driven.json("status")["routines"][0]["state"])
 
-    assert driven.ok("stop", "--routine", "source", "--wait", 5) == "source: stopped\n"
+    assert driven.ok("stop", "--routine", "source", "--wait", 60) == "source: stopped\n"
     wait_until(lambda: state() == "idle", PATIENCE)
-    assert driven.ok("start", "--flow", "making", "--wait", 5) == "source: started\n"
+    assert driven.ok("start", "--flow", "making", "--wait", 60) == "source: started\n"
     wait_until(lambda: state() == "running", PATIENCE)
     assert driven.json("start")["routines"] == ["source", "through", "last"]
 
 
 def test_events_carry_arguments_and_bring_results(driven: Shell) -> None:
-    assert driven.ok("event", "JUMP", "to=40", "text=at ", "--wait", 5) == 'source: done -> "at 40"\n'
-    reply = driven.json("event", "JUMP", "to=7", "--wait", 5, "--routine", "source")
+    assert driven.ok("event", "JUMP", "to=40", "text=at ", "--wait", 60) == 'source: done -> "at 40"\n'
+    reply = driven.json("event", "JUMP", "to=7", "--wait", 60, "--routine", "source")
     assert reply["results"]["source"]["value"] == "7"
     assert driven.ok("event", "JUMP", "--flow", "making") == "sent to: source\n"
 
 
 def test_a_handler_that_fails_exits_with_1(driven: Shell) -> None:
-    done = driven.run("event", "BREAK", "--wait", 5)
+    done = driven.run("event", "BREAK", "--wait", 60)
     assert done.returncode == 1
     assert "broken on order" in done.stdout
-    assert driven.run("event", "BREAK", "--wait", 5, "--json").returncode == 1
+    assert driven.run("event", "BREAK", "--wait", 60, "--json").returncode == 1
 
 
 def test_parameters_are_shown_and_set(driven: Shell) -> None:

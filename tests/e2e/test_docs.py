@@ -157,7 +157,7 @@ def flow(*routines: Any, wired: bool = True, wires: Callable[..., list[Wire]] = 
 
 def built_and_asked(name: Any, targets: Any = None, **params: Any) -> None:
     with flow(Make("make"), Take("take")) as pipe:
-        pipe.notify_event(name, targets, wait=5.0, **params)
+        pipe.notify_event(name, targets, wait=60.0, **params)
 
 
 def after_the_end() -> None:
@@ -333,7 +333,7 @@ def test_log_lines_of_failing_routines_are_listed_under_troubleshooting(caplog: 
     pipe.link(Wire(numbers, (a, b, c)), Wire(a, take), Wire(b, take), Wire(c, take))
     with caplog.at_level(logging.ERROR):
         pipe.build()
-        pipe.notify_event("start", wait=5.0)
+        pipe.notify_event("start", wait=60.0)
         wait_until(lambda: sum(routine.errors for routine in pipe.status().routines) == 3)
         pipe.join(to_kill=True)
 

@@ -94,7 +94,7 @@ def test_without_node_and_packages_pipert2_is_built_without_the_page_and_says_wh
 
 def test_git_holds_no_bundle_and_no_packages() -> None:
     for path in ("pipert2/cockpit/static/index.html", "cockpit_client/node_modules/react/package.json"):
-        done = subprocess.run(["git", "check-ignore", "--quiet", path], cwd=ROOT, timeout=30, check=False)
+        done = subprocess.run(["git", "check-ignore", "--quiet", path], cwd=ROOT, timeout=60, check=False)
         assert done.returncode == 0, path
 
 

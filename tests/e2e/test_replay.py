@@ -256,11 +256,11 @@ def test_results_can_be_looked_at_after_the_end_until_ctrl_c(folder: Path) -> No
             if "scan done" in line:
                 break
         (url,) = [line.split("results at ")[1].strip() for line in lines if "results at " in line]
-        with urllib.request.urlopen(f"{url}/", timeout=10) as answer:
+        with urllib.request.urlopen(f"{url}/", timeout=60) as answer:
             root = json.load(answer)["root"]
-        with urllib.request.urlopen(f"{url}/groups/{root}/links/means", timeout=10) as answer:
+        with urllib.request.urlopen(f"{url}/groups/{root}/links/means", timeout=60) as answer:
             means = json.load(answer)["link"]["id"]
-        with urllib.request.urlopen(f"{url}/datasets/{means}/value", timeout=10) as answer:
+        with urllib.request.urlopen(f"{url}/datasets/{means}/value", timeout=60) as answer:
             assert json.load(answer)["value"] == list(xrd.SMALL)
         assert process.poll() is None
         process.send_signal(signal.SIGINT)

@@ -82,7 +82,7 @@ class Browser:
         headers = {"Cookie": self.cookie} if self.cookie else {}
         try:
             self.client.connect(
-                self.url, headers=headers, transports=["websocket"], namespaces=["/ui"], wait_timeout=10
+                self.url, headers=headers, transports=["websocket"], namespaces=["/ui"], wait_timeout=60
             )
             wait_until(lambda: self.got["hello"], what="hello")
         except BaseException:
@@ -100,7 +100,7 @@ class Browser:
         end(self.client)
 
     def call(self, event: str, data: Any) -> Any:
-        return self.client.call(event, data, namespace="/ui", timeout=20)
+        return self.client.call(event, data, namespace="/ui", timeout=90)
 
     def watch(self, pipe: str | None, logs: Any = None, frames: Any = ()) -> Any:
         return self.call("watch", {"pipe": pipe, "logs": logs, "frames": [list(one) for one in frames]})
@@ -144,7 +144,7 @@ def ask(
     for name, value in (headers or {}).items():
         request.add_header(name, value)
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return _read(answer.status, answer)
     except urllib.error.HTTPError as error:
         with error:
@@ -195,7 +195,7 @@ class FakePipe:
         self.refusal = data
 
     def __enter__(self) -> FakePipe:
-        self.client.connect(self.url, auth=self.auth, transports=["websocket"], namespaces=["/pipe"], wait_timeout=10)
+        self.client.connect(self.url, auth=self.auth, transports=["websocket"], namespaces=["/pipe"], wait_timeout=60)
         return self
 
     def __exit__(

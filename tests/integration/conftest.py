@@ -35,11 +35,11 @@ class Scripts(Children):
         command = [sys.executable, *map(str, arguments)]
         return self.open(command, cwd=self.folder, env=self._environment, stdin=stdin)
 
-    def run(self, code: str, *arguments: object, timeout: float = 30.0) -> str:
+    def run(self, code: str, *arguments: object, timeout: float = 60.0) -> str:
         """Run *code* to its end; what it printed. It must not fail, and must not complain."""
         return self.finish(self.start(code, *arguments), timeout)
 
-    def finish(self, process: subprocess.Popen[str], timeout: float = 30.0) -> str:
+    def finish(self, process: subprocess.Popen[str], timeout: float = 60.0) -> str:
         """Wait until a script has ended; what it printed. It must not have failed, nor complained."""
         out, err = process.communicate(timeout=timeout)
         assert process.returncode == 0, f"exit code {process.returncode}\n{out}\n{err}"

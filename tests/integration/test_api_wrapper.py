@@ -22,7 +22,7 @@ from pipert2.errors import ControlError
 from pipert2.testing import CollectingDestination, ListSource, wait_until
 from tests.integration.conftest import Scripts
 
-ENOUGH = 15.0
+ENOUGH = 60.0
 TOKEN = "control-token-of-the-tests"
 
 SCRIPT = """

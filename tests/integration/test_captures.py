@@ -141,12 +141,12 @@ def test_what_a_killed_recorder_had_flushed_is_readable_and_its_successor_begins
         pipe.create_flow("in", False, source)
         pipe.create_flow("recording", False, recorder)
         pipe.link(Wire(source, recorder))
-        pipe.notify_event("start", wait=20.0)
-        wait_until(lambda: recorded(path) >= 20, timeout=30.0)
+        pipe.notify_event("start", wait=60.0)
+        wait_until(lambda: recorded(path) >= 20, timeout=60.0)
         (flow,) = [flow for flow in pipe.status().flows if flow.name == "recording"]
         assert flow.pid is not None
         os.kill(flow.pid, signal.SIGKILL)
-        wait_until(lambda: recorded(tmp_path / "run-2.mcap") >= 5, timeout=30.0)
+        wait_until(lambda: recorded(tmp_path / "run-2.mcap") >= 5, timeout=60.0)
 
     first, second = capture_info(path), capture_info(tmp_path / "run-2.mcap")
     assert first.messages >= 20
@@ -170,13 +170,13 @@ def test_replay_whose_process_dies_goes_on_near_where_it_was(tmp_path: Path) -> 
         pipe.create_flow("in", False, source)
         pipe.create_flow("out", False, seen)
         pipe.link(Wire(source, seen))
-        pipe.notify_event("start", wait=20.0)
-        wait_until(lambda: source.position > 0, timeout=30.0)
+        pipe.notify_event("start", wait=60.0)
+        wait_until(lambda: source.position > 0, timeout=60.0)
         before = source.position
         (flow,) = [flow for flow in pipe.status().flows if flow.name == "in"]
         assert flow.pid is not None
         os.kill(flow.pid, signal.SIGKILL)
-        wait_until(lambda: 299 in seen.items(), timeout=30.0)
+        wait_until(lambda: 299 in seen.items(), timeout=60.0)
 
     items = seen.items()
     assert set(items) == set(range(300))

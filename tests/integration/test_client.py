@@ -88,9 +88,9 @@ def test_a_pipe_is_driven_from_start_to_end(client: PipeClient) -> None:
         client.join(timeout=0.0)
     assert early.value.code == "bad_state"
     assert client.start().results is None
-    assert client.start(flow="out", wait=5).ok
+    assert client.start(flow="out", wait=60).ok
     wait_until(lambda: client.status().state is PipeState.RUNNING)
-    reply = client.event("ZOOM", routine=ODD, params={"factor": 2}, wait=5)
+    reply = client.event("ZOOM", routine=ODD, params={"factor": 2}, wait=60)
     assert reply.results is not None
     assert reply.results[ODD].value == {"factor": 2}
     assert client.set_parameters(ODD, {"factor": 4}).routines[ODD][0].value == 4.0
@@ -103,10 +103,10 @@ def test_a_pipe_is_driven_from_start_to_end(client: PipeClient) -> None:
     assert picture.jpeg.startswith(b"\xff\xd8")
     assert (picture.width, picture.height) == (48, 32)
     assert client.preview(ODD, on=False).on is False
-    assert client.stop(wait=5).ok
+    assert client.stop(wait=60).ok
     assert client.join(timeout=0.0).ended is False
-    assert client.kill(wait=5).ok
-    assert client.join(timeout=10).ended
+    assert client.kill(wait=60).ok
+    assert client.join(timeout=60).ended
     assert client.status().state is PipeState.ENDED
 
 
@@ -121,7 +121,7 @@ def test_a_join_that_takes_longer_than_a_request_may_asks_again(
     client: PipeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client_module, "LONGEST_REQUEST", 0.05)
-    client.start(wait=5)
+    client.start(wait=60)
     joined: list[bool] = []
     thread = threading.Thread(target=lambda: joined.append(client.join().ended))
     thread.start()
@@ -292,7 +292,7 @@ def test_tokens_decide(pipe: Pipe) -> None:
         with PipeClient(server.url, token="look" * 5) as client:
             assert client.version().pipe == "bench"
         with PipeClient(server.url, token="drive" * 5) as client:
-            assert client.start(wait=5).ok
+            assert client.start(wait=60).ok
 
 
 # --- TLS
@@ -307,7 +307,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     command += ["-keyout", str(made), "-out", str(made.with_name("certificate.pem")), "-days", "2"]
     command += ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
-    subprocess.run(command, check=True, capture_output=True, timeout=30)
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
     made.write_text(made.read_text() + made.with_name("certificate.pem").read_text())
     return made
 
@@ -526,7 +526,7 @@ def test_flows_in_processes_are_restarted_from_outside() -> None:
         ControlServer(service, port=0, tokens=Tokens.none(), announce=False) as server,
         PipeClient(server.url) as client,
     ):
-        client.start(wait=10)
+        client.start(wait=60)
         before = client.status().flow("out").pid
         assert client.restart_flow("out").flow == "out"
         wait_until(lambda: client.health().ready and client.status().flow("out").pid not in (None, before))

@@ -186,7 +186,7 @@ def test_where_a_token_is_wanted_pipes_have_to_show_it(database: Path) -> None:
             assert pipe.log(record(1)) == {"last": 1}
         old = client()
         with pytest.raises(Exception, match="failed to connect"):
-            old.connect(server.url, transports=["websocket"], wait_timeout=10)
+            old.connect(server.url, transports=["websocket"], wait_timeout=60)
 
 
 FOREIGN = [
@@ -218,7 +218,7 @@ def test_pages_of_others_get_no_websocket(server: CockpitServer, headers: dict[s
     lines = {"Host": f"127.0.0.1:{server.port}", "Upgrade": "websocket", "Connection": "Upgrade", **headers}
     lines |= {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version": "13"}
     head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
         connection.sendall(f"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\n{head}\r\n".encode())
         assert connection.recv(1000).startswith(b"HTTP/1.1 403")
 
@@ -241,7 +241,7 @@ def _come_by_polling(server: CockpitServer) -> None:
     for namespace, auth in (("/ui", None), ("/pipe", FakePipe(server.url).auth)):
         poller = client()
         with pytest.raises(Exception, match="failed to connect"):
-            poller.connect(server.url, auth=auth, transports=["polling"], namespaces=[namespace], wait_timeout=10)
+            poller.connect(server.url, auth=auth, transports=["polling"], namespaces=[namespace], wait_timeout=60)
 
 
 def test_a_pipes_names_are_only_data(server: CockpitServer) -> None:
@@ -260,6 +260,6 @@ def test_a_pipes_names_are_only_data(server: CockpitServer) -> None:
     "path", ["/../pyproject.toml", "/assets/../../server.py", "/%2e%2e/server.py", "/not-built.txt"]
 )
 def test_only_the_apps_files_are_served(server: CockpitServer, path: str) -> None:
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
         connection.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
         assert b" 404 " in connection.recv(1000).split(b"\r\n")[0]

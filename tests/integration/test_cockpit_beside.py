@@ -28,7 +28,7 @@ def test_a_pipe_with_a_cockpit_beside_it_can_be_driven_there(tmp_path: Path) -> 
         Browser(page.partition("/?")[0]) as browser,
     ):
         (summary,) = wait_until(lambda: browser.get("/api/pipes")["pipes"], what="the pipe")
-        assert browser.command(summary["id"], "start", wait=10)["reply"]["ok"]
+        assert browser.command(summary["id"], "start", wait=60)["reply"]["ok"]
         assert pipe.status().state == "running"
 
 

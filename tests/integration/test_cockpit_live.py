@@ -136,16 +136,16 @@ def test_a_pipe_is_driven_from_the_browser(server: CockpitServer, make_pipe: Cal
     with CockpitLink(pipe, server.url), Browser(server.url) as browser:
         identity = _shown(browser, "driven")["id"]
         browser.watch(identity, {})
-        assert browser.command(identity, "start", wait=10)["reply"]["ok"]
+        assert browser.command(identity, "start", wait=60)["reply"]["ok"]
         wait_until(lambda: any(one["routine"] == "camera" for one in browser.records()), what="records")
-        assert browser.command(identity, "stop", routine="camera", wait=10)["reply"]["routines"] == ["camera"]
+        assert browser.command(identity, "stop", routine="camera", wait=60)["reply"]["routines"] == ["camera"]
         wait_until(
             lambda: browser.got["status"] and _state(browser.got["status"][-1], "camera") == "idle", what="it stopped"
         )
-        browser.command(identity, "start", routine="camera", wait=10)
-        said = browser.command(identity, "event", name="SAY", params={"text": MARKUP, "times": 2}, wait=10)
+        browser.command(identity, "start", routine="camera", wait=60)
+        said = browser.command(identity, "event", name="SAY", params={"text": MARKUP, "times": 2}, wait=60)
         assert said["reply"]["results"]["look"]["value"] == MARKUP * 2
-        failed = browser.command(identity, "event", name="FAIL", wait=10)
+        failed = browser.command(identity, "event", name="FAIL", wait=60)
         assert MARKUP in failed["reply"]["results"]["look"]["error"]
         changed = browser.command(identity, "set_parameters", routine="camera", values={"brightness": 7})
         assert changed["reply"]["routines"]["camera"][0]["value"] == 7
@@ -158,7 +158,7 @@ def test_a_pipe_is_driven_from_the_browser(server: CockpitServer, make_pipe: Cal
         assert browser.command(identity, "stop", routine="camara")["error"]["nearest"] == "camera"
         assert browser.command(identity, "exec", code="1")["error"]["code"] == "unknown_name"
         assert browser.command("nobody", "stop")["error"]["code"] == "unknown_name"
-        browser.command(identity, "kill", wait=10)
+        browser.command(identity, "kill", wait=60)
         trail = wait_until(lambda: _trail_to(browser, "kill"), what="the audit trail")
         verbs = [(one["verb"], one["outcome"]) for one in reversed(trail)]
         assert ("set_parameters", "ok") in verbs
@@ -182,7 +182,7 @@ def test_a_log_level_set_from_the_browser_brings_more_records(
     with CockpitLink(pipe, server.url), Browser(server.url) as browser:
         identity = _shown(browser, "levels")["id"]
         browser.watch(identity, {"text": "details"})
-        browser.command(identity, "start", wait=10)
+        browser.command(identity, "start", wait=60)
         wait_until(lambda: browser.got["status"], what="status")
         assert not browser.records()
         browser.command(identity, "log_level", routine="camera", level="DEBUG")
@@ -204,7 +204,7 @@ def test_pictures_are_made_while_somebody_watches_and_not_longer(
     pipe = make_pipe(name="pictures", logger=_logger("pictures"))
     with CockpitLink(pipe, server.url) as link, Browser(server.url) as browser:
         identity = _shown(browser, "pictures")["id"]
-        browser.command(identity, "start", wait=10)
+        browser.command(identity, "start", wait=60)
         assert not link._commands.shows
         browser.watch(identity, None, [("camera", "output"), ("look", "input")])
         wait_until(lambda: {one["routine"] for one in browser.got["frame"]} == {"camera", "look"}, what="pictures")
@@ -227,7 +227,7 @@ def test_metrics_become_charts(server: CockpitServer, make_pipe: Callable[..., P
     pipe = make_pipe(name="charts", logger=_logger("charts"))
     with CockpitLink(pipe, server.url), Browser(server.url) as browser:
         identity = _shown(browser, "charts")["id"]
-        browser.command(identity, "start", wait=10)
+        browser.command(identity, "start", wait=60)
 
         def rate() -> float | None:
             chart = browser.get(f"/api/pipes/{identity}/metrics?routine=camera&points=20")
@@ -249,7 +249,7 @@ def test_a_link_that_is_closed_ends_within_a_moment_and_lets_the_pipe_go_on(
     pipe = make_pipe(name="goes-on", logger=_logger("goes-on"))
     link = CockpitLink(pipe, server.url).start()
     pipe.notify_event("start")
-    assert link.connected.wait(10)
+    assert link.connected.wait(60)
     link.close()
     link.close()
     assert not link.running
@@ -262,9 +262,9 @@ def test_two_pipes_do_not_mix(server: CockpitServer, make_pipe: Callable[..., Pi
     with CockpitLink(first, server.url), CockpitLink(second, server.url), Browser(server.url) as browser:
         left, right = (_shown(browser, name)["id"] for name in ("left", "right"))
         browser.watch(left, {})
-        browser.command(left, "start", wait=10)
-        browser.command(right, "start", wait=10)
+        browser.command(left, "start", wait=60)
+        browser.command(right, "start", wait=60)
         wait_until(lambda: len(browser.records()) > 10)
         assert {one["logger"].partition(".")[0] for one in browser.records()} == {"left"}
-        assert browser.command(left, "stop", wait=10)["reply"]["ok"]
+        assert browser.command(left, "stop", wait=60)["reply"]["ok"]
         assert second.status().routine("camera").state == "running"

@@ -70,7 +70,7 @@ class _Cockpit:
         command += ["--database", str(self.database)]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         self._process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
-        wait_until(self._answers, timeout=30, what="the cockpit answers")
+        wait_until(self._answers, timeout=60, what="the cockpit answers")
 
     def _answers(self) -> bool:
         try:
@@ -133,17 +133,17 @@ def test_records_arrive_when_a_killed_cockpit_is_back_and_the_pipe_never_waits(
     with CockpitLink(pipe, cockpit.url) as link:
         _goes_on(pipe)
         cockpit.start()
-        assert link.connected.wait(20)
+        assert link.connected.wait(60)
         wait_until(lambda: len(_stored(cockpit.url, link.id)) > 100, what="records")
         cockpit.kill()
         wait_until(lambda: not link.connected.is_set(), what="the link notices")
         _goes_on(pipe)
         cockpit.start()
-        assert link.connected.wait(20)
+        assert link.connected.wait(60)
         before = pipe.status().routine("chatty").sent
         wait_until(
             lambda: any(one["message"] == f"number {before}" for one in _stored(cockpit.url, link.id)[-3000:]),
-            timeout=20,
+            timeout=60,
             what="what was logged meanwhile",
         )
         numbers = [one["number"] for one in _stored(cockpit.url, link.id)]
@@ -164,8 +164,8 @@ def test_what_a_pipe_cannot_keep_during_an_outage_is_counted(
             logger.info("early %d", number)
         cockpit.start()
         with Browser(cockpit.url) as browser:
-            assert link.connected.wait(20)
-            wait_until(lambda: len(_stored(cockpit.url, link.id)) == 10_000, timeout=30, what="what was kept")
+            assert link.connected.wait(60)
+            wait_until(lambda: len(_stored(cockpit.url, link.id)) == 10_000, timeout=60, what="what was kept")
             browser.watch(link.id, {})
             wait_until(
                 lambda: browser.got["status"] and browser.got["status"][-1]["dropped_records"] == 2_000,
@@ -180,16 +180,16 @@ def test_a_cockpit_that_stalls_holds_nobody_up(
     pipe = chatty("patient")
     cockpit.start()
     with CockpitLink(pipe, cockpit.url) as link:
-        assert link.connected.wait(20)
+        assert link.connected.wait(60)
         cockpit.send(signal.SIGSTOP)
         try:
             _goes_on(pipe)
-            wait_until(lambda: not link.connected.is_set(), timeout=20, what="the link gives it up")
+            wait_until(lambda: not link.connected.is_set(), timeout=60, what="the link gives it up")
             _goes_on(pipe)
             assert sum(thread.name.startswith("pipert2-cockpit") for thread in threading.enumerate()) < 10
         finally:
             cockpit.send(signal.SIGCONT)
-        assert link.connected.wait(30)
+        assert link.connected.wait(60)
         wait_until(lambda: len(_stored(cockpit.url, link.id)) > 200, what="records")
 
 
@@ -200,7 +200,7 @@ def test_a_link_closes_while_nobody_is_there_and_while_the_cockpit_stalls(
     CockpitLink(pipe, "http://127.0.0.1:9").start().close()
     cockpit.start()
     link = CockpitLink(pipe, cockpit.url).start()
-    assert link.connected.wait(20)
+    assert link.connected.wait(60)
     cockpit.send(signal.SIGSTOP)
     link.close()
     wait_until(lambda: not link.running, what="its thread has ended")
@@ -218,7 +218,7 @@ def test_a_link_ends_with_its_pipe_whether_there_is_a_cockpit_or_not(
     cockpit.start()
     seen = chatty("seen")
     link = CockpitLink(seen, cockpit.url).start()
-    assert link.connected.wait(20)
+    assert link.connected.wait(60)
     seen.join(to_kill=True)
     wait_until(lambda: not link.running, what="the link of the other one has ended")
     (summary,) = ask(cockpit.url, "/api/pipes")[1]["pipes"]
@@ -281,7 +281,7 @@ def test_a_refused_pipe_goes_on_and_says_so_once(
         assert len(said) == 1
         assert "PIPERT2_COCKPIT_TOKEN" in said[0].getMessage()
         with CockpitLink(pipe, server.url, "the-token-of-this-cockpit") as link:
-            assert link.connected.wait(20)
+            assert link.connected.wait(60)
 
 
 def test_a_browser_that_does_not_read_is_cut_and_costs_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,7 +53,7 @@ def pipe() -> Iterator[Pipe]:
 
 def names(server: CockpitServer, certificates: Certificates) -> str:
     context = ssl.create_default_context(cafile=str(certificates.ca))
-    with urllib.request.urlopen(f"{server.url}/api/pipes", timeout=10, context=context) as answer:
+    with urllib.request.urlopen(f"{server.url}/api/pipes", timeout=60, context=context) as answer:
         return str(answer.read())
 
 
@@ -62,7 +62,7 @@ def test_a_pipe_that_is_told_who_signed_the_certificate_is_shown(
 ) -> None:
     assert server.url.startswith("https://")
     with CockpitLink(pipe, server.url, trust=trusting(certificates.ca)) as link:
-        assert link.connected.wait(20)
+        assert link.connected.wait(60)
         wait_until(lambda: "greenhouse" in names(server, certificates), what="the pipe in the cockpit")
 
 
@@ -138,7 +138,7 @@ def test_a_cockpit_beside_a_pipe_is_trusted_by_its_own_certificate(
         url = address.partition("/?")[0]
 
         def shown() -> bool:
-            with urllib.request.urlopen(f"{url}/api/pipes", timeout=10, context=context) as answer:
+            with urllib.request.urlopen(f"{url}/api/pipes", timeout=60, context=context) as answer:
                 return any(one["connected"] for one in json.load(answer)["pipes"])
 
         wait_until(shown, what="the pipe in the cockpit")
@@ -153,8 +153,8 @@ def test_the_command_serves_it(certificates: Certificates, tmp_path: Path) -> No
             assert process.stderr is not None
             url = process.stderr.readline().split()[2]
             context = ssl.create_default_context(cafile=str(certificates.ca))
-            with urllib.request.urlopen(f"{url}/healthz", timeout=20, context=context) as answer:
+            with urllib.request.urlopen(f"{url}/healthz", timeout=60, context=context) as answer:
                 assert answer.status == 200
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(60)

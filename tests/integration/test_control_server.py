@@ -22,7 +22,7 @@ from pipert2.errors import ControlError
 from pipert2.testing import CollectingDestination, wait_until
 from tests.integration.served import numbers, served
 
-ENOUGH = 15.0
+ENOUGH = 60.0
 QUICK = 3.0
 
 
@@ -208,7 +208,7 @@ def test_close_answers_what_is_in_progress(serve: Serve) -> None:
     server = serve()
     asked = ThreadPoolExecutor(1)
     with asked:
-        answer = asked.submit(ask, server, "POST", "/api/v1/start", {"wait": 5})
+        answer = asked.submit(ask, server, "POST", "/api/v1/start", {"wait": 60})
         wait_until(lambda: ask_state(server) == "running")
         server.close()
         assert answer.result(ENOUGH)[0] in (200, 503)
@@ -268,9 +268,9 @@ def test_what_somebody_changed_is_in_the_next_status(serve: Serve) -> None:
 
     for _ in range(5):
         assert ask(server)[1]["state"] in ("new", "built")
-        assert ask(server, "POST", "/api/v1/start", {"wait": 5})[0] == 200
+        assert ask(server, "POST", "/api/v1/start", {"wait": 60})[0] == 200
         assert ask(server)[1]["state"] == "running"
-        assert ask(server, "POST", "/api/v1/stop", {"wait": 5})[0] == 200
+        assert ask(server, "POST", "/api/v1/stop", {"wait": 60})[0] == 200
 
 
 def test_the_short_cut_answers_as_the_long_way(serve: Serve) -> None:
@@ -475,7 +475,7 @@ def test_a_stalled_viewer_costs_no_memory_and_keeps_nobody_waiting(serve: Serve,
 
 def test_flows_that_a_request_starts_have_the_priority_of_the_program(serve: Serve) -> None:
     server = serve(inline=False)
-    assert ask(server, "POST", "/api/v1/start", {"wait": 10})[0] == 200
+    assert ask(server, "POST", "/api/v1/start", {"wait": 60})[0] == 200
 
     (flow,) = ask(server)[1]["flows"]
     assert os.getpriority(os.PRIO_PROCESS, flow["pid"]) == os.getpriority(os.PRIO_PROCESS, 0)

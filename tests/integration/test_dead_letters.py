@@ -74,7 +74,7 @@ def bury(path: Path | None, numbers: list[Any], **options: Any) -> None:
     """Run a shop until it has given up all negative numbers."""
     pipe, _ = shop(numbers, path, **options)
     with pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         wait_until(lambda: len([one for one in pipe.dead_letters() if not one.earlier]) == len(numbers))
 
 
@@ -83,7 +83,7 @@ def test_a_later_run_finds_what_an_earlier_one_gave_up_and_can_do_it(tmp_path: P
     pipe, work = shop([], tmp_path / "run.db")
     work.able = True
     with pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         found = pipe.dead_letters()
         assert [(one.routine, one.data, one.reason, one.earlier) for one in found] == [
             ("work", -1, "ValueError: no -1", True),
@@ -105,7 +105,7 @@ def test_what_an_earlier_run_left_does_not_make_this_one_fail(tmp_path: Path) ->
     bury(tmp_path / "run.db", [-1])
     pipe = Pipe("shop", lossless=True, inline=True, store=tmp_path / "run.db")
     pipe.create_flow("all", True, ListSource([1], "tasks"), CollectingDestination("work"))
-    summary = pipe.run(timeout=20)
+    summary = pipe.run(timeout=60)
     assert (summary.ok, summary.dead_letters, len(pipe.dead_letters())) == (True, 0, 1)
 
 
@@ -113,7 +113,7 @@ def test_pipes_that_share_a_store_have_dead_letters_of_their_own(tmp_path: Path)
     bury(tmp_path / "run.db", [-1], name="other")
     pipe, _ = shop([-2], tmp_path / "run.db")
     with pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         wait_until(lambda: pipe.dead_letters())
         (own,) = pipe.dead_letters()
         assert own.data == -2
@@ -126,7 +126,7 @@ def test_a_letter_of_a_routine_that_is_gone_names_the_nearest(tmp_path: Path) ->
     bury(tmp_path / "run.db", [-1], worker="worker")
     pipe, _ = shop([], tmp_path / "run.db")
     with pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         (letter,) = pipe.dead_letters()
         with pytest.raises(UnknownRoutineError, match="did you mean 'work'"):
             pipe.requeue_dead_letter(letter.number)
@@ -139,7 +139,7 @@ def test_a_letter_of_a_routine_that_is_gone_names_the_nearest(tmp_path: Path) ->
 def test_all_letters_are_requeued_or_dropped_at_once(stored: bool, tmp_path: Path) -> None:
     pipe, work = shop([-1, -2, -3], tmp_path / "run.db" if stored else None)
     with pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         wait_until(lambda: pipe.status().dead_letters == 3)
         one, two, three = (letter.number for letter in pipe.dead_letters())
         again = pipe.requeue_dead_letters("work")
@@ -158,7 +158,7 @@ def test_all_letters_are_requeued_or_dropped_at_once(stored: bool, tmp_path: Pat
 def test_a_page_begins_behind_a_number_and_is_of_one_routine(stored: bool, tmp_path: Path) -> None:
     pipe, _ = shop([-1, -2, -3], tmp_path / "run.db" if stored else None)
     with pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         wait_until(lambda: pipe.status().dead_letters == 3)
         every = pipe.dead_letters()
         assert pipe.dead_letters("work", after=every[0].number, limit=1) == every[1:2]
@@ -171,12 +171,12 @@ def test_a_page_begins_behind_a_number_and_is_of_one_routine(stored: bool, tmp_p
 def test_a_letter_that_cannot_be_done_stays_as_it_is(tmp_path: Path) -> None:
     pipe, _ = shop([-1], tmp_path / "run.db")
     with pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         wait_until(lambda: pipe.dead_letters())
         before = pipe.dead_letters()
         with pytest.raises(EventHandlerError, match=r"on event 'dead letter 1': .*no -1"):
             pipe.requeue_dead_letter(before[0].number)
-        pipe.notify_event("stop", wait=10)
+        pipe.notify_event("stop", wait=60)
         with pytest.raises(PipeStateError, match="routine 'work' does not run, start it first"):
             pipe.requeue_dead_letter(before[0].number)
         assert pipe.dead_letters() == before
@@ -203,7 +203,7 @@ def test_what_the_store_does_not_take_is_kept_in_memory(tmp_path: Path, caplog: 
         with sqlite3.connect(tmp_path / "run.db") as connection:
             connection.execute("ALTER TABLE letters RENAME TO gone")
         connection.close()
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         wait_until(lambda: pipe.status().dead_letters == 1)
         with sqlite3.connect(tmp_path / "run.db") as connection:
             connection.execute("ALTER TABLE gone RENAME TO letters")
@@ -217,7 +217,7 @@ def test_what_the_store_does_not_take_is_kept_in_memory(tmp_path: Path, caplog: 
 def test_a_pipe_ends_also_if_its_store_cannot_be_read_any_more(tmp_path: Path) -> None:
     pipe, _ = shop([-1], tmp_path / "run.db")
     with pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         wait_until(lambda: pipe.status().dead_letters == 1)
         with sqlite3.connect(tmp_path / "run.db") as connection:
             connection.execute("DROP TABLE letters")
@@ -251,9 +251,9 @@ source.items = ["a picture"] if sys.argv[2] == "break" else []
 pipe.create_flow("source", True, source)
 pipe.create_flow("workers", True, work, replicas=2)
 pipe.link(Wire(source, work))
-pipe.notify_event("start", wait=20)
+pipe.notify_event("start", wait=60)
 if sys.argv[2] == "break":
-    wait_until(pipe.dead_letters, 20)
+    wait_until(pipe.dead_letters, 60)
     print("given up", flush=True)
     sys.stdin.read()
 else:
@@ -281,7 +281,7 @@ def test_a_letter_outlives_kill_9_of_everything(tmp_path: Path) -> None:
     assert first.stdin is not None
     assert first.stdout.readline() == "given up\n"
     os.killpg(first.pid, signal.SIGKILL)
-    first.wait(10)
+    first.wait(60)
     first.stdin.close()
     first.stdout.close()
     done = subprocess.run([*command, "mended"], capture_output=True, text=True, timeout=60, start_new_session=True)
@@ -322,7 +322,7 @@ def test_without_a_store_the_newest_dead_letters_are_kept_and_those_that_went_ar
     monkeypatch.setattr(dead_letters, "MemoryShelf", lambda first: MemoryShelf(first, most=3))
     pipe, work = Pipe(lossless=True, inline=True), Picky("work")
     pipe.create_flow("all", True, ListSource([-1, -2, -3, -4, -5, 6]), work)
-    summary = pipe.run(timeout=30)
+    summary = pipe.run(timeout=60)
     assert [letter.data for letter in pipe.dead_letters()] == [-3, -4, -5]
     assert (pipe.status().dead_letters, pipe.status().dead_letters_dropped) == (3, 2)
     assert (summary.ok, summary.dead_letters, summary.dead_letters_dropped) == (False, 5, 2)

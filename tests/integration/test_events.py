@@ -149,18 +149,18 @@ def answers(chain):
     ],
 )
 def test_an_event_reaches_exactly_the_routines_it_is_for(house, journal, targets, reached):
-    results = house.notify_event("SAY", targets, wait=5)
+    results = house.notify_event("SAY", targets, wait=60)
     assert set(results) == reached
     assert sorted(journal.lines()) == sorted(reached)
     assert all(result.error is None for result in results.values())
 
 
 def test_an_event_is_handled_by_idle_and_by_running_routines(house, journal):
-    house.notify_event("SAY", {"up": ["roof"]}, wait=5)
-    house.notify_event("start", wait=5)
-    house.notify_event("SAY", {"up": ["roof"]}, wait=5)
-    house.notify_event("stop", wait=5)
-    house.notify_event("SAY", {"up": ["roof"]}, wait=5)
+    house.notify_event("SAY", {"up": ["roof"]}, wait=60)
+    house.notify_event("start", wait=60)
+    house.notify_event("SAY", {"up": ["roof"]}, wait=60)
+    house.notify_event("stop", wait=60)
+    house.notify_event("SAY", {"up": ["roof"]}, wait=60)
     assert journal.lines() == ["roof"] * 3
 
 
@@ -189,7 +189,7 @@ def test_an_unknown_name_is_an_error_that_names_the_nearest(house, journal, even
 def test_events_from_the_main_thread_arrive_in_order(house, journal):
     for number in range(500):
         house.notify_event("SAY", {"up": ["roof"]}, number=number)
-    house.notify_event("SAY", {"up": ["roof"]}, wait=10, number="end")
+    house.notify_event("SAY", {"up": ["roof"]}, wait=60, number="end")
     assert journal.lines() == [f"roof {number}" for number in [*range(500), "end"]]
 
 
@@ -197,7 +197,7 @@ def test_events_that_are_waited_for_and_others_keep_their_common_order(house, jo
     for number in range(0, 60, 3):
         house.notify_event("SAY", {"up": ["roof"]}, number=number)
         house.notify_event("SAY", {"up": []}, number=number + 1)
-        house.notify_event("SAY", {"up": ["roof"]}, wait=5, number=number + 2)
+        house.notify_event("SAY", {"up": ["roof"]}, wait=60, number=number + 2)
     heard = [line for line in journal.lines() if line.startswith("roof")]
     assert heard == [f"roof {number}" for number in range(60)]
 
@@ -206,7 +206,7 @@ def test_events_of_several_threads_arrive_in_each_threads_order(house, journal):
     def say(thread: int) -> None:
         for number in range(100):
             house.notify_event("SAY", {"up": ["roof"]}, thread=thread, number=number)
-        house.notify_event("SAY", {"up": ["roof"]}, wait=10, thread=thread, number=100)
+        house.notify_event("SAY", {"up": ["roof"]}, wait=60, thread=thread, number=100)
 
     threads = [threading.Thread(target=say, args=(number,)) for number in range(5)]
     for thread in threads:
@@ -225,7 +225,7 @@ class Teller(Resting):
     def tell(self, times: int) -> None:
         for number in range(times):
             self.notify_event("SAY", {"in-hears": []}, number=number)
-        self.notify_event("SAY", {"in-hears": []}, wait=10, number="end")
+        self.notify_event("SAY", {"in-hears": []}, wait=60, number="end")
 
     @events("TELL_FROM_THREAD")
     def tell_from_thread(self, times: int) -> None:
@@ -234,14 +234,14 @@ class Teller(Resting):
 
     @events("ASK")
     def ask(self, a: int, b: int) -> int:
-        return self.notify_event("ADD", {"in-answers": []}, wait=5, a=a, b=b)["answers"].unwrap()
+        return self.notify_event("ADD", {"in-answers": []}, wait=60, a=a, b=b)["answers"].unwrap()
 
 
 @pytest.mark.parametrize("event", ["TELL", "TELL_FROM_THREAD"])
 def test_events_sent_by_a_routine_arrive_in_order(chain, journal, event):
     with chain(Teller("teller"), Hears(journal, "hears")) as pipe:
-        pipe.notify_event("start", wait=5)
-        pipe.notify_event(event, wait=10, times=300)
+        pipe.notify_event("start", wait=60)
+        pipe.notify_event(event, wait=60, times=300)
         wait_until(lambda: journal.count("hears end"))
     assert journal.lines() == [f"hears {number}" for number in [*range(300), "end"]]
 
@@ -250,7 +250,7 @@ def test_events_sent_by_a_routine_arrive_in_order(chain, journal, event):
 
 
 def test_wait_gives_what_each_handler_returned(house):
-    results = house.notify_event("SAY", {"down": []}, wait=5, loud=True)
+    results = house.notify_event("SAY", {"down": []}, wait=60, loud=True)
     assert {name: result.unwrap() for name, result in results.items()} == {
         "kitchen": "kitchen heard ['loud']",
         "cellar": "cellar heard ['loud']",
@@ -265,42 +265,42 @@ def test_without_wait_there_is_no_result(house):
 def test_parameters_of_any_kind_arrive(answers):
     array = np.arange(12, dtype=np.uint16).reshape(3, 4)
     params = {"number": 2, "text": "zoom", "nothing": None, "nested": {"a": [1, (2, 3)]}, "blob": b"\0" * 100_000}
-    result = answers.notify_event("TAKE", wait=5, array=array, function=lambda n: n + 1, **params)["answers"].unwrap()
+    result = answers.notify_event("TAKE", wait=60, array=array, function=lambda n: n + 1, **params)["answers"].unwrap()
     assert np.array_equal(result.pop("array"), array)
     assert result.pop("function")(2) == 3
     assert result == params
 
 
 def test_default_parameters_hold_and_others_override_them(answers):
-    assert answers.notify_event("ADD", wait=5, a=1)["answers"].unwrap() == 2
-    assert answers.notify_event("ADD", wait=5, a="a", b="b")["answers"].unwrap() == "ab"
+    assert answers.notify_event("ADD", wait=60, a=1)["answers"].unwrap() == 2
+    assert answers.notify_event("ADD", wait=60, a="a", b="b")["answers"].unwrap() == "ab"
 
 
 @pytest.mark.expects_errors
 def test_a_handler_that_raises_is_an_error_in_its_result_only(answers):
-    result = answers.notify_event("FAIL", wait=5)["answers"]
+    result = answers.notify_event("FAIL", wait=60)["answers"]
     assert result.value is None
     assert "LookupError: there is no such lens" in str(result.error)
     assert 'raise LookupError("there is no such lens")' in result.error.traceback
     with pytest.raises(EventHandlerError, match="routine 'answers' failed on event 'FAIL'"):
         result.unwrap()
     assert answers.status().routine("answers").errors == 1
-    assert answers.notify_event("ADD", wait=5, a=1)["answers"].unwrap() == 2
+    assert answers.notify_event("ADD", wait=60, a=1)["answers"].unwrap() == 2
 
 
 @pytest.mark.expects_errors
 def test_wrong_parameters_are_the_handlers_error(answers):
-    result = answers.notify_event("ADD", wait=5, wrong=1)["answers"]
+    result = answers.notify_event("ADD", wait=60, wrong=1)["answers"]
     assert "unexpected keyword argument 'wrong'" in str(result.error)
-    assert answers.notify_event("ADD", wait=5, a=1)["answers"].unwrap() == 2
+    assert answers.notify_event("ADD", wait=60, a=1)["answers"].unwrap() == 2
 
 
 @pytest.mark.expects_errors
 def test_a_built_in_event_with_parameters_it_does_not_know_does_no_harm(answers):
-    answers.notify_event("start", wait=5, fast=True)
-    answers.notify_event("unlink", {"in-resting": []}, wait=5, bogus=1)
-    answers.notify_event("unlink", {"in-resting": []}, wait=5, unlink_routine_name=[])
-    answers.notify_event("stop", wait=5, slowly=True)
+    answers.notify_event("start", wait=60, fast=True)
+    answers.notify_event("unlink", {"in-resting": []}, wait=60, bogus=1)
+    answers.notify_event("unlink", {"in-resting": []}, wait=60, unlink_routine_name=[])
+    answers.notify_event("stop", wait=60, slowly=True)
     assert {routine.state for routine in answers.status().routines} == {"idle"}
 
 
@@ -308,7 +308,7 @@ def test_a_handler_that_takes_too_long_is_a_time_out_and_is_carried_out_all_the_
     result = answers.notify_event("SLEEP", wait=0.05, seconds=0.3)["answers"]
     assert isinstance(result.error, EventTimeoutError)
     assert "may still" in str(result.error)
-    assert answers.notify_event("ADD", wait=5, a=1)["answers"].unwrap() == 2
+    assert answers.notify_event("ADD", wait=60, a=1)["answers"].unwrap() == 2
 
 
 def test_no_time_to_wait_is_a_time_out_and_a_negative_one_a_mistake(answers):
@@ -331,12 +331,12 @@ def test_one_late_routine_does_not_take_the_others_answers(chain):
 
 def test_parameters_that_cannot_be_sent_are_the_callers_error(answers):
     with pytest.raises(UnsendableDataError, match="event 'TAKE'"):
-        answers.notify_event("TAKE", wait=5, lock=threading.Lock())
-    assert answers.notify_event("ADD", wait=5, a=1)["answers"].unwrap() == 2
+        answers.notify_event("TAKE", wait=60, lock=threading.Lock())
+    assert answers.notify_event("ADD", wait=60, a=1)["answers"].unwrap() == 2
 
 
 def test_a_result_that_cannot_be_sent_is_an_error_in_the_result(answers):
-    result = answers.notify_event("UNSENDABLE", wait=5)["answers"]
+    result = answers.notify_event("UNSENDABLE", wait=60)["answers"]
     assert "cannot" in str(result.error)
     assert not isinstance(result.error, EventTimeoutError)
 
@@ -344,12 +344,12 @@ def test_a_result_that_cannot_be_sent_is_an_error_in_the_result(answers):
 @pytest.mark.expects_errors
 def test_what_cannot_be_unpacked_on_arrival_is_an_error_in_the_result(answers):
     for result in (
-        answers.notify_event("UNREADABLE", wait=5)["answers"],
-        answers.notify_event("TAKE", wait=5, bomb=Explosive())["answers"],
+        answers.notify_event("UNREADABLE", wait=60)["answers"],
+        answers.notify_event("TAKE", wait=60, bomb=Explosive())["answers"],
     ):
         assert not isinstance(result.error, EventTimeoutError)
         assert "ZeroDivisionError" in str(result.error)
-    assert answers.notify_event("ADD", wait=5, a=1)["answers"].unwrap() == 2
+    assert answers.notify_event("ADD", wait=60, a=1)["answers"].unwrap() == 2
 
 
 def test_concurrent_callers_get_each_their_own_results(answers):
@@ -357,7 +357,7 @@ def test_concurrent_callers_get_each_their_own_results(answers):
 
     def call(number: int) -> None:
         for step in range(30):
-            result = answers.notify_event("ADD", wait=10, a=number * 1000, b=step)["answers"].unwrap()
+            result = answers.notify_event("ADD", wait=60, a=number * 1000, b=step)["answers"].unwrap()
             if result != number * 1000 + step:
                 wrong.append(result)
 
@@ -370,8 +370,8 @@ def test_concurrent_callers_get_each_their_own_results(answers):
 
 
 def test_handlers_run_in_the_routines_own_thread(answers):
-    answers.notify_event("start", wait=5)
-    name, own = answers.notify_event("WHERE", wait=5)["answers"].unwrap()
+    answers.notify_event("start", wait=60)
+    name, own = answers.notify_event("WHERE", wait=60)["answers"].unwrap()
     assert own
     assert "answers" in name
 
@@ -430,7 +430,7 @@ class Outer:
 def test_handlers_are_inherited_overridden_and_found_on_nested_classes(chain, routine, answers):
     with chain(Resting("resting"), routine("sink")) as pipe:
         for event, answer in answers.items():
-            assert pipe.notify_event(event, wait=5)["sink"].unwrap() == answer
+            assert pipe.notify_event(event, wait=60)["sink"].unwrap() == answer
 
 
 # ------------------------------------------------------------------------------------------------ from routines
@@ -438,15 +438,15 @@ def test_handlers_are_inherited_overridden_and_found_on_nested_classes(chain, ro
 
 def test_a_routine_asks_another_flow_and_gets_its_answer(chain):
     with chain(Teller("teller"), Answers("answers")) as pipe:
-        pipe.notify_event("start", wait=5)
-        assert pipe.notify_event("ASK", wait=10, a=2, b=3)["teller"].unwrap() == 5
+        pipe.notify_event("start", wait=60)
+        assert pipe.notify_event("ASK", wait=60, a=2, b=3)["teller"].unwrap() == 5
 
 
 class Asker(MiddleRoutine):
     """Asks somebody about each number it gets."""
 
     def main_logic(self, data: int) -> int:
-        return self.notify_event("ADD", {"in-answers": ["answers"]}, wait=10, a=data, b=100)["answers"].unwrap()
+        return self.notify_event("ADD", {"in-answers": ["answers"]}, wait=60, a=data, b=100)["answers"].unwrap()
 
 
 class Numbers(SourceRoutine):
@@ -469,7 +469,7 @@ class AnsweringCollector(CollectingDestination):
 def test_main_logic_can_wait_for_the_answer_of_the_routine_behind_it(chain):
     answers = AnsweringCollector("answers")
     with chain(Numbers("numbers"), Asker("asker"), answers, lossless=True) as pipe:
-        pipe.notify_event("start", wait=5)
+        pipe.notify_event("start", wait=60)
         wait_until(lambda: answers.items() == [101, 102, 103, 104, 105])
 
 
@@ -477,7 +477,7 @@ class Impatient(Resting):
     @events("ASK_MYSELF")
     def ask_myself(self) -> str:
         try:
-            self.notify_event("ASK_MYSELF", wait=5)
+            self.notify_event("ASK_MYSELF", wait=60)
         except PipeStateError as error:
             return str(error)
         return "no error"
@@ -497,12 +497,12 @@ class Impatient(Resting):
 
 def test_a_routine_that_would_wait_for_itself_is_told_so(chain):
     with chain(Impatient("me"), CollectingDestination("sink")) as pipe:
-        assert "would wait for itself" in pipe.notify_event("ASK_MYSELF", wait=5)["me"].unwrap()
+        assert "would wait for itself" in pipe.notify_event("ASK_MYSELF", wait=60)["me"].unwrap()
 
 
 def test_unknown_names_are_errors_inside_routines_as_well(chain):
     with chain(Impatient("me"), CollectingDestination("sink")) as pipe:
-        mistakes = pipe.notify_event("MISTAKES", wait=5)["me"].unwrap()
+        mistakes = pipe.notify_event("MISTAKES", wait=60)["me"].unwrap()
     assert mistakes == ["UnknownEventError", "UnknownFlowError", "UnknownRoutineError"]
 
 
@@ -525,20 +525,20 @@ class Slowly(SlowRoutine):
 
 def test_an_event_overtakes_the_data_that_waits(chain):
     with chain(Flood("flood"), Slowly(0.02, "slow"), CollectingDestination("seen"), lossless=True) as pipe:
-        pipe.notify_event("start", wait=5)
+        pipe.notify_event("start", wait=60)
         wait_until(lambda: pipe.status().wire("flood", "slow").queued >= 32)
         for _ in range(5):
             before = pipe.status().routine("slow").received
-            handled_at = pipe.notify_event("HOW_FAR", wait=5)["slow"].unwrap()
+            handled_at = pipe.notify_event("HOW_FAR", wait=60)["slow"].unwrap()
             assert handled_at <= before + 1
 
 
 def test_stop_under_full_load_acts_within_the_message_in_hand(chain):
     with chain(Flood("flood"), Slowly(0.02, "slow"), CollectingDestination("seen"), lossless=True) as pipe:
-        pipe.notify_event("start", wait=5)
+        pipe.notify_event("start", wait=60)
         wait_until(lambda: pipe.status().wire("flood", "slow").queued >= 32)
         before = pipe.status().routine("slow").received
-        pipe.notify_event("stop", {"in-slow": []}, wait=5)
+        pipe.notify_event("stop", {"in-slow": []}, wait=60)
         slow = pipe.status().routine("slow")
         assert slow.state == "idle"
         assert slow.received <= before + 1
@@ -548,30 +548,30 @@ def test_stop_under_full_load_acts_within_the_message_in_hand(chain):
 def test_stop_and_kill_of_a_flood_on_real_time_wires_do_not_hang(chain):
     with chain(Flood("flood"), Slowly(0.001, "slow"), CollectingDestination("seen")) as pipe:
         for _ in range(5):
-            pipe.notify_event("start", wait=5)
+            pipe.notify_event("start", wait=60)
             wait_until(lambda: pipe.status().wire("flood", "slow").dropped)
-            pipe.notify_event("stop", wait=5)
+            pipe.notify_event("stop", wait=60)
             assert {routine.state for routine in pipe.status().routines} == {"idle"}
-        pipe.notify_event("start", wait=5)
-        pipe.notify_event("kill", wait=5)
+        pipe.notify_event("start", wait=60)
+        pipe.notify_event("kill", wait=60)
         wait_until(lambda: all(flow.state == "ended" for flow in pipe.status().flows))
 
 
 def test_a_source_that_waits_for_room_answers_events_and_stops(chain):
     seen = CollectingDestination("seen")
     with chain(Flood("flood"), SlowRoutine(600, "stuck"), seen, lossless=True, kill_timeout=0.1) as pipe:
-        pipe.notify_event("start", wait=5)
+        pipe.notify_event("start", wait=60)
         wait_until(
             lambda: pipe.status().routine("stuck").received and pipe.status().wire("flood", "stuck").queued == 64
         )
         wait_until(lambda: pipe.status().wire("flood", "stuck").blocked)
-        answers = [pipe.notify_event("PING", wait=5)["flood"].unwrap() for _ in range(3)]
+        answers = [pipe.notify_event("PING", wait=60)["flood"].unwrap() for _ in range(3)]
         assert len(set(answers)) == 1
-        pipe.notify_event("stop", {"in-flood": []}, wait=5)
+        pipe.notify_event("stop", {"in-flood": []}, wait=60)
         assert pipe.status().routine("flood").state == "idle"
-        pipe.notify_event("start", {"in-flood": []}, wait=5)
+        pipe.notify_event("start", {"in-flood": []}, wait=60)
         wait_until(lambda: pipe.status().wire("flood", "stuck").blocked)
-        assert pipe.notify_event("PING", wait=5)["flood"].unwrap() == answers[0]
+        assert pipe.notify_event("PING", wait=60)["flood"].unwrap() == answers[0]
 
 
 class Dozing(Resting):
@@ -588,8 +588,8 @@ class Dozing(Resting):
 
 def test_routine_wait_is_cut_short_by_events_and_by_stop(chain):
     with chain(Dozing("dozing"), CollectingDestination("seen")) as pipe:
-        pipe.notify_event("start", wait=5)
-        assert pipe.notify_event("WAKE", wait=5)["dozing"].unwrap() == "awake"
-        assert pipe.notify_event("WAKE", wait=5)["dozing"].unwrap() == "awake"
-        pipe.notify_event("stop", wait=5)
+        pipe.notify_event("start", wait=60)
+        assert pipe.notify_event("WAKE", wait=60)["dozing"].unwrap() == "awake"
+        assert pipe.notify_event("WAKE", wait=60)["dozing"].unwrap() == "awake"
+        pipe.notify_event("stop", wait=60)
         assert pipe.status().routine("dozing").state == "idle"

@@ -45,7 +45,7 @@ def test_lambdas_closures_and_partials_travel(chain, journal):
         closure=lambda n: n + offset,
         partial=functools.partial(pow, 2),
     )
-    assert chain(ListSource([3], "numbers"), sink, lossless=True).run(timeout=20).ok
+    assert chain(ListSource([3], "numbers"), sink, lossless=True).run(timeout=60).ok
     assert journal.lines() == ["6 103 8"]
 
 
@@ -66,8 +66,8 @@ def test_multiprocessing_values_events_locks_and_queues_travel(chain):
     sink = Carries(act, total=total, done=done, queue=queue, pool=pool, writer=writer, lock=forkserver.Lock())
     with chain(ListSource(range(10), "numbers"), sink, lossless=True) as pipe:
         pipe.notify_event("start")
-        assert done.wait(20)
-        assert queue.get(timeout=10) == ("sum", 45)
+        assert done.wait(60)
+        assert queue.get(timeout=60) == ("sum", 45)
         assert reader.poll(10)
         assert reader.recv() == "through the pipe"
     assert total.value == 45
@@ -91,7 +91,7 @@ def test_one_value_is_shared_by_routines_of_different_flows():
     for routine in (numbers, first, second):
         pipe.create_flow(routine.name, False, routine)
     pipe.link(Wire(numbers, (first, second)))
-    assert pipe.run(timeout=20).ok
+    assert pipe.run(timeout=60).ok
     assert total.value == 200
 
 
@@ -105,7 +105,7 @@ def test_ordinary_objects_travel(chain, journal):
         point=Point(1, 2),
         top=type("Local", (), {"__repr__": lambda self: "local"})(),
     )
-    assert chain(ListSource([0], "numbers"), sink, lossless=True).run(timeout=20).ok
+    assert chain(ListSource([0], "numbers"), sink, lossless=True).run(timeout=60).ok
     assert journal.lines() == ["10 a+ where 2 local"]
 
 
@@ -125,7 +125,7 @@ def test_routines_that_forget_super_init_get_names_and_run(journal):
     pipe.create_flow("one", True, numbers, first)
     pipe.create_flow("two", False, second)
     pipe.link(Wire(numbers, (second,)))
-    assert pipe.run(timeout=20).ok
+    assert pipe.run(timeout=60).ok
     assert len({line.split()[0] for line in journal.lines()}) == 2
 
 
@@ -135,7 +135,7 @@ def test_what_a_routine_changes_in_its_flow_stays_there(chain, journal):
         journal.note(len(self.seen))
 
     sink = Carries(act, seen=[])
-    assert chain(ListSource(range(3), "numbers"), sink, lossless=True).run(timeout=20).ok
+    assert chain(ListSource(range(3), "numbers"), sink, lossless=True).run(timeout=60).ok
     assert journal.lines() == ["1", "2", "3"]
     assert sink.seen == []
 
@@ -205,7 +205,7 @@ def test_a_socket_travels_or_is_refused_by_name(chain, journal):
     ours, theirs = socket.socketpair()
     sink = Carries(lambda self, data: self.socket.send(b"hello"), "sink", socket=theirs)
     try:
-        assert chain(ListSource([1], "numbers"), sink, lossless=True).run(timeout=20).errors == 0
+        assert chain(ListSource([1], "numbers"), sink, lossless=True).run(timeout=60).errors == 0
         assert ours.recv(5) == b"hello"
     except PipeBuildError as error:
         assert "'sink': its attribute 'socket'" in str(error)  # noqa: PT017
@@ -220,7 +220,7 @@ def test_after_a_refusal_the_attribute_can_be_removed_and_the_pipe_built(chain):
     with pytest.raises(PipeBuildError):
         pipe.build()
     del sink.lock
-    assert pipe.run(timeout=20).ok
+    assert pipe.run(timeout=60).ok
 
 
 # ------------------------------------------------------------------------------------------------ start methods
@@ -283,7 +283,7 @@ class Pooled(DestinationRoutine):
 @pytest.mark.skipif("fork" not in METHODS, reason="the pool forks")
 def test_a_routine_may_have_a_multiprocessing_pool(chain, journal):
     lists = ListSource([[-1, 2], [3, -4], [-5, -6]], "lists")
-    assert chain(lists, Pooled(journal, "pooled"), lossless=True).run(timeout=30).ok
+    assert chain(lists, Pooled(journal, "pooled"), lossless=True).run(timeout=60).ok
     assert journal.lines() == ["[1, 2]", "[3, 4]", "[5, 6]"]
 
 
@@ -301,7 +301,7 @@ class Runs(DestinationRoutine):
 
 
 def test_a_routine_may_run_other_programs(chain, journal):
-    assert chain(ListSource(["hello"], "words"), Runs(journal, "runs"), lossless=True).run(timeout=30).errors == 0
+    assert chain(ListSource(["hello"], "words"), Runs(journal, "runs"), lossless=True).run(timeout=60).errors == 0
     assert journal.lines() == ["hello"]
 
 
@@ -324,7 +324,7 @@ class Threaded(SourceRoutine):
         return self.newest
 
     def cleanup(self) -> None:
-        assert self.ended.wait(10)
+        assert self.ended.wait(60)
         self.thread.join()
 
 
@@ -332,10 +332,10 @@ def test_a_routines_own_threads_may_wait_and_are_told_to_stop(chain):
     seen = CollectingDestination("seen")
     with chain(Threaded("camera"), seen, lossless=True) as pipe:
         for _ in range(3):
-            pipe.notify_event("start", wait=5)
+            pipe.notify_event("start", wait=60)
             count = len(seen.items())
             wait_until(lambda count=count: len(seen.items()) > count + 50)
-            pipe.notify_event("stop", wait=5)
+            pipe.notify_event("stop", wait=60)
             assert pipe.status().routine("camera").errors == 0
 
 
@@ -355,6 +355,6 @@ class Watching(DestinationRoutine):
 
 
 def test_a_thread_that_waits_takes_no_messages_and_is_told_of_the_end(chain):
-    summary = chain(ListSource(range(2000), "numbers"), Watching("watching"), lossless=True).run(timeout=30)
+    summary = chain(ListSource(range(2000), "numbers"), Watching("watching"), lossless=True).run(timeout=60)
     assert {routine.name: routine.received for routine in summary.routines}["watching"] == 2000
     assert (summary.reason, summary.errors) == ("finished", 0)

@@ -44,7 +44,7 @@ class Telling(Camera):
 
     @events("HOLD")
     def hold(self) -> bool:
-        return self.gate.wait(10)
+        return self.gate.wait(60)
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ def test_kill_answers_and_then_the_server_is_told(service: ControlService, pipe:
     assert b"kill" in answer.get_data()
     answer.close()
     assert told
-    assert pipe.join(timeout=5.0)
+    assert pipe.join(timeout=60.0)
 
 
 def test_kill_of_a_flow_or_by_the_versioned_route_leaves_the_server_alone(service: ControlService, pipe: Pipe) -> None:
@@ -158,7 +158,7 @@ def test_kill_of_a_flow_or_by_the_versioned_route_leaves_the_server_alone(servic
     pipe.build()
     assert client.post("/api/v1/routines/cam/kill").status_code == 202
     assert client.get("/routines/cam/events/kill/execute").status_code == 200
-    assert client.post("/api/v1/kill", json={"wait": 5}).status_code == 200
+    assert client.post("/api/v1/kill", json={"wait": 60}).status_code == 200
     assert not told
 
 
@@ -176,11 +176,11 @@ def test_looking_with_head_starts_nothing(client: Client, pipe: Pipe, path: str)
 def test_what_is_only_sent_is_accepted_and_what_is_waited_for_is_ok(client: Client, pipe: Pipe) -> None:
     sent = client.post("/api/v1/start")
     assert (sent.status_code, sent.get_json()["results"]) == (202, None)
-    waited = client.post("/api/v1/start", json={"wait": 5})
+    waited = client.post("/api/v1/start", json={"wait": 60})
     assert waited.status_code == 200
     assert set(waited.get_json()["results"]) == {"numbers", "cam", "disk", "more", "view"}
     assert _running(pipe, "numbers", "cam", "disk", "more", "view")
-    assert client.post("/api/v1/stop?wait=5").status_code == 200
+    assert client.post("/api/v1/stop?wait=60").status_code == 200
     assert _idle(pipe, "numbers", "cam", "disk", "more", "view")
 
 
@@ -196,7 +196,7 @@ def test_what_is_only_sent_is_accepted_and_what_is_waited_for_is_ok(client: Clie
     ],
 )
 def test_a_flow_or_a_routine_is_started_alone(client: Client, pipe: Pipe, path: str, body: dict[str, Any]) -> None:
-    answer = client.post(path, json={"wait": 5, **body})
+    answer = client.post(path, json={"wait": 60, **body})
     assert "view" in answer.get_json()["routines"]
     assert _running(pipe, "view")
     assert _idle(pipe, "numbers", "cam")
@@ -206,21 +206,21 @@ def test_a_flow_or_a_routine_is_started_alone(client: Client, pipe: Pipe, path: 
     "path", ["/api/v1/events/ZOOM", "/api/v1/flows/in/events/ZOOM", "/api/v1/routines/cam/events/ZOOM"]
 )
 def test_an_event_returns_what_its_handlers_returned(client: Client, path: str) -> None:
-    found = client.post(path, json={"params": {"factor": 2}, "wait": 5}).get_json()
+    found = client.post(path, json={"params": {"factor": 2}, "wait": 60}).get_json()
     assert found["results"]["cam"]["value"] == {"factor": 2, "mode": "slow"}
     assert found["ok"] is True
 
 
 @pytest.mark.expects_errors
 def test_a_handler_that_fails_is_told_of_in_the_reply(client: Client) -> None:
-    answer = client.post("/api/v1/events/FAIL", json={"wait": 5})
+    answer = client.post("/api/v1/events/FAIL", json={"wait": 60})
     assert answer.status_code == 200
     assert answer.get_json()["ok"] is False
     assert "as it was told to" in answer.get_json()["results"]["cam"]["error"]
 
 
 def test_parameters_are_shown_set_and_refused(client: Client, camera: Telling) -> None:
-    client.post("/api/v1/start", json={"wait": 5})
+    client.post("/api/v1/start", json={"wait": 60})
     path = "/api/v1/routines/cam/parameters"
     (before,) = client.get(path).get_json()["routines"]["cam"]
     assert (before["name"], before["value"], before["maximum"]) == ("factor", 1.0, 8.0)
@@ -255,7 +255,7 @@ def test_a_log_level_is_set(client: Client, pipe: Pipe) -> None:
 )
 def test_what_only_looks_answers_for_a_pipe_in_any_state(client: Client, pipe: Pipe, path: str) -> None:
     assert client.get(f"/api/v1/{path}").status_code == 200
-    client.post("/api/v1/start", json={"wait": 5})
+    client.post("/api/v1/start", json={"wait": 60})
     assert client.get(f"/api/v1/{path}/").status_code == 200
     pipe.join(to_kill=True)
     assert client.get(f"/api/v1/{path}").status_code == 200
@@ -302,8 +302,8 @@ def test_only_so_many_requests_wait_and_the_others_are_told(
 ) -> None:
     monkeypatch.setattr(http, "MOST_WAITING", 1)
     app = create_app(service)
-    app.test_client().post("/api/v1/start", json={"wait": 5})
-    held = threading.Thread(target=lambda: app.test_client().post("/api/v1/events/HOLD", json={"wait": 10}))
+    app.test_client().post("/api/v1/start", json={"wait": 60})
+    held = threading.Thread(target=lambda: app.test_client().post("/api/v1/events/HOLD", json={"wait": 60}))
     held.start()
     wait_until(lambda: service.pipe.status().routine("cam").busy_for > 0 or held.is_alive())
     wait_until(lambda: app.test_client().post("/api/v1/join", json={"timeout": 0.001}).status_code == 409)

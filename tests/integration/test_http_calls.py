@@ -62,7 +62,7 @@ def client(pipe: Pipe) -> Iterator[flask.testing.FlaskClient]:
 @pytest.fixture
 def ready(pipe: Pipe) -> Pipe:
     pipe.set_parameters(workload=0.5)
-    pipe.notify_event("start", wait=10)
+    pipe.notify_event("start", wait=60)
     return pipe
 
 
@@ -123,7 +123,7 @@ def test_a_pipe_that_is_not_built_or_has_ended_answers_no_calls(pipe: Pipe, clie
 
 def test_a_flow_waits_for_a_parameter_of_the_pipe(pipe: Pipe, client: flask.testing.FlaskClient) -> None:
     assert client.get("/api/v1/parameters/shared").get_json() == {"values": {}, "missing": ["workload"]}
-    pipe.notify_event("start", wait=10)
+    pipe.notify_event("start", wait=60)
     assert client.get("/api/v1/status").get_json()["flows"][0]["waits_for"] == ["parameter 'workload'"]
     assert client.get("/api/v1/structure").get_json()["requires"] == ["workload"]
     assert client.get("/api/v1/health").get_json()["problems"] == [
@@ -161,7 +161,7 @@ def test_slow_calls_of_many_callers_hold_up_nobody(ready: Pipe, oracle: Oracle) 
     ):
         slow = [callers.submit(client.call, "oracle", "slow") for _ in range(8)]
         for _ in slow:
-            assert oracle.asked.acquire(timeout=20)
+            assert oracle.asked.acquire(timeout=60)
         assert client.status().state == "running"
         assert client.call("oracle", "quick").value["question"] == "quick"
         assert client.set_shared_parameters({"workload": 1}).values == {"workload": 1}
@@ -178,7 +178,7 @@ def test_too_many_calls_at_once_are_refused(
     with ControlService(ready) as service, ThreadPoolExecutor(1) as caller:
         app = create_app(service)
         slow = caller.submit(lambda: app.test_client().post(CALL, json={"data": "slow"}).status_code)
-        assert oracle.asked.acquire(timeout=20)
+        assert oracle.asked.acquire(timeout=60)
         assert error_of(app.test_client().post(CALL))[:2] == (409, "bad_state")
         oracle.may_answer.set()
         assert slow.result(20) == 200

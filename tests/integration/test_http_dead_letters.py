@@ -61,7 +61,7 @@ def client(pipe: Pipe) -> Iterator[flask.testing.FlaskClient]:
 @pytest.fixture
 def three(pipe: Pipe) -> Pipe:
     """The pipe, with three dead letters."""
-    pipe.notify_event("start", wait=10)
+    pipe.notify_event("start", wait=60)
     wait_until(lambda: pipe.status().dead_letters == 3)
     return pipe
 
@@ -84,7 +84,7 @@ def test_they_are_listed_with_a_sketch_of_their_data(three: Pipe, client: flask.
 def test_one_is_requeued_when_its_cause_is_mended(three: Pipe, work: Work, client: flask.testing.FlaskClient) -> None:
     assert error_of(client.post(f"{LETTERS}/1/requeue"))[:2] == (502, "handler_failed")
     work.able = True
-    done = client.post(f"{LETTERS}/1/requeue", json={"wait": 10})
+    done = client.post(f"{LETTERS}/1/requeue", json={"wait": 60})
     assert (done.status_code, done.get_json()["requeued"]) == (200, 1)
     assert error_of(client.post(f"{LETTERS}/1/requeue"))[:2] == (404, "unknown_name")
 
@@ -129,7 +129,7 @@ def test_what_is_wrong_is_told(
 
 
 def test_a_routine_that_does_not_run_cannot_do_them(three: Pipe, client: flask.testing.FlaskClient) -> None:
-    three.notify_event("stop", wait=10)
+    three.notify_event("stop", wait=60)
     status, code, message = error_of(client.post(f"{LETTERS}/1/requeue"))
     assert (status, code) == (409, "bad_state")
     assert "start it first" in message

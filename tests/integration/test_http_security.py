@@ -29,7 +29,7 @@ from tests.integration.served import served
 CONTROL = "control-token-of-the-tests"
 READ = "read-token-of-the-tests-00"
 TOKENS = Tokens([(CONTROL, Scope.CONTROL), (READ, Scope.READ)])
-ENOUGH = 15.0
+ENOUGH = 60.0
 
 Serve = Callable[..., ControlServer]
 
@@ -103,10 +103,10 @@ def test_curl_as_it_is_works(serve: Serve) -> None:
     server = serve(tokens=TOKENS)
     command = [curl, "-sS", "-m", "10", "-H", f"Authorization: Bearer {CONTROL}"]
 
-    done = subprocess.run([*command, f"{server.url}/api/v1/version"], capture_output=True, timeout=30, check=True)
+    done = subprocess.run([*command, f"{server.url}/api/v1/version"], capture_output=True, timeout=60, check=True)
     assert json.loads(done.stdout)["pipe"] == "guarded"
     more = ["-X", "POST", "-H", "Content-Type: application/json", "-d", "{}", f"{server.url}/api/v1/start"]
-    done = subprocess.run([*command, *more], capture_output=True, timeout=30, check=True)
+    done = subprocess.run([*command, *more], capture_output=True, timeout=60, check=True)
     assert json.loads(done.stdout)["ok"] is True
 
 

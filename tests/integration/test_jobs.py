@@ -139,7 +139,7 @@ def test_a_slow_consumer_holds_up_jobs_and_gets_the_newest_of_frames(lossless: b
     pipe.create_flow("last", True, slow)
     pipe.link(Wire(endless, slow, capacity=1))
     with pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         wait_until(lambda: len(slow.items()) >= 5)
         pid = pipe.status().flow("first").pid
         before = psutil.Process(pid).memory_info().rss
@@ -206,8 +206,8 @@ def test_ten_threads_in_each_of_two_processes_work_at_once() -> None:
     pipe.create_flow("collector", True, results)
     pipe.link(Wire(tasks, work), Wire(work, results))
     with pipe:
-        pipe.notify_event("start", {"workers": []}, wait=10)
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", {"workers": []}, wait=60)
+        pipe.notify_event("start", wait=60)
         assert pipe.join(timeout=60)
     found = results.items()
     assert sorted(number for number, *_ in found) == list(range(600))

@@ -81,9 +81,9 @@ def test_a_pipe_goes_from_new_over_built_and_running_to_ended(chain):
     assert pipe.status().state is PipeState.NEW
     pipe.build()
     assert pipe.status().state is PipeState.BUILT
-    pipe.notify_event("start", wait=5)
+    pipe.notify_event("start", wait=60)
     assert pipe.status().state is PipeState.RUNNING
-    pipe.notify_event("stop", wait=5)
+    pipe.notify_event("stop", wait=60)
     assert pipe.status().state is PipeState.BUILT
     pipe.join(to_kill=True)
     assert pipe.status().state is PipeState.ENDED
@@ -93,18 +93,18 @@ def test_a_routine_is_idle_until_started_and_idle_again_once_stopped(chain):
     with chain(Counter("numbers"), destination(lambda number: None, name="sink")) as pipe:
         pipe.build()
         assert {routine.state for routine in pipe.status().routines} == {"idle"}
-        pipe.notify_event("start", wait=5)
+        pipe.notify_event("start", wait=60)
         wait_until(lambda: {routine.state for routine in pipe.status().routines} == {"running"})
-        pipe.notify_event("stop", wait=5)
+        pipe.notify_event("stop", wait=60)
         assert {routine.state for routine in pipe.status().routines} == {"idle"}
     assert {routine.state for routine in pipe.status().routines} == {"killed"}
 
 
 def test_setup_and_cleanup_run_in_the_flows_own_process(chain, journal):
     with chain(Counter("numbers"), Noting(journal, "noting")) as pipe:
-        pipe.notify_event("start", wait=5)
+        pipe.notify_event("start", wait=60)
         pid = pipe.status().flow("in-noting").pid
-        pipe.notify_event("stop", wait=5)
+        pipe.notify_event("stop", wait=60)
     assert journal.lines() == [f"setup {pid}", f"cleanup {pid}"]
     assert pid != os.getpid()
 
@@ -120,19 +120,19 @@ def test_start_and_stop_repeat(chain, journal):
     with chain(Counter("numbers"), Noting(journal, "noting")) as pipe:
         for _ in range(5):
             before = pipe.status().routine("noting").received if pipe.status().routines else 0
-            pipe.notify_event("start", wait=5)
+            pipe.notify_event("start", wait=60)
             wait_until(lambda before=before: pipe.status().routine("noting").received > before)
-            pipe.notify_event("stop", wait=5)
+            pipe.notify_event("stop", wait=60)
     assert [line.split()[0] for line in journal.lines()] == ["setup", "cleanup"] * 5
 
 
 def test_starting_what_runs_and_stopping_what_is_idle_changes_nothing(chain, journal):
     with chain(Counter("numbers"), Noting(journal, "noting")) as pipe:
-        pipe.notify_event("stop", wait=5)
-        pipe.notify_event("start", wait=5)
-        pipe.notify_event("start", wait=5)
-        pipe.notify_event("stop", wait=5)
-        pipe.notify_event("stop", wait=5)
+        pipe.notify_event("stop", wait=60)
+        pipe.notify_event("start", wait=60)
+        pipe.notify_event("start", wait=60)
+        pipe.notify_event("stop", wait=60)
+        pipe.notify_event("stop", wait=60)
     assert [line.split()[0] for line in journal.lines()] == ["setup", "cleanup"]
 
 
@@ -141,9 +141,9 @@ def test_a_burst_of_starts_and_stops_ends_in_the_last_state_asked_for(chain, jou
         for _ in range(20):
             pipe.notify_event("start")
             pipe.notify_event("stop")
-        pipe.notify_event("start", wait=5)
+        pipe.notify_event("start", wait=60)
         wait_until(lambda: state(pipe, "noting") == state(pipe, "numbers") == "running")
-        pipe.notify_event("stop", wait=5)
+        pipe.notify_event("stop", wait=60)
         lines = [line.split()[0] for line in journal.lines()]
     assert lines == ["setup", "cleanup"] * 21
 
@@ -154,13 +154,13 @@ def test_one_routine_can_be_stopped_and_started_while_its_flow_mate_goes_on(jour
         pipe.create_flow("in", False, numbers)
         pipe.create_flow("out", False, first, second)
         pipe.link(Wire(numbers, (first, second)))
-        pipe.notify_event("start", wait=5)
-        pipe.notify_event("stop", {"out": ["first"]}, wait=5)
+        pipe.notify_event("start", wait=60)
+        pipe.notify_event("stop", {"out": ["first"]}, wait=60)
         received = pipe.status().routine("second").received
         wait_until(lambda: pipe.status().routine("second").received > received + 20)
         assert (state(pipe, "first"), state(pipe, "second")) == ("idle", "running")
         received = pipe.status().routine("first").received
-        pipe.notify_event("start", {"out": ["first"]}, wait=5)
+        pipe.notify_event("start", {"out": ["first"]}, wait=60)
         wait_until(lambda: pipe.status().routine("first").received > received)
 
 
@@ -170,7 +170,7 @@ def test_one_routine_can_be_stopped_and_started_while_its_flow_mate_goes_on(jour
 @pytest.mark.expects_errors
 def test_a_setup_that_raises_makes_the_routine_failed_and_its_neighbours_go_on(chain, journal):
     with chain(Counter("numbers"), SetupFails(journal, 99, "broken")) as pipe:
-        results = pipe.notify_event("start", wait=5)
+        results = pipe.notify_event("start", wait=60)
         wait_until(lambda: pipe.status().routine("numbers").sent > 20)
         broken = pipe.status().routine("broken")
     assert (broken.state, broken.errors, broken.received) == ("failed", 1, 0)
@@ -183,9 +183,9 @@ def test_a_setup_that_raises_makes_the_routine_failed_and_its_neighbours_go_on(c
 def test_start_tries_a_failed_setup_again(chain, journal):
     with chain(Counter("numbers"), SetupFails(journal, 2, "broken")) as pipe:
         for _ in range(2):
-            pipe.notify_event("start", wait=5)
+            pipe.notify_event("start", wait=60)
             assert state(pipe, "broken") == "failed"
-        results = pipe.notify_event("start", wait=5)
+        results = pipe.notify_event("start", wait=60)
         assert results["broken"].error is None
         wait_until(lambda: journal.count("data") > 5)
 
@@ -202,7 +202,7 @@ def test_run_says_which_setup_failed_and_does_not_wait_for_ever(chain, journal):
 def test_a_main_logic_that_raises_is_counted_and_the_next_message_is_worked_on(chain):
     seen = CollectingDestination("seen")
     fails = FailingRoutine(lambda number: number % 3 == 0, "fails")
-    summary = chain(ListSource(range(9), "numbers"), fails, seen, lossless=True).run(timeout=20)
+    summary = chain(ListSource(range(9), "numbers"), fails, seen, lossless=True).run(timeout=60)
     assert (summary.reason, summary.errors, summary.dead_letters) == ("finished", 3, 3)
     assert seen.items() == [1, 2, 4, 5, 7, 8]
     assert "6 fails, as it was told to" in next(r for r in summary.routines if r.name == "fails").last_error
@@ -225,7 +225,7 @@ class Unlucky(SourceRoutine):
 @pytest.mark.expects_errors
 def test_a_source_that_raises_goes_on_with_its_next_message(chain):
     seen = CollectingDestination("seen")
-    summary = chain(Unlucky("numbers"), seen, lossless=True).run(timeout=20)
+    summary = chain(Unlucky("numbers"), seen, lossless=True).run(timeout=60)
     assert (summary.ok, summary.errors) == (True, 4)
     assert seen.items() == [1, 2, 4, 5, 7, 8, 10, 11]
 
@@ -239,7 +239,7 @@ def test_a_generator_that_raises_has_ended_its_stream(chain):
         raise ValueError("out of numbers")
 
     seen = CollectingDestination("seen")
-    summary = chain(numbers, seen, lossless=True).run(timeout=20)
+    summary = chain(numbers, seen, lossless=True).run(timeout=60)
     assert (summary.errors, seen.items()) == (1, [1, 2])
 
 
@@ -266,7 +266,7 @@ class RaisesOdd(MiddleRoutine):
 @pytest.mark.expects_errors
 def test_whatever_main_logic_raises_the_routine_lives_on(chain):
     seen = CollectingDestination("seen")
-    summary = chain(ListSource(range(7), "numbers"), RaisesOdd("odd"), seen, lossless=True).run(timeout=20)
+    summary = chain(ListSource(range(7), "numbers"), RaisesOdd("odd"), seen, lossless=True).run(timeout=60)
     assert (summary.reason, summary.errors, seen.items()) == ("finished", 4, [0, 5, 6])
 
 
@@ -281,12 +281,12 @@ class CleanupFails(DestinationRoutine):
 @pytest.mark.expects_errors
 def test_a_cleanup_that_raises_is_counted_and_the_routine_can_be_started_again(chain):
     with chain(Counter("numbers"), CleanupFails("sink")) as pipe:
-        pipe.notify_event("start", wait=5)
-        pipe.notify_event("stop", wait=5)
+        pipe.notify_event("start", wait=60)
+        pipe.notify_event("stop", wait=60)
         sink = pipe.status().routine("sink")
         assert (sink.state, sink.errors) == ("failed", 1)
         assert "the disk is full" in sink.last_error
-        pipe.notify_event("start", wait=5)
+        pipe.notify_event("start", wait=60)
         wait_until(lambda: pipe.status().routine("sink").received > sink.received)
 
 
@@ -314,14 +314,14 @@ def test_none_sends_nothing(chain):
             return data if data % 2 == 0 else None
 
     seen = CollectingDestination("seen")
-    summary = chain(ListSource(range(10), "numbers"), Even("even"), seen, lossless=True).run(timeout=20)
+    summary = chain(ListSource(range(10), "numbers"), Even("even"), seen, lossless=True).run(timeout=60)
     assert seen.items() == [0, 2, 4, 6, 8]
     assert [(r.received, r.sent) for r in summary.routines if r.name == "even"] == [(10, 5)]
 
 
 def test_falsy_data_is_data(chain):
     seen = CollectingDestination("seen")
-    chain(ListSource([0, "", b"", False, [], {}, 0.0], "numbers"), seen, lossless=True).run(timeout=20)
+    chain(ListSource([0, "", b"", False, [], {}, 0.0], "numbers"), seen, lossless=True).run(timeout=60)
     assert seen.items() == [0, "", b"", False, [], {}, 0.0]
 
 
@@ -343,7 +343,7 @@ def test_a_stream_that_has_ended_can_be_started_again_and_arrives_whole(chain):
     seen = CollectingDestination("seen")
     with chain(SlowToSetUp(range(100), "numbers"), seen, lossless=True) as pipe:
         for times in (1, 2, 3):
-            pipe.notify_event("start", wait=5)
+            pipe.notify_event("start", wait=60)
             wait_until(lambda: pipe.status().state is PipeState.FINISHED)
             assert seen.items() == list(range(100)) * times
 
@@ -362,9 +362,9 @@ def test_stopping_and_starting_a_source_loses_nothing_on_a_lossless_wire(chain):
     seen = CollectingDestination("seen")
     with chain(Counter("numbers"), seen, lossless=True) as pipe:
         for times in range(1, 6):
-            pipe.notify_event("start", wait=5)
+            pipe.notify_event("start", wait=60)
             wait_until(lambda times=times: len(seen.items()) > 20 * times)
-            pipe.notify_event("stop", {"in-numbers": []}, wait=5)
+            pipe.notify_event("stop", {"in-numbers": []}, wait=60)
         sent = pipe.status().routine("numbers").sent
         wait_until(lambda: len(seen.items()) == sent)
     assert seen.items() == list(range(sent))
@@ -374,9 +374,9 @@ def test_stopping_and_starting_the_destination_loses_nothing_on_a_lossless_wire(
     seen = CollectingDestination("seen")
     with chain(Counter("numbers"), seen, lossless=True) as pipe:
         for times in range(1, 6):
-            pipe.notify_event("start", wait=5)
+            pipe.notify_event("start", wait=60)
             wait_until(lambda times=times: len(seen.items()) > 20 * times)
-            pipe.notify_event("stop", {"in-seen": []}, wait=5)
+            pipe.notify_event("stop", {"in-seen": []}, wait=60)
             wait_until(lambda: pipe.status().wire("numbers", "seen").blocked)
         assert pipe.status().wire("numbers", "seen").dropped == 0
     items = seen.items()
@@ -388,10 +388,10 @@ def test_stopping_and_starting_the_destination_loses_nothing_on_a_lossless_wire(
 
 def test_kill_is_final(chain):
     with chain(Counter("numbers"), CollectingDestination("seen")) as pipe:
-        pipe.notify_event("start", wait=5)
-        pipe.notify_event("kill", {"in-numbers": []}, wait=5)
+        pipe.notify_event("start", wait=60)
+        pipe.notify_event("kill", {"in-numbers": []}, wait=60)
         wait_until(lambda: state(pipe, "numbers") == "killed")
-        results = pipe.notify_event("start", {"in-numbers": []}, wait=5)
+        results = pipe.notify_event("start", {"in-numbers": []}, wait=60)
         assert "numbers" in str(results["numbers"].error)
         assert state(pipe, "numbers") == "killed"
         wait_until(lambda: pipe.status().routine("seen").finished)
@@ -403,8 +403,8 @@ def test_killing_one_routine_leaves_its_flow_mates_running(journal):
         pipe.create_flow("in", False, numbers)
         pipe.create_flow("out", False, first, second)
         pipe.link(Wire(numbers, (first, second)))
-        pipe.notify_event("start", wait=5)
-        pipe.notify_event("kill", {"out": ["first"]}, wait=5)
+        pipe.notify_event("start", wait=60)
+        pipe.notify_event("kill", {"out": ["first"]}, wait=60)
         assert state(pipe, "first") == "killed"
         received = pipe.status().routine("second").received
         wait_until(lambda: pipe.status().routine("second").received > received + 20)
@@ -413,7 +413,7 @@ def test_killing_one_routine_leaves_its_flow_mates_running(journal):
 
 def test_kill_without_join_ends_the_processes(chain):
     pipe = chain(Counter("numbers"), CollectingDestination("seen"))
-    pipe.notify_event("start", wait=5)
+    pipe.notify_event("start", wait=60)
     pipe.notify_event("kill")
     wait_until(lambda: all(flow.pid is None and flow.state == "ended" for flow in pipe.status().flows))
     pipe.join()
@@ -421,7 +421,7 @@ def test_kill_without_join_ends_the_processes(chain):
 
 def test_nothing_but_stop_and_kill_is_possible_after_the_end(chain):
     pipe = chain(ListSource([1], "numbers"), CollectingDestination("seen"))
-    assert pipe.run(timeout=20).ok
+    assert pipe.run(timeout=60).ok
     for attempt in (
         pipe.build,
         pipe.run,

@@ -66,10 +66,10 @@ class End:
     def close(self) -> None:
         if self.process.poll() is None or not self.errors:
             try:
-                _, self.errors = self.process.communicate(timeout=20)
+                _, self.errors = self.process.communicate(timeout=60)
             except subprocess.TimeoutExpired:
                 self.process.kill()
-                _, self.errors = self.process.communicate(timeout=20)
+                _, self.errors = self.process.communicate(timeout=60)
 
 
 def clear(hosts: Hosts) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -121,12 +121,12 @@ def test_a_cut_is_filled_on_a_lossless_link_and_counted_on_a_real_time_one(hosts
     connect, listen = clear(hosts)
     options = {"lossless": lossless, "rate": 300, "count": 3000}
     with End(hosts, 1, "receive", listen, **options) as receiver, End(hosts, 0, "send", connect, **options) as sender:
-        wait_until(lambda: len(receiver.ask(0)["got"]) > 200, 20.0)
+        wait_until(lambda: len(receiver.ask(0)["got"]) > 200, 60.0)
         hosts.cut(0)
-        wait_until(lambda: sender.ask(0.2)["link"]["state"] == "cut", 20.0)  # Zenoh has given the connection up by then
+        wait_until(lambda: sender.ask(0.2)["link"]["state"] == "cut", 60.0)  # Zenoh has given the connection up by then
         before = len(receiver.ask(0)["got"])
         hosts.mend(0)
-        wait_until(lambda: len(receiver.ask(0)["got"]) > before + 100, 30.0)
+        wait_until(lambda: len(receiver.ask(0)["got"]) > before + 100, 60.0)
         sent, got = sender.ask(40), receiver.ask(20)
     items = got["got"]
     assert sent["ended"]

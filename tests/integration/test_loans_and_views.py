@@ -71,7 +71,7 @@ class Notes(DestinationRoutine):
 )
 def test_what_is_sent_of_a_lent_frame_arrives_as_a_view(chain, journal, use, shape):
     pipe = chain(Lends(30, use), Notes(journal), lossless=True, transmitter=SharedMemoryTransmitter())
-    assert pipe.run(timeout=20).errors == 0
+    assert pipe.run(timeout=60).errors == 0
     lines = journal.lines()
     assert len(lines) == 30
     assert all(line.startswith(f"view {shape}") for line in lines)
@@ -86,7 +86,7 @@ def test_a_lent_frame_on_a_basic_wire_arrives_as_a_private_writable_copy(chain, 
             journal.note(int(data.max()))
 
     pipe = chain(Lends(20), Writes("writes"), lossless=True, transmitter=BasicTransmitter())
-    assert pipe.run(timeout=20).errors == 0
+    assert pipe.run(timeout=60).errors == 0
     assert journal.lines() == [str(number + 1) for number in range(20)]
 
 
@@ -101,7 +101,7 @@ def test_views_are_read_only(chain):
 
     frames = ListSource([np.zeros(size, np.uint8) for size in (10, 4_000, 6_000, 100_000)], "frames")
     pipe = chain(frames, Writes("writes"), lossless=True, transmitter=SharedMemoryTransmitter(0))
-    assert pipe.run(timeout=20).errors == 0
+    assert pipe.run(timeout=60).errors == 0
 
 
 class Hoards(DestinationRoutine):
@@ -130,7 +130,7 @@ def test_kept_views_never_change(lossless, most):
     for routine in (lends, first, second):
         pipe.create_flow(routine.name, False, routine)
     pipe.link(Wire(lends, (first, second)))
-    summary = pipe.run(timeout=30)
+    summary = pipe.run(timeout=60)
     assert (summary.reason, summary.errors) == ("finished", 0)
 
 
@@ -181,7 +181,7 @@ def test_frames_that_are_sent_several_times_do_not_change_under_a_slow_reader():
     for routine in (films, ticks, repeats, looks):
         pipe.create_flow(routine.name, False, routine)
     pipe.link(Wire(films, (repeats,)), Wire(ticks, (repeats,), lossless=True), Wire(repeats, (looks,)))
-    summary = pipe.run(timeout=30)
+    summary = pipe.run(timeout=60)
     assert (summary.reason, summary.errors) == ("finished", 0)
     assert {routine.name: routine.received for routine in summary.routines}["looks"] > 10
 
@@ -194,7 +194,7 @@ def test_a_frame_passed_on_by_several_flows_arrives_whole_and_is_not_copied(chai
 
     looks = Hoards("looks", 3)
     routines = (Lends(300), Passes("one"), Passes("two"), Passes("three"), looks)
-    summary = chain(*routines, lossless=True, transmitter=SharedMemoryTransmitter()).run(timeout=30)
+    summary = chain(*routines, lossless=True, transmitter=SharedMemoryTransmitter()).run(timeout=60)
     assert (summary.reason, summary.errors) == ("finished", 0)
     assert [wire.received for wire in summary.wires] == [300] * 4
 
@@ -220,7 +220,7 @@ def test_odd_arrays_arrive_as_they_were_sent(chain):
     ]
     for transmitter in (BasicTransmitter(), SharedMemoryTransmitter(), SharedMemoryTransmitter(0)):
         seen = CollectingDestination("seen")
-        assert chain(ListSource(data, "odd"), seen, lossless=True, transmitter=transmitter).run(timeout=20).errors == 0
+        assert chain(ListSource(data, "odd"), seen, lossless=True, transmitter=transmitter).run(timeout=60).errors == 0
         assert len(seen.items()) == len(data)
         for sent, got in zip(data, seen.items(), strict=True):
             if isinstance(sent, np.ndarray):
@@ -246,7 +246,7 @@ def test_messages_of_very_different_sizes_follow_one_another(chain, journal):
             assert data.size == 0 or data.min() == data.max() == data.size % 251
             journal.note(data.size)
 
-    summary = chain(Sizes("sizes"), Measures("measures"), lossless=True).run(timeout=30)
+    summary = chain(Sizes("sizes"), Measures("measures"), lossless=True).run(timeout=60)
     assert summary.errors == 0
     assert [int(line) for line in journal.lines()] == [
         0, 1, 400, 512, 5_000, 1 << 20, 3, 30_000_000, 10, 1 << 22, 100_000_000, 7,

@@ -80,7 +80,7 @@ def talking(request, chain) -> Iterator[tuple[Pipe, RecentLogs]]:
 
 
 def say(pipe: Pipe, text: str, level: int = logging.INFO, times: int = 1) -> None:
-    pipe.notify_event("SAY", {"in-talks": ["talks"]}, wait=10, level=level, text=text, times=times)
+    pipe.notify_event("SAY", {"in-talks": ["talks"]}, wait=60, level=level, text=text, times=times)
 
 
 def found(logs: RecentLogs, text: str, **filters: Any) -> LogRecord:
@@ -93,7 +93,7 @@ def found(logs: RecentLogs, text: str, **filters: Any) -> LogRecord:
 @pytest.mark.expects_errors
 def test_a_level_is_lowered_and_raised_while_the_routine_runs(talking):
     pipe, logs = talking
-    pipe.notify_event("start", wait=10)
+    pipe.notify_event("start", wait=60)
     say(pipe, "first")
     found(logs, "first")
     assert logs.page(level="DEBUG", text="fine").records == ()
@@ -115,7 +115,7 @@ def test_a_level_can_be_set_before_the_start(talking):
     pipe, logs = talking
     pipe.build()
     pipe.set_log_level("talks", 10)
-    pipe.notify_event("start", wait=10)
+    pipe.notify_event("start", wait=60)
     found(logs, "setting up")
 
 
@@ -124,7 +124,7 @@ def test_a_level_outlives_the_process_from_its_first_record_on(chain):
     logger = logging.getLogger("outlives")
     with chain(Talks("talks"), CollectingDestination("seen"), logger=logger, restart=Restart(backoff=0.0)) as pipe:
         logs = RecentLogs(logger, pipe.log_listeners, lambda: pipe.flow_names)
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         pipe.set_log_level("talks", "DEBUG")
         found(logs, "fine")
         last = logs.last
@@ -167,11 +167,11 @@ def test_levels_are_set_of_routines_of_pipes_that_run(chain):
 
 def test_records_tell_where_they_come_from(talking):
     pipe, logs = talking
-    pipe.notify_event("start", wait=10)
+    pipe.notify_event("start", wait=60)
     say(pipe, "hello")
     record = found(logs, "hello")
     assert (record.flow, record.routine, record.level) == ("in-talks", "talks", "INFO")
-    pipe.notify_event("CHILD", wait=10)
+    pipe.notify_event("CHILD", wait=60)
     inner = found(logs, "from within")
     assert (inner.flow, inner.routine) == ("in-talks", "talks")
     pipe.logger.warning("from the main process")
@@ -181,7 +181,7 @@ def test_records_tell_where_they_come_from(talking):
 
 def test_each_record_is_there_once(talking):
     pipe, logs = talking
-    pipe.notify_event("start", wait=10)
+    pipe.notify_event("start", wait=60)
     for number in range(50):
         say(pipe, f"number {number};")
     found(logs, "number 49;")
@@ -192,8 +192,8 @@ def test_each_record_is_there_once(talking):
 @pytest.mark.expects_errors
 def test_a_record_has_traceback_and_extra_fields(talking):
     pipe, logs = talking
-    pipe.notify_event("start", wait=10)
-    pipe.notify_event("FAIL", wait=10)
+    pipe.notify_event("start", wait=60)
+    pipe.notify_event("FAIL", wait=60)
     record = found(logs, "it failed")
     assert "LookupError: lost" in (record.traceback or "")
     assert record.extra["shelf"] == 7
@@ -369,7 +369,7 @@ def test_a_routine_whose_name_is_the_beginning_of_anothers_keeps_its_own_records
         logs = RecentLogs(logger, pipe.log_listeners, lambda: pipe.flow_names)
         pipe.build()
         for flow, name in (("all", "cam"), ("all", "cam.left")):
-            pipe.notify_event("SAY", {flow: [name]}, wait=10, level=logging.INFO, text=f"I am {name};")
+            pipe.notify_event("SAY", {flow: [name]}, wait=60, level=logging.INFO, text=f"I am {name};")
         assert found(logs, "I am cam;").routine == "cam"
         assert found(logs, "I am cam.left;").routine == "cam.left"
         logs.close()
@@ -382,7 +382,7 @@ def test_a_routine_whose_name_is_the_beginning_of_anothers_keeps_its_own_records
 @pytest.mark.parametrize("inline", [True, False], ids=["inline", "processes"])
 def test_a_join_that_is_over_too_soon_says_so_and_the_pipe_goes_on(chain, inline):
     with chain(Talks("talks"), seen := CollectingDestination("seen"), inline=inline) as pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         for timeout in (0.0, 0.05, 0.0):
             assert pipe.join(timeout=timeout) is False
         assert pipe.status().state is PipeState.RUNNING
@@ -396,8 +396,8 @@ def test_a_join_that_is_over_too_soon_says_so_and_the_pipe_goes_on(chain, inline
 @pytest.mark.parametrize("inline", [True, False], ids=["inline", "processes"])
 def test_a_join_in_time_tidies_up_and_says_so(chain, inline):
     with chain(ListSource(range(10), "numbers"), seen := CollectingDestination("seen"), inline=inline) as pipe:
-        pipe.notify_event("start", wait=10)
-        assert pipe.join(timeout=20.0) is True
+        pipe.notify_event("start", wait=60)
+        assert pipe.join(timeout=60.0) is True
         assert pipe.status().state is PipeState.ENDED
     assert seen.items()
 
@@ -409,7 +409,7 @@ def test_a_pipe_that_was_never_built_is_joined_at_once(chain):
 def test_several_threads_may_join_with_limits_of_their_own(chain):
     outcomes: list[bool] = []
     with chain(Talks("talks"), CollectingDestination("seen")) as pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         threads = [
             threading.Thread(target=lambda limit=limit: outcomes.append(pipe.join(timeout=limit)))
             for limit in (0.01, 30.0, 30.0)

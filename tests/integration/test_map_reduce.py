@@ -419,7 +419,7 @@ def test_an_aborted_scan_is_finished_at_once_and_only_once(tmp_path: Path) -> No
     with run.pipe:
         run.pipe.notify_event("start", wait=60)
         wait_until(lambda: run.notes_file.exists() and len(run.notes) > 10, timeout=60)
-        run.pipe.notify_event(ABORT, wait=10)
+        run.pipe.notify_event(ABORT, wait=60)
         first = wait_until(lambda: run.scans, timeout=60)[0]
         assert first["state"] == "aborted"
         accounts(first)
@@ -562,7 +562,7 @@ def test_what_is_published_is_shown_also_the_last_of_it_before_a_pause(tmp_path:
 
     run = Run(tmp_path, scan("a", 50)[:-1], reducer=Shown)
     with run.pipe:
-        run.pipe.notify_event("start", wait=20)
+        run.pipe.notify_event("start", wait=60)
         wait_until(
             lambda: [(one.name, one.text) for one in run.pipe.results("reduce").values] == [("scan/newest", "50")]
         )
@@ -607,5 +607,5 @@ def free_port() -> int:
 
 
 def ask(port: int, path: str) -> Any:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as answer:
         return json.loads(answer.read())

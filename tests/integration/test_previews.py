@@ -71,7 +71,7 @@ def pipe(request, chain):
     routines = Camera("camera"), Darker("darker"), Counts("counts")
     at_once = Restart(times=100, backoff=0.0)
     with chain(*routines, inline=inline, restart=at_once, transmitter=SharedMemoryTransmitter()) as pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         yield pipe
 
 
@@ -102,7 +102,7 @@ def test_pictures_come_while_the_preview_is_on(pipe):
 
 
 def test_input_and_output_are_two_previews(pipe):
-    pipe.notify_event("CHANGE", {"in-camera": ["camera"]}, wait=10, shape=(40, 40), grey=100)
+    pipe.notify_event("CHANGE", {"in-camera": ["camera"]}, wait=60, shape=(40, 40), grey=100)
     pipe.preview("darker", "input", rate=50)
     pipe.preview("darker", "output", rate=50)
     wait_until(lambda: abs(grey_of(picture(pipe, "darker", "input")) - 100) < 3)
@@ -151,10 +151,10 @@ def test_a_source_has_no_input_to_show_and_a_destination_can_show_both(pipe):
 def test_a_frame_that_cannot_be_shown_harms_neither_the_routine_nor_the_next_picture(pipe, shape):
     pipe.preview("camera", rate=100)
     picture(pipe, "camera")
-    pipe.notify_event("CHANGE", {"in-camera": ["camera"]}, wait=10, shape=shape)
+    pipe.notify_event("CHANGE", {"in-camera": ["camera"]}, wait=60, shape=shape)
     received = pipe.status().routine("darker").received
     wait_until(lambda: pipe.status().routine("darker").received > received + 30)
-    pipe.notify_event("CHANGE", {"in-camera": ["camera"]}, wait=10, shape=(20, 20), grey=200)
+    pipe.notify_event("CHANGE", {"in-camera": ["camera"]}, wait=60, shape=(20, 20), grey=200)
     wait_until(lambda: grey_of(picture(pipe, "camera")) > 190)
     assert pipe.status().routine("camera").errors == 0
 
@@ -164,12 +164,12 @@ def test_a_stream_goes_on_as_before_when_previews_come_and_go(chain):
     with chain(numbers, seen, lossless=True) as pipe:
         pipe.build()
         pipe.preview("numbers", rate=100)
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         while not pipe.status().routine("seen").finished:
             for name, side in (("numbers", "output"), ("seen", "input"), ("seen", "output")):
                 for on in (True, False):
                     pipe.preview(name, side, on=on)
-        assert pipe.join(timeout=20.0)
+        assert pipe.join(timeout=60.0)
     assert seen.items() == list(range(3000))
 
 
@@ -178,12 +178,12 @@ def test_a_preview_can_be_on_before_the_start_and_after_a_stop(chain):
         pipe.build()
         pipe.preview("camera", rate=50)
         assert pipe.preview_frame("camera") is None
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         picture(pipe, "camera")
-        pipe.notify_event("stop", wait=10)
+        pipe.notify_event("stop", wait=60)
         last = pipe.preview_frame("camera")
         assert last is not None
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         picture(pipe, "camera", after=last.number)
 
 
@@ -192,7 +192,7 @@ def test_a_preview_can_be_on_before_the_start_and_after_a_stop(chain):
 def test_a_preview_outlives_the_flows_process(chain, how):
     at_once = Restart(times=100, backoff=0.0)
     with chain(Camera("camera"), Darker("darker"), Counts("counts"), restart=at_once) as pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         pipe.preview("camera", rate=50, size=30)
         pipe.preview("camera", "input", on=False)
         old = picture(pipe, "camera")
@@ -210,7 +210,7 @@ def test_a_preview_outlives_the_flows_process(chain, how):
 
 def test_no_thread_is_left_when_the_pipe_has_ended(chain):
     with chain(Camera("camera"), Counts("counts"), inline=True) as pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         pipe.preview("camera", rate=50)
         picture(pipe, "camera")
         assert previewing(pipe)

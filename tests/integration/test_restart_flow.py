@@ -93,7 +93,7 @@ def drained(pipe: Pipe) -> None:
 def test_what_comes_from_other_flows_on_lossless_wires_is_neither_lost_nor_doubled(chain, which):
     numbers, through, seen = Numbers("numbers"), Passing("through"), CollectingDestination("seen")
     with chain(numbers, through, seen, lossless=True) as pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         moved_on(pipe, "seen")
         pids = {flow.name: flow.pid for flow in pipe.status().flows}
         for times in range(6):
@@ -118,7 +118,7 @@ def test_a_restart_cleans_up_and_sets_up_again(chain, journal):
             super().cleanup()
 
     with chain(Numbers("numbers"), Tidy("tidy"), lossless=True) as pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         moved_on(pipe, "tidy")
         old = pipe.status().flow("in-tidy").pid
         pipe.restart_flow("in-tidy")
@@ -132,7 +132,7 @@ def test_a_restart_cleans_up_and_sets_up_again(chain, journal):
 def test_a_source_begins_anew_and_the_streams_behind_it_go_on(chain):
     numbers, seen = Numbers("numbers"), CollectingDestination("seen")
     with chain(numbers, seen, lossless=True) as pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         moved_on(pipe, "seen")
         pipe.restart_flow("in-numbers")
         restarted(pipe, "in-numbers", 1)
@@ -147,11 +147,11 @@ def test_a_source_begins_anew_and_the_streams_behind_it_go_on(chain):
 def test_a_source_that_waits_for_room_is_restarted_and_the_rest_arrives(chain):
     numbers, slow, seen = Numbers("numbers"), SlowRoutine(0.01, "slow"), CollectingDestination("seen")
     with chain(numbers, slow, seen, lossless=True, kill_timeout=0.5) as pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         wait_until(lambda: pipe.status().wire("numbers", "slow").blocked)
         pipe.restart_flow("in-numbers")
         restarted(pipe, "in-numbers", 1)
-        pipe.notify_event("SET_DELAY", {"in-slow": ["slow"]}, wait=10, seconds=0.0)
+        pipe.notify_event("SET_DELAY", {"in-slow": ["slow"]}, wait=60, seconds=0.0)
         moved_on(pipe, "seen", 100)
         drained(pipe)
     items = seen.items()
@@ -167,11 +167,11 @@ def test_what_waits_on_wires_within_the_flow_is_counted(chain):
         pipe.create_flow("in-seen", False, seen)
         through = pipe.routine("through")
         pipe.link(Wire(numbers, through), Wire(through, slow, capacity=10), Wire(slow, seen))
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         wait_until(lambda: pipe.status().wire("through", "slow").blocked)
         pipe.restart_flow("both")
         restarted(pipe, "both", 1)
-        pipe.notify_event("SET_DELAY", {"both": ["slow"]}, wait=10, seconds=0.0)
+        pipe.notify_event("SET_DELAY", {"both": ["slow"]}, wait=60, seconds=0.0)
         moved_on(pipe, "seen", 50)
         drained(pipe)
         status = pipe.status()
@@ -191,26 +191,26 @@ def test_routines_are_in_the_state_they_were_asked_to_be_in(chain):
         pipe.restart_flow("in-seen")
         restarted(pipe, "in-seen", 1)
         assert pipe.status().routine("seen").state == "idle"
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         moved_on(pipe, "seen")
-        pipe.notify_event("stop", wait=10)
+        pipe.notify_event("stop", wait=60)
         pipe.restart_flow("in-seen")
         restarted(pipe, "in-seen", 2)
         assert pipe.status().routine("seen").state == "idle"
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         moved_on(pipe, "seen")
 
 
 def test_a_flow_whose_streams_have_ended_does_not_begin_anew(chain):
     numbers, seen = ListSource(range(5), "numbers"), CollectingDestination("seen")
     with chain(numbers, seen, lossless=True) as pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         wait_until(lambda: pipe.status().state is PipeState.FINISHED)
         for flow in ("in-numbers", "in-seen"):
             pipe.restart_flow(flow)
             restarted(pipe, flow, 1)
         assert pipe.status().routine("numbers").finished
-        assert pipe.join(timeout=10.0)
+        assert pipe.join(timeout=60.0)
     assert seen.items() == list(range(5))
 
 
@@ -219,7 +219,7 @@ def test_a_flow_whose_streams_have_ended_does_not_begin_anew(chain):
 def test_a_flow_that_was_given_up_comes_back_and_all_behind_it_go_on(chain, which):
     numbers, through, seen = Numbers("numbers"), Passing("through"), CollectingDestination("seen")
     with chain(numbers, through, seen, lossless=True, restart=0) as pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         moved_on(pipe, "seen")
         for times in range(3):
             os.kill(pipe.status().flow(f"in-{which}").pid, signal.SIGKILL)
@@ -241,7 +241,7 @@ def test_a_flow_that_was_given_up_comes_back_and_all_behind_it_go_on(chain, whic
 @pytest.mark.expects_errors
 def test_a_flow_that_waits_for_its_restart_is_restarted_at_once(chain):
     with chain(Numbers("numbers"), CollectingDestination("seen"), restart=Late()) as pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         os.kill(pipe.status().flow("in-seen").pid, signal.SIGKILL)
         wait_until(lambda: pipe.status().flow("in-seen").state == "restarting")
         pipe.restart_flow("in-seen")
@@ -251,7 +251,7 @@ def test_a_flow_that_waits_for_its_restart_is_restarted_at_once(chain):
 
 def test_a_flow_that_hangs_is_replaced_by_force(chain):
     with chain(Numbers("numbers"), Hangs("hangs"), lossless=True, kill_timeout=0.2) as pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         pipe.notify_event("HANG", {"in-hangs": ["hangs"]})
         wait_until(lambda: pipe.status().wire("numbers", "hangs").blocked)
         pipe.restart_flow("in-hangs")
@@ -261,7 +261,7 @@ def test_a_flow_that_hangs_is_replaced_by_force(chain):
 
 def test_many_who_ask_at_once_get_one_restart(chain):
     with chain(Numbers("numbers"), CollectingDestination("seen"), lossless=True) as pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         threads = [threading.Thread(target=pipe.restart_flow, args=("in-seen",)) for _ in range(8)]
         for thread in threads:
             thread.start()
@@ -280,15 +280,15 @@ def test_many_who_ask_at_once_get_one_restart(chain):
 def test_a_restart_at_the_same_time_as_stop_or_kill_ends_as_they_say(chain, first, how):
     numbers, seen = Numbers("numbers"), CollectingDestination("seen")
     with chain(numbers, seen, lossless=True) as pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         moved_on(pipe, "seen")
         targets = {"in-seen": ["seen"]} if how == "flow's event" else None
         pipe.restart_flow("in-seen")
-        pipe.notify_event(first, targets, wait=20)
+        pipe.notify_event(first, targets, wait=60)
         if first == "stop":
             restarted(pipe, "in-seen", 1)
             assert pipe.status().routine("seen").state == "idle"
-            pipe.notify_event("start", wait=10)
+            pipe.notify_event("start", wait=60)
             moved_on(pipe, "seen")
         else:
             wait_until(lambda: pipe.status().flow("in-seen").state == "ended")
@@ -301,7 +301,7 @@ def test_a_restart_at_the_same_time_as_stop_or_kill_ends_as_they_say(chain, firs
 @pytest.mark.parametrize("moment", range(4))
 def test_a_pipe_can_be_ended_while_a_flow_is_restarted(chain, moment):
     with chain(Numbers("numbers"), Passing("through"), CollectingDestination("seen"), lossless=True) as pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         moved_on(pipe, "seen")
         pipe.restart_flow("in-through")
         pipe.restart_flow("in-seen")
@@ -311,7 +311,7 @@ def test_a_pipe_can_be_ended_while_a_flow_is_restarted(chain, moment):
             wait_until(lambda: pipe.status().flow("in-through").pid)
         if moment > 2:
             restarted(pipe, "in-through", 1)
-        assert pipe.join(to_kill=True, timeout=20.0)
+        assert pipe.join(to_kill=True, timeout=60.0)
     assert pipe.status().state is PipeState.ENDED
 
 
@@ -321,17 +321,17 @@ def test_a_flow_that_is_killed_while_it_waits_for_its_restart_lets_the_others_go
     with chain(numbers, through, seen, lossless=True, restart=Late()) as pipe:
         pipe.build()
         pipe.link(Wire(numbers, seen))
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         moved_on(pipe, "seen")
         os.kill(pipe.status().flow("in-through").pid, signal.SIGKILL)
         wait_until(lambda: pipe.status().flow("in-through").state == "restarting")
-        pipe.notify_event("kill", {"in-through": []}, wait=10)
+        pipe.notify_event("kill", {"in-through": []}, wait=60)
         assert pipe.status().routine("through").state == "killed"
         moved_on(pipe, "seen", 300)
         drained_numbers = pipe.status().routine("numbers").sent
         assert drained_numbers > 300
         pipe.notify_event("END", {"in-numbers": ["numbers"]})
-        assert pipe.join(timeout=20.0)
+        assert pipe.join(timeout=60.0)
 
 
 class Answers(DestinationRoutine):
@@ -378,12 +378,12 @@ def test_a_message_for_a_flow_that_died_reaches_nobody_else(monkeypatch):
             thread.join(10.0)
             # Then all of them can still be reached
             for name in names:
-                assert pipe.notify_event("WHO", {name: [name]}, wait=10)[name].unwrap() == name
+                assert pipe.notify_event("WHO", {name: [name]}, wait=60)[name].unwrap() == name
 
 
 def test_an_inline_flow_has_no_process_to_replace(chain):
     with chain(Numbers("numbers"), CollectingDestination("seen"), inline=True) as pipe:
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         with pytest.raises(PipeStateError, match="'in-seen' runs inline, without a process"):
             pipe.restart_flow("in-seen")
         moved_on(pipe, "seen")

@@ -91,7 +91,7 @@ def test_a_process_that_takes_over_is_asked_for_what_is_newer_than_what_the_last
         before = pipe.results("look")
         (old,) = [one.text for one in before.values if one.name == "process"]
         os.kill(int(old), signal.SIGKILL)
-        wait_until(lambda: texts(pipe, "process", before.last).get("look") not in (None, old), 30)
+        wait_until(lambda: texts(pipe, "process", before.last).get("look") not in (None, old), 60)
 
 
 def test_a_routine_that_is_busy_is_not_waited_for(tmp_path: Path) -> None:

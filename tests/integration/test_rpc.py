@@ -146,7 +146,7 @@ def test_an_events_arguments_are_json_text_or_a_map(pipe: Pipe, endpoint: str, a
     code = f"""
 c.execute("start")
 c.execute("SET_STEP", {arguments})
-answer = c.call("event", {{"name": "SET_STEP", "params": {{"step": 9}}, "wait": 5}})
+answer = c.call("event", {{"name": "SET_STEP", "params": {{"step": 9}}, "wait": 25}})
 """
     answer = client(endpoint, code)
     assert answer["results"]["numbers"]["value"] == 9
@@ -251,7 +251,7 @@ for call in calls:
 
 
 def test_what_msgpack_cannot_carry_still_arrives(pipe: Pipe, endpoint: str) -> None:
-    answer = client(endpoint, 'answer = c.call("event", {"name": "BIG", "wait": 5})')
+    answer = client(endpoint, 'answer = c.call("event", {"name": "BIG", "wait": 25})')
     assert answer["results"]["numbers"]["value"] == hex(2**80)
 
 
@@ -352,7 +352,7 @@ def test_fifty_clients_at_once_and_the_pipe_does_not_notice() -> None:
         answer = client(str(wrapper.endpoint), FIFTY.format(endpoint=wrapper.endpoint), timeout=100)
         wait_until(lambda: wrapper.calls == 0, timeout=40.0, what="that all calls are over")
         status = pipe.status()
-        pipe.notify_event("stop", wait=10)
+        pipe.notify_event("stop", wait=60)
     assert answer == [["busy", "the step is 1"]] * 50
     assert [flow.restarts for flow in status.flows] == [0, 0]
     assert sum(routine.errors for routine in status.routines) == 0
@@ -379,7 +379,7 @@ def test_the_port_is_free_again_after_close(pipe: Pipe) -> None:
         assert client(endpoint, 'answer = c.status()["name"]') == "rpc-test"
         wrapper.close()
         wrapper.close()
-        assert stream.wait(30) == 0  # its stream was ended, not left to wait
+        assert stream.wait(60) == 0  # its stream was ended, not left to wait
 
 
 def test_two_servers_in_one_process_serve_their_own_pipes(pipe: Pipe) -> None:
@@ -546,7 +546,7 @@ def test_a_stream_is_printed_line_by_line_until_ctrl_c(pipe: Pipe, endpoint: str
             pipe.logger.info("one\x1b[31m\ntwo")
             assert shows(process.stdout.readline())
             process.send_signal(signal.SIGINT)
-            out, err = process.communicate(timeout=30)
+            out, err = process.communicate(timeout=60)
         assert (process.returncode, out, err) == (0, "", "")
 
 
@@ -564,7 +564,7 @@ def test_ctrl_c_during_a_call_is_exit_code_130(pipe: Pipe) -> None:
         with process:
             wait_until(lambda: wrapper.calls == 1)
             process.send_signal(signal.SIGINT)
-            out, err = process.communicate(timeout=30)
+            out, err = process.communicate(timeout=60)
         assert (process.returncode, out, err) == (130, "", "")
 
 

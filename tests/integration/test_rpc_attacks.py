@@ -51,7 +51,7 @@ class Peer:
         self.event({"message_id": number, "v": 3, **header}, name, args)
         return number
 
-    def answer(self, number: bytes, timeout: float = 30.0) -> tuple[str, Any]:
+    def answer(self, number: bytes, timeout: float = 60.0) -> tuple[str, Any]:
         """The next event of this call that is no heartbeat."""
         deadline = time.monotonic() + timeout
         while self._socket.poll(max(0.0, deadline - time.monotonic()) * 1000):
@@ -374,7 +374,7 @@ def test_zerorpcs_own_server_can_be_called_by_a_web_page() -> None:
 
 def test_this_server_cannot_be_called_by_a_web_page(pipe: Pipe, endpoint: str) -> None:
     port = int(endpoint.rpartition(":")[2])
-    with socket.create_connection(("127.0.0.1", port), timeout=30) as browser:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as browser:
         browser.sendall(post_that_is_a_call(port, "execute", "start"))
         try:
             while browser.recv(1000):  # the server ends the connection

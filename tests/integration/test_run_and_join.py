@@ -74,7 +74,7 @@ def test_run_ends_when_all_of_several_streams_have_ended():
     for routine in (short, long, seen):
         pipe.create_flow(routine.name, False, routine)
     pipe.link(Wire(short, (seen,)), Wire(long, (seen,)))
-    assert pipe.run(timeout=20).reason == "finished"
+    assert pipe.run(timeout=60).reason == "finished"
     assert sorted(seen.items()) == [1] * 3 + [2] * 300
 
 
@@ -85,7 +85,7 @@ def test_one_source_can_feed_lossless_and_real_time_wires_side_by_side():
     for routine in (numbers, every, newest, last):
         pipe.create_flow(routine.name, False, routine)
     pipe.link(Wire(numbers, (every,), lossless=True), Wire(numbers, (newest,)), Wire(newest, (last,)))
-    assert pipe.run(timeout=20).ok
+    assert pipe.run(timeout=60).ok
     assert every.items() == list(range(2000))
     items = last.items()
     assert items == sorted(set(items))
@@ -95,7 +95,7 @@ def test_one_source_can_feed_lossless_and_real_time_wires_side_by_side():
 def test_run_goes_on_with_a_pipe_that_runs_already(chain):
     seen = CollectingDestination("seen")
     pipe = chain(Endless("numbers"), seen, lossless=True)
-    pipe.notify_event("start", wait=5)
+    pipe.notify_event("start", wait=60)
     wait_until(lambda: len(seen.items()) > 10)
     assert pipe.run(timeout=0.1).reason == "timeout"
     assert seen.items() == list(range(len(seen.items())))
@@ -165,14 +165,14 @@ def test_join_returns_once_every_stream_has_ended_and_arrived(chain):
 
 def test_join_with_to_kill_ends_an_endless_pipe(chain):
     pipe = chain(Endless("numbers"), CollectingDestination("seen"))
-    pipe.notify_event("start", wait=5)
+    pipe.notify_event("start", wait=60)
     pipe.join(to_kill=True)
     assert pipe.status().state is PipeState.ENDED
 
 
 def test_join_returns_when_the_pipe_is_killed_from_another_thread(chain):
     pipe = chain(Endless("numbers"), CollectingDestination("seen"))
-    pipe.notify_event("start", wait=5)
+    pipe.notify_event("start", wait=60)
     killer = threading.Timer(0.05, pipe.notify_event, ["kill"])
     killer.start()
     pipe.join()
@@ -190,7 +190,7 @@ class Suicidal(Endless):
 
 def test_a_routine_can_kill_its_own_pipe(chain):
     pipe = chain(Suicidal("numbers"), CollectingDestination("seen"))
-    pipe.notify_event("start", wait=5)
+    pipe.notify_event("start", wait=60)
     pipe.join()
     assert pipe.status().state is PipeState.ENDED
 
@@ -202,7 +202,7 @@ def test_join_of_a_pipe_that_was_never_built_returns_at_once(chain):
 def test_several_threads_may_join_one_pipe(chain):
     for _ in range(5):
         pipe = chain(Endless("numbers"), CollectingDestination("seen"))
-        pipe.notify_event("start", wait=5)
+        pipe.notify_event("start", wait=60)
         failures: list[BaseException] = []
 
         def join(to_kill: bool, pipe: Pipe = pipe, failures: list[BaseException] = failures) -> None:
@@ -226,7 +226,7 @@ def test_several_threads_may_join_one_pipe(chain):
 def test_join_does_not_wait_for_a_source_that_was_killed(chain):
     seen = CollectingDestination("seen")
     pipe = chain(Endless("numbers"), seen, lossless=True)
-    pipe.notify_event("start", wait=5)
+    pipe.notify_event("start", wait=60)
     wait_until(lambda: len(seen.items()) > 10)
     pipe.notify_event("kill", {"in-numbers": []})
     joiner = threading.Thread(target=pipe.join)
@@ -245,8 +245,8 @@ def test_a_killed_destination_does_not_hold_up_the_others_of_a_lossless_wire():
         for routine in (numbers, first, second):
             pipe.create_flow(routine.name, False, routine)
         pipe.link(Wire(numbers, (first, second), capacity=4))
-        pipe.notify_event("start", wait=5)
-        pipe.notify_event("kill", {"first": []}, wait=5)
+        pipe.notify_event("start", wait=60)
+        pipe.notify_event("kill", {"first": []}, wait=60)
         received = pipe.status().routine("second").received
         wait_until(lambda: pipe.status().routine("second").received > received + 50)
 
@@ -284,7 +284,7 @@ class HasALastWord(DestinationRoutine):
 
 def test_a_cleanup_may_wait_for_the_answer_to_an_event(chain):
     pipe = chain(AsksInCleanup("numbers"), HasALastWord("sink"))
-    pipe.notify_event("start", wait=5)
+    pipe.notify_event("start", wait=60)
     pipe.join(to_kill=True)
     assert {flow.last_exit for flow in pipe.status().flows} == {"exit code 0"}
     assert pipe.status().routine("numbers").errors == 0
@@ -302,7 +302,7 @@ def test_a_with_block_kills_and_joins(chain, journal):
             journal.note("cleanup")
 
     with chain(Endless("numbers"), Noting("sink")) as pipe:
-        pipe.notify_event("start", wait=5)
+        pipe.notify_event("start", wait=60)
         wait_until(lambda: pipe.status().routine("sink").received)
     assert pipe.status().state is PipeState.ENDED
     assert journal.lines() == ["cleanup"]
@@ -313,7 +313,7 @@ def test_an_exception_in_a_with_block_ends_the_pipe_and_goes_on_up(chain):
 
     def fail() -> None:
         with pipe:
-            pipe.notify_event("start", wait=5)
+            pipe.notify_event("start", wait=60)
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -337,7 +337,7 @@ def test_the_first_event_builds_the_pipe(chain):
             return "pong"
 
     with chain(Endless("numbers"), Answering("sink")) as pipe:
-        assert pipe.notify_event("PING", wait=5)["sink"].unwrap() == "pong"
+        assert pipe.notify_event("PING", wait=60)["sink"].unwrap() == "pong"
         assert pipe.status().state is PipeState.BUILT
 
 
@@ -347,7 +347,7 @@ def test_first_events_from_several_threads_build_the_pipe_once(chain):
 
     def start() -> None:
         try:
-            pipe.notify_event("start", wait=10)
+            pipe.notify_event("start", wait=60)
         except BaseException as error:
             failures.append(error)
 
@@ -378,11 +378,11 @@ class EndsAfterASecondThought(SourceRoutine):
 
 def test_end_of_stream_delivers_what_was_sent_before(chain):
     seen = CollectingDestination("seen")
-    assert chain(EndsAfterASecondThought("numbers"), seen, lossless=True).run(timeout=20).ok
+    assert chain(EndsAfterASecondThought("numbers"), seen, lossless=True).run(timeout=60).ok
     assert seen.items() == [1, 2, 3]
 
 
 def test_an_empty_stream_ends_as_well(chain):
     seen = CollectingDestination("seen")
-    assert chain(ListSource([], "numbers"), SlowRoutine(0, "slow"), seen).run(timeout=20).reason == "finished"
+    assert chain(ListSource([], "numbers"), SlowRoutine(0, "slow"), seen).run(timeout=60).reason == "finished"
     assert seen.items() == []

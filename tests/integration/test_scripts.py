@@ -48,7 +48,7 @@ def test_a_command_line_script_works(scripts):
 
 def test_a_script_read_from_standard_input_works(scripts):
     process = scripts.command("-", stdin=subprocess.PIPE)
-    out, err = process.communicate(UNGUARDED, timeout=30)
+    out, err = process.communicate(UNGUARDED, timeout=60)
     assert (out.splitlines(), err) == (EXPECTED, "")
 
 
@@ -77,7 +77,7 @@ def test_the_prompt_works_line_by_line(scripts):
         "exit()",
     ]
     process = scripts.command("-q", "-i", stdin=subprocess.PIPE)
-    out, _ = process.communicate("\n".join(lines) + "\n", timeout=30)
+    out, _ = process.communicate("\n".join(lines) + "\n", timeout=60)
     assert "True [0, 1, 2]" in out
     assert process.returncode == 0
 
@@ -189,7 +189,7 @@ for routine in (things_, check, show):
     pipe.create_flow(routine.name, False, routine)
 pipe.link(Wire(things_, (check,)), Wire(check, (show,)))
 with pipe:
-    answer = pipe.notify_event("ASK", wait=10, reading=Reading(4.0))["show"].unwrap()
+    answer = pipe.notify_event("ASK", wait=60, reading=Reading(4.0))["show"].unwrap()
     assert isinstance(answer, Reading) and answer.value == 8.0
     pipe.notify_event("start")
     wait_until(lambda: pipe.status().state is PipeState.FINISHED)
@@ -229,7 +229,7 @@ pipe.create_flow("in", False, numbers)
 pipe.create_flow("out", False, add)
 pipe.link(Wire(numbers, (add,)))
 assert pipe.run().ok
-print(total.value, queue.get(timeout=5))
+print(total.value, queue.get(timeout=60))
 """
 
 
@@ -242,7 +242,7 @@ def test_a_global_of_the_wrong_start_method_is_named_with_the_cure(scripts):
         pytest.skip("forkserver is the default here")
     code = SHARED.replace('multiprocessing.get_context("forkserver")', 'multiprocessing.get_context("fork")')
     process = scripts.start(code)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     last = err.strip().splitlines()[-1]
     assert last.startswith("pipert2.errors.PipeBuildError")
@@ -306,7 +306,7 @@ pipe = Pipe()
 pipe.create_flow("in", False, ones)
 pipe.create_flow("out", False, sink)
 pipe.link(Wire(ones, (sink,)))
-pipe.notify_event("start", wait=10)
+pipe.notify_event("start", wait=60)
 """
 
 
@@ -316,7 +316,7 @@ def test_a_script_that_ends_without_join_ends_its_flows_cleanly(scripts):
 
 def test_a_script_that_fails_with_a_running_pipe_ends_its_flows_cleanly(scripts):
     process = scripts.start(FORGETFUL + "\n1 / 0\n")
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert out.split() == ["cleaned", "up"]
     assert err.strip().endswith("ZeroDivisionError: division by zero")
@@ -331,6 +331,6 @@ def test_a_guarded_script_with_a_main_function_works_as_well(scripts):
 def test_logging_without_configuration_shows_warnings_of_routines(scripts):
     code = UNGUARDED.replace('print("got", data)', 'self.logger.warning("got %s", data)')
     process = scripts.start(code)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=60)
     assert out.splitlines() == ["this script runs once", "ok"]
     assert err.splitlines() == ["got one", "got two", "got three"]

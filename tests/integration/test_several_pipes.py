@@ -23,7 +23,7 @@ class Endless(SourceRoutine):
 def test_several_pipes_run_side_by_side_and_end_separately(chain):
     pipes = [chain(Endless("numbers"), CollectingDestination("seen")) for _ in range(3)]
     for pipe in pipes:
-        pipe.notify_event("start", wait=5)
+        pipe.notify_event("start", wait=60)
     assert len({flow.pid for pipe in pipes for flow in pipe.status().flows}) == 6
     for gone in list(pipes):
         gone.join(to_kill=True)
@@ -40,7 +40,7 @@ def test_a_death_in_one_pipe_is_not_seen_by_another(chain):
         chain(Endless("numbers"), CollectingDestination("seen")) as second,
     ):
         for pipe in (first, second):
-            pipe.notify_event("start", wait=5)
+            pipe.notify_event("start", wait=60)
         os.kill(first.status().flow("in-seen").pid, signal.SIGKILL)
         wait_until(lambda: first.status().flow("in-seen").restarts == 1)
         received = second.status().routine("seen").received
@@ -71,7 +71,7 @@ def test_pipes_are_built_run_and_ended_from_many_threads_at_once():
 
 def test_a_pipe_may_be_ended_by_another_thread_than_the_one_that_started_it(chain):
     pipe = chain(Endless("numbers"), CollectingDestination("seen"))
-    starter = threading.Thread(target=pipe.notify_event, args=("start",), kwargs={"wait": 5})
+    starter = threading.Thread(target=pipe.notify_event, args=("start",), kwargs={"wait": 60})
     starter.start()
     starter.join()
     wait_until(lambda: pipe.status().routine("seen").received > 10)
@@ -143,5 +143,5 @@ def test_routines_without_names_never_collide_in_many_pipes():
         pipe.create_flow("two", True, ListSource([2]), CollectingDestination())
         pipes.append(pipe)
     for pipe in pipes:
-        assert pipe.run(timeout=20).ok
+        assert pipe.run(timeout=60).ok
         assert len({routine.name for routine in pipe.status().routines}) == 4

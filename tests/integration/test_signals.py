@@ -117,7 +117,7 @@ def test_a_signal_when_the_script_does_not_wait_in_the_pipe_is_a_keyboard_interr
     process = start(scripts, script(body))
     children = tree(process)
     os.killpg(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=60)
     assert "sink cleaned up" in out
     assert err.strip().endswith("KeyboardInterrupt")
     assert process.returncode == -signal.SIGINT
@@ -132,7 +132,7 @@ def test_a_signal_during_the_wait_for_the_end_of_a_with_block_ends_it_by_force(s
     while scripts.read_line(process) != "sink cleans up\n":
         pass
     os.killpg(process.pid, signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
     wait_until(lambda: gone(children))
 
 
@@ -147,7 +147,7 @@ def test_signal_handlers_of_the_script_are_back_after_join(scripts):
 
 def test_sigterm_to_one_flow_ends_that_flow_and_it_is_restarted(scripts):
     body = """
-pipe.notify_event("start", wait=10)
+pipe.notify_event("start", wait=60)
 pid = pipe.status().flow("out").pid
 os.kill(pid, 15)
 from pipert2.testing import wait_until
@@ -156,7 +156,7 @@ print(pipe.status().flow("out").last_exit, flush=True)
 pipe.join(to_kill=True)
 """
     process = start(scripts, script(body))
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "killed by signal SIGTERM" in out
     assert "flow 'out' died (killed by signal SIGTERM)" in err
@@ -183,8 +183,8 @@ def test_a_signal_while_the_pipe_is_built_ends_the_flows_that_run_already(script
     process = start(scripts, script(BUILDS))
     children = tree(process)
     os.killpg(process.pid, number)
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
     assert process.returncode == -number
     wait_until(lambda: gone(children))
     # SIGTERM ends the script on the spot; what it left is cleared by the next run.
-    assert chain(ListSource([1], "numbers"), CollectingDestination("seen")).run(timeout=20).ok
+    assert chain(ListSource([1], "numbers"), CollectingDestination("seen")).run(timeout=60).ok

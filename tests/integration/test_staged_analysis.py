@@ -74,7 +74,7 @@ def test_a_replica_that_died_is_told_once_in_the_log_as_an_event_and_over_http(
     pipe.link(Wire(tasks, work), Wire(work, reports))
     with pipe:
         face = client(pipe)
-        pipe.notify_event("start", {"workers": []}, wait=10)
+        pipe.notify_event("start", {"workers": []}, wait=60)
         first = {pipe.status().flow(name).pid for name in ("workers", "workers#2")}
         summary = pipe.run(timeout=60)
         (told,) = [one for one in face.notices(limit=10_000).notices if one.name == "routine_restarted"]
@@ -124,11 +124,11 @@ def test_an_end_in_the_midst_leaves_what_was_in_hand_unacknowledged_and_no_proce
     (scripts.folder / "analysis.py").write_text(textwrap.dedent(script))
     process = scripts.command("-m", "pipert2", "run", "analysis.py", "--no-api")
     path = scripts.folder / "run.db"
-    wait_until(lambda: path.exists() and path.stat().st_size, 30)
+    wait_until(lambda: path.exists() and path.stat().st_size, 60)
     with Store(path) as store:
-        wait_until(lambda: store.count("report") >= 10, 30)
+        wait_until(lambda: store.count("report") >= 10, 60)
         process.send_signal(number)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=60)
         assert process.returncode == code, out + err
         assert 10 <= store.count("report") < 200
         assert number == signal.SIGKILL or "SIGINT" in out + err
@@ -195,9 +195,9 @@ def test_two_async_stages_share_a_loop_and_a_blocking_neighbour_in_another_flow_
         pipe.link(Wire(tasks, one), Wire(two, reports))
         assert pipe.store is not None
         with pipe:
-            pipe.notify_event("start", {"neighbour": []}, wait=10)
+            pipe.notify_event("start", {"neighbour": []}, wait=60)
             wait_until(lambda: pipe.store.count("began"))
-            pipe.notify_event("start", wait=10)
+            pipe.notify_event("start", wait=60)
             wait_until(lambda: pipe.store.count("ended"), 60)
         assert [record.data for record in pipe.store.records("ended")] == [40]
         pipe.store.close()
@@ -275,8 +275,8 @@ def test_a_job_that_fails_for_good_is_reported_as_failed_and_can_be_requeued_ove
     store = pipe.store
     assert store is not None
     with pipe:
-        pipe.notify_event("start", wait=10)
-        wait_until(lambda: store.count("report") == 20, 30)
+        pipe.notify_event("start", wait=60)
+        wait_until(lambda: store.count("report") == 20, 60)
         found = {record.data["number"]: record.data for record in store.records("report")}
         good = {number for number, one in found.items() if not one["failed"]}
         assert good == set(range(20)) - {3}
@@ -289,9 +289,9 @@ def test_a_job_that_fails_for_good_is_reported_as_failed_and_can_be_requeued_ove
         (letter,) = face.dead_letters().letters
         assert (letter.routine, letter.attempts) == ("work", 3)
         assert "ValueError: boom" in letter.reason
-        pipe.notify_event("MEND", wait=10)
+        pipe.notify_event("MEND", wait=60)
         assert face.requeue_dead_letter(letter.number).ok
-        wait_until(lambda: store.count("report") == 21, 30)
+        wait_until(lambda: store.count("report") == 21, 60)
         assert face.dead_letters().total == 0
         newest = list(store.records("report"))[-1].data
         assert (newest["number"], newest["failed"]) == (3, False)

@@ -78,10 +78,10 @@ def test_on_every_wire_sent_is_received_dropped_and_queued(chain):
             Wire(slow, (seen,), capacity=3),
         )
         for _ in range(3):
-            pipe.notify_event("start", wait=5)
+            pipe.notify_event("start", wait=60)
             received = pipe.status().routine("slow").received
             wait_until(lambda received=received: pipe.status().routine("slow").received > received + 30)
-            pipe.notify_event("stop", wait=5)
+            pipe.notify_event("stop", wait=60)
             status = pipe.status()
             for wire in status.wires:
                 assert wire.sent == wire.received + wire.dropped + wire.queued, wire
@@ -95,7 +95,7 @@ def test_on_every_wire_sent_is_received_dropped_and_queued(chain):
 
 def test_counts_never_go_back_nor_contradict_each_other_while_the_pipe_runs(chain):
     with chain(Numbers("numbers"), SlowRoutine(0.0005, "slow"), CollectingDestination("seen")) as pipe:
-        pipe.notify_event("start", wait=5)
+        pipe.notify_event("start", wait=60)
         before = pipe.status()
         for _ in range(300):
             now = pipe.status()
@@ -122,7 +122,7 @@ class Locks(SourceRoutine):
 
 @pytest.mark.expects_errors
 def test_data_that_cannot_be_sent_is_counted_as_dropped(chain):
-    summary = chain(Locks("locks"), CollectingDestination("seen"), lossless=True).run(timeout=20)
+    summary = chain(Locks("locks"), CollectingDestination("seen"), lossless=True).run(timeout=60)
     wire = summary.wires[0]
     assert (wire.received, wire.dropped, wire.queued) == (2, 3, 0)
     assert wire.sent == wire.received + wire.dropped + wire.queued
@@ -144,13 +144,13 @@ def test_errors_are_counted_and_the_last_one_is_told(chain):
 
 def test_a_source_that_waits_for_room_is_shown_as_blocked(chain):
     with chain(Numbers("numbers"), Gate("gate"), lossless=True) as pipe:
-        pipe.notify_event("start", wait=5)
+        pipe.notify_event("start", wait=60)
         wait_until(lambda: pipe.status().wire("numbers", "gate").queued == 64)
         wire = wait_until(lambda: (w := pipe.status().wire("numbers", "gate")).blocked and w)
         wait_until(lambda: pipe.status().wire("numbers", "gate").blocked_seconds > wire.blocked_seconds)
-        pipe.notify_event("OPEN", wait=5)
+        pipe.notify_event("OPEN", wait=60)
         wait_until(lambda: pipe.status().routine("gate").received > 200)
-        pipe.notify_event("stop", {"in-numbers": []}, wait=5)
+        pipe.notify_event("stop", {"in-numbers": []}, wait=60)
         assert not pipe.status().wire("numbers", "gate").blocked
         stopped = pipe.status().wire("numbers", "gate").blocked_seconds
         assert pipe.status().wire("numbers", "gate").blocked_seconds == stopped > 0
@@ -168,7 +168,7 @@ def test_arrays_copied_for_a_hoarder_are_counted(chain):
     frames = ListSource([np.full(10_000, number, np.uint8) for number in range(30)], "frames")
     hoards = Hoards("hoards")
     pipe = chain(frames, hoards, lossless=True, transmitter=SharedMemoryTransmitter())
-    summary = pipe.run(timeout=20)
+    summary = pipe.run(timeout=60)
     assert summary.errors == 0
     assert 0 < summary.wires[0].copied < 30
 
@@ -178,7 +178,7 @@ def test_arrays_copied_for_a_hoarder_are_counted(chain):
 
 def test_rates_and_latencies_are_those_of_the_data(chain):
     with chain(Numbers("numbers", rest=0.01), SlowRoutine(0.004, "slow"), CollectingDestination("seen")) as pipe:
-        pipe.notify_event("start", wait=5)
+        pipe.notify_event("start", wait=60)
         wait_until(lambda: pipe.status().routine("seen").received >= 100)
         status = pipe.status()
     numbers, slow, seen = (status.routine(name) for name in ("numbers", "slow", "seen"))
@@ -196,7 +196,7 @@ def test_rates_and_latencies_are_those_of_the_data(chain):
 
 def test_the_message_in_hand_is_shown_with_its_time(chain):
     with chain(Numbers("numbers"), SlowRoutine(600, "stuck"), CollectingDestination("seen"), kill_timeout=0.1) as pipe:
-        pipe.notify_event("start", wait=5)
+        pipe.notify_event("start", wait=60)
         busy = wait_until(lambda: pipe.status().routine("stuck").busy_for)
         wait_until(lambda: pipe.status().routine("stuck").busy_for > busy + 0.05)
         assert pipe.status().routine("seen").busy_for == 0
@@ -207,7 +207,7 @@ def test_the_message_in_hand_is_shown_with_its_time(chain):
 
 def test_flows_tell_their_process(chain):
     with chain(Numbers("numbers"), CollectingDestination("seen")) as pipe:
-        pipe.notify_event("start", wait=5)
+        pipe.notify_event("start", wait=60)
         wait_until(lambda: pipe.status().flow("in-numbers").cpu_percent > 0)
         for flow in pipe.status().flows:
             process = psutil.Process(flow.pid)
@@ -225,7 +225,7 @@ def test_a_death_and_the_restart_are_visible_everywhere(chain, caplog):
     slow, seen = SlowRoutine(0.01, "slow"), CollectingDestination("seen")
     pipe = chain(Numbers("numbers"), slow, seen, restart=Restart(backoff=0.2))
     with pipe:
-        pipe.notify_event("start", wait=5)
+        pipe.notify_event("start", wait=60)
         wait_until(lambda: pipe.status().routine("slow").received > 3)
         pid = pipe.status().flow("in-slow").pid
         os.kill(pid, signal.SIGKILL)
@@ -252,7 +252,7 @@ def test_shared_memory_in_use_is_told(chain):
     with chain(Frames("frames"), CollectingDestination("seen")) as pipe:
         pipe.build()
         before = pipe.status().shared_memory_bytes
-        pipe.notify_event("start", wait=5)
+        pipe.notify_event("start", wait=60)
         wait_until(lambda: pipe.status().shared_memory_bytes >= before + 1_000_000)
 
 
@@ -261,7 +261,7 @@ def test_shared_memory_in_use_is_told(chain):
 
 def test_a_snapshot_is_frozen_and_stays_as_it_was(chain):
     with chain(Numbers("numbers"), CollectingDestination("seen")) as pipe:
-        pipe.notify_event("start", wait=5)
+        pipe.notify_event("start", wait=60)
         status = pipe.status()
         text = repr(status)
         wait_until(lambda: pipe.status().routine("seen").received > status.routine("seen").received)
@@ -276,7 +276,7 @@ def test_a_snapshot_can_be_written_as_json_in_every_state(chain):
     with pipe:
         pipe.build()
         found.append(pipe.status())
-        pipe.notify_event("start", wait=5)
+        pipe.notify_event("start", wait=60)
         wait_until(lambda: pipe.status().routine("seen").received)
         found.append(pipe.status())
     found.append(pipe.status())
@@ -312,7 +312,7 @@ def test_status_may_be_asked_from_any_thread_at_any_time(chain):
         for thread in threads:
             thread.start()
         with pipe:
-            pipe.notify_event("start", wait=5)
+            pipe.notify_event("start", wait=60)
             wait_until(lambda pipe=pipe: pipe.status().routine("seen").received > 10)
         stop.set()
         for thread in threads:

@@ -69,7 +69,7 @@ def test_all_tasks_are_collected_once_and_the_hook_comes_last(tasks: int, second
     pipe.create_flow("collector", True, end)
     pipe.link(Wire(numbers, work), Wire(work, end))
     with pipe:
-        pipe.notify_event("start", {"workers": []}, wait=10)  # so that none begins before the other
+        pipe.notify_event("start", {"workers": []}, wait=60)  # so that none begins before the other
         summary = pipe.run(timeout=100)
     *found, last = end.items()
     assert last == "finished"
@@ -113,7 +113,7 @@ def test_each_thread_of_each_worker_is_prepared_once_and_sees_the_parameters() -
     pipe.link(Wire(tasks, work), Wire(work, end))
     pipe.set_parameters(meta_variable="my value")
     with pipe:
-        pipe.notify_event("start", {"workers": []}, wait=10)  # so that none begins before the other
+        pipe.notify_event("start", {"workers": []}, wait=60)  # so that none begins before the other
         assert pipe.run(timeout=100).ok
     found = end.items()
     assert sorted(number for number, *_ in found) == list(range(200))
@@ -148,7 +148,7 @@ def batch(pipe: Pipe, kind: str, count: int, *depends_on: str, meets: str = "", 
         if fails and number == 3:
             raise ValueError("for good")
         if meets and number == 0:
-            wait_until(lambda: any(record.data == meets for record in self.store.records("began")), 20)
+            wait_until(lambda: any(record.data == meets for record in self.store.records("began")), 60)
         return kind, began
 
     tasks, end = ListSource(list(range(count)), f"{kind}-tasks"), Stamped(f"{kind}-end")
@@ -313,22 +313,22 @@ def test_parameters_that_come_late_reach_everybody_from_each_face(tmp_path: Path
     with contextlib.ExitStack() as stack:
         stack.enter_context(pipe)
         set_value = _setter(stack, pipe, face)
-        pipe.notify_event("start", wait=10)
+        pipe.notify_event("start", wait=60)
         assert pipe.status().flow("workers").waits_for == ("parameter 'meta_variable'",)
         assert (store.count("task"), store.count("setup")) == (0, 0)
         set_value("my value")
-        wait_until(lambda: len({record.data[0] for record in store.records("task")}) == 2, 30)
+        wait_until(lambda: len({record.data[0] for record in store.records("task")}) == 2, 60)
         assert [record.data for record in store.records("setup")] == ["my value"] * 4
         pipe.set_replicas("workers", 3)
-        wait_until(lambda: len({record.data[0] for record in store.records("task")}) == 3, 30)
+        wait_until(lambda: len({record.data[0] for record in store.records("task")}) == 3, 60)
         assert [record.data for record in store.records("setup")] == ["my value"] * 6
         before = store.position()
         set_value("another")
-        wait_until(lambda: len([one for one in store.records("event") if one.data[1] == "another"]) == 3, 30)
+        wait_until(lambda: len([one for one in store.records("event") if one.data[1] == "another"]) == 3, 60)
         assert {record.data[1] for record in store.records("task") if record.id <= before} == {"my value"}
         at = store.position()
-        wait_until(lambda: store.count("task", after=at) > 20, 30)
-        pipe.notify_event("stop", wait=10)
+        wait_until(lambda: store.count("task", after=at) > 20, 60)
+        pipe.notify_event("stop", wait=60)
         late = [record.data[1] for record in store.records("task")][-10:]
         assert late == ["another"] * 10
         told = Counter(record.data[0] for record in store.records("event") if record.data[1] == "another")
@@ -465,7 +465,7 @@ def test_a_source_that_is_stopped_while_it_waits_for_a_result_begins_anew_with_i
     def echo(self: Any, item: Any) -> Any:
         self.store.add("got", item)
         if item[1] == 2 and self.store.count("life") == 1:
-            wait_until(lambda: self.store.count("stopping"), 20)
+            wait_until(lambda: self.store.count("stopping"), 60)
             time.sleep(0.05)  # so that the source has been stopped, or waits for that
         return item
 
@@ -476,13 +476,13 @@ def test_a_source_that_is_stopped_while_it_waits_for_a_result_begins_anew_with_i
     store = pipe.store
     assert store is not None
     with pipe:
-        pipe.notify_event("start", wait=10)
-        wait_until(lambda: store.count("got") == 3, 20)
+        pipe.notify_event("start", wait=60)
+        wait_until(lambda: store.count("got") == 3, 60)
         store.add("stopping", None)
-        pipe.notify_event("stop", {"first": []}, wait=10)
-        pipe.notify_event("start", {"first": []}, wait=10)
-        wait_until(lambda: store.count("got") >= 8, 20)
-        wait_until(lambda: store.count("result") >= 7, 20)
+        pipe.notify_event("stop", {"first": []}, wait=60)
+        pipe.notify_event("start", {"first": []}, wait=60)
+        wait_until(lambda: store.count("got") >= 8, 60)
+        wait_until(lambda: store.count("result") >= 7, 60)
         assert pipe.status().routine("sums").errors == 0
     found = [record.data for record in store.records("result")]
     assert all(list(result) == [life, number] for life, number, result in found)

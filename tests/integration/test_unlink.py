@@ -33,7 +33,7 @@ def fork(source: SourceRoutine, *ends: object, **wire: object) -> Pipe:
 def test_unlink_ends_one_destinations_stream_and_the_others_go_on(lossless):
     first, second = CollectingDestination("first"), CollectingDestination("second")
     with fork(Endless("numbers"), first, second, lossless=lossless) as pipe:
-        pipe.notify_event("start", wait=5)
+        pipe.notify_event("start", wait=60)
         wait_until(lambda: len(first.items()) > 20 and len(second.items()) > 20)
         pipe.unlink("numbers", "first")
         wait_until(lambda: pipe.status().routine("first").finished)
@@ -61,7 +61,7 @@ def test_unlink_frees_a_source_that_waits_for_room():
         for routine in (numbers, stuck, quick, end):
             pipe.create_flow(routine.name, False, routine)
         pipe.link(Wire(numbers, (stuck, quick), capacity=4), Wire(stuck, (end,)))
-        pipe.notify_event("start", wait=5)
+        pipe.notify_event("start", wait=60)
         wait_until(lambda: pipe.status().wire("numbers", "stuck").blocked and pipe.status().routine("stuck").received)
         pipe.unlink("numbers", "stuck")
         count = len(quick.items())
@@ -75,7 +75,7 @@ def test_unlink_while_blocked_ends_the_slow_destination_after_what_was_sent():
         for routine in (numbers, slow, seen):
             pipe.create_flow(routine.name, False, routine)
         pipe.link(Wire(numbers, (slow,), capacity=4), Wire(slow, (seen,)))
-        pipe.notify_event("start", wait=5)
+        pipe.notify_event("start", wait=60)
         wait_until(lambda: pipe.status().wire("numbers", "slow").blocked)
         pipe.unlink("numbers", "slow")
         wait_until(lambda: pipe.status().routine("seen").finished)
@@ -91,7 +91,7 @@ def test_unlink_before_build_is_as_if_the_wire_had_never_been():
         pipe.create_flow(routine.name, False, routine)
     pipe.link(Wire(numbers, (first, second)), Wire(more, (first,)))
     pipe.unlink(numbers, first)
-    assert pipe.run(timeout=20).ok
+    assert pipe.run(timeout=60).ok
     assert (first.items(), second.items()) == ([0, 1, 2], [0, 1, 2, 3, 4])
 
 
@@ -101,7 +101,7 @@ def test_an_unlinked_destination_with_another_input_goes_on():
         for routine in (numbers, more, seen):
             pipe.create_flow(routine.name, False, routine)
         pipe.link(Wire(numbers, (seen,)), Wire(more, (seen,)))
-        pipe.notify_event("start", wait=5)
+        pipe.notify_event("start", wait=60)
         wait_until(lambda: pipe.status().wire("numbers", "seen").received > 10)
         pipe.unlink("numbers", "seen")
         wait_until(lambda: pipe.status().wire("numbers", "seen").unlinked)
@@ -120,7 +120,7 @@ def test_a_wire_within_a_flow_can_be_unlinked_too():
     with Pipe(lossless=True) as pipe:
         pipe.create_flow("all", False, numbers, passes, first, second)
         pipe.link(Wire(numbers, (passes,), capacity=2), Wire(passes, (first, second), capacity=2))
-        pipe.notify_event("start", wait=5)
+        pipe.notify_event("start", wait=60)
         wait_until(lambda: len(first.items()) > 20)
         pipe.unlink("passes", "1")
         wait_until(lambda: pipe.status().routine("1").finished)

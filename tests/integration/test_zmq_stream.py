@@ -82,7 +82,7 @@ def test_large_messages_that_wait_are_bounded_by_their_memory(detector: Any) -> 
     source.setup()
     try:
         detector.send(image, copy=False)
-        wait_until(lambda: source.main_logic() is not None, timeout=10)
+        wait_until(lambda: source.main_logic() is not None, timeout=60)
         sent = sum(1 for _ in range(40) if not _is_full(detector, image))
     finally:
         source.cleanup()

@@ -31,4 +31,4 @@ def _nothing_left_behind() -> Iterator[None]:
     yield
     if _left() - before:
         gc.collect()
-        wait_until(lambda: not _left() - before, timeout=5.0, what=f"that nothing is left of {_left() - before}")
+        wait_until(lambda: not _left() - before, timeout=30.0, what=f"that nothing is left of {_left() - before}")

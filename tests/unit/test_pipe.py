@@ -292,7 +292,7 @@ def test_a_pipe_that_could_not_be_built_can_be_mended() -> None:
     with pytest.raises(PipeBuildError):
         pipe.build()
     pipe.link(Wire(numbers, end, lossless=True))
-    assert pipe.run(timeout=30.0).ok
+    assert pipe.run(timeout=60.0).ok
 
 
 @pytest.mark.parametrize("what", ["create_flow", "build"])
@@ -311,7 +311,7 @@ def test_a_built_pipe_takes_no_more(what: str) -> None:
 @pytest.mark.parametrize("what", ["create_flow", "link", "build", "notify_event"])
 def test_an_ended_pipe_takes_no_more(what: str) -> None:
     pipe = a_pipe()
-    pipe.run(timeout=30.0)
+    pipe.run(timeout=60.0)
     calls = {
         "create_flow": lambda: pipe.create_flow("more", True, Zoom()),
         "link": lambda: pipe.link(),
@@ -325,7 +325,7 @@ def test_an_ended_pipe_takes_no_more(what: str) -> None:
 @pytest.mark.parametrize("event", ["stop", "kill"])
 def test_stopping_an_ended_pipe_does_nothing(event: str) -> None:
     pipe = a_pipe()
-    pipe.run(timeout=30.0)
+    pipe.run(timeout=60.0)
     assert pipe.notify_event(event) is None
     assert pipe.notify_event(event, wait=1.0) == {}
 
@@ -422,7 +422,7 @@ def test_a_run_in_this_process_collects_everything() -> None:
     seen = CollectingDestination("seen")
     pipe = Pipe(inline=True, lossless=True)
     pipe.create_flow("all", True, ListSource(range(100), "numbers"), Zoom("zoom"), seen)
-    summary = pipe.run(timeout=30.0)
+    summary = pipe.run(timeout=60.0)
     assert (summary.ok, summary.reason, summary.errors) == (True, "finished", 0)
     assert seen.items() == list(range(100))
 

@@ -92,7 +92,7 @@ class Running:
     def kill(self) -> None:
         """End it at once, as a crash would."""
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(60)
 
     def close(self) -> None:
         """Ask it to end, and see that it does."""

@@ -106,11 +106,11 @@ def test_whatever_is_asked_for_is_answered(method: str, path: str, query: str, b
 
 def test_the_server_answers_this_machine_only() -> None:
     with HdfServer(REST) as server:
-        with urllib.request.urlopen(f"{server.url}/about", timeout=5) as answer:
+        with urllib.request.urlopen(f"{server.url}/about", timeout=60) as answer:
             assert json.loads(answer.read())["name"] == "pipert2"
         foreign = urllib.request.Request(server.url, headers={"Host": "evil.example"})
         with pytest.raises(urllib.error.HTTPError, match="403") as refused:
-            urllib.request.urlopen(foreign, timeout=5)
+            urllib.request.urlopen(foreign, timeout=60)
         refused.value.close()
     server.close()
 

@@ -38,14 +38,14 @@ class Reading:
 def record(path: Path, items: list[Any], **options: Any) -> RunSummary:
     pipe = Pipe(inline=True, lossless=True)
     pipe.create_flow("all", True, ListSource(items), Recorder(path, **options))
-    return pipe.run(timeout=20.0)
+    return pipe.run(timeout=60.0)
 
 
 def replay(source: Replay) -> tuple[list[Any], RunSummary]:
     seen = CollectingDestination()
     pipe = Pipe(inline=True, lossless=True)
     pipe.create_flow("all", True, source, seen)
-    summary = pipe.run(timeout=20.0)
+    summary = pipe.run(timeout=60.0)
     return seen.items(), summary
 
 
@@ -95,7 +95,7 @@ def test_messages_keep_the_time_and_number_that_their_source_gave_them(tmp_path:
     began, made = threading.Event(), []
     pipe = Pipe(inline=True, lossless=True)
     pipe.create_flow("all", True, Numbers(list(range(5))), Slow(tmp_path / "a.mcap"))
-    assert pipe.run(timeout=20.0).ok
+    assert pipe.run(timeout=60.0).ok
 
     with McapReader(tmp_path / "a.mcap") as reader:
         found = [(message.sequence, message.time) for message in reader]
@@ -123,7 +123,7 @@ def test_recorders_of_one_flow_share_a_file(tmp_path: Path) -> None:
     pipe.create_flow("all", False, one, two, first, second)
     pipe.link(Wire(one, first), Wire(two, second))
 
-    assert pipe.run(timeout=20.0).ok
+    assert pipe.run(timeout=60.0).ok
     assert [file.name for file in tmp_path.iterdir()] == ["a.mcap"]
     assert replay(Replay(path, topic="numbers", speed="max"))[0] == [1, 2, 3]
     assert replay(Replay(path, topic="letters", speed="max"))[0] == ["a", "b"]

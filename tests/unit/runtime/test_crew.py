@@ -181,5 +181,5 @@ def test_nothing_of_a_message_stays_behind(event_loop: EventLoop, fails: bool, a
     del big
     wait_until(lambda: bench.outcomes)
     bench.outcomes.clear()
-    wait_until(lambda: gone() is None, timeout=2)  # without the garbage collector's help
+    wait_until(lambda: gone() is None, timeout=60)  # without the garbage collector's help
     crew.close()
