@@ -145,10 +145,10 @@ HANGS: dict[str, Callable[[Any], Any]] = {
 @pytest.mark.parametrize("hang", HANGS)
 def test_a_hang_is_found_killed_and_restarted(hang, caplog):
     seen = CollectingDestination("seen")
-    options = {"lossless": True, "hang_timeout": 0.3, "kill_timeout": 0.2, "restart": Restart(times=50, backoff=0.0)}
+    options = {"lossless": True, "hang_timeout": 1.0, "kill_timeout": 0.2, "restart": Restart(times=50, backoff=0.0)}
     with row(Numbers("numbers"), Acts(HANGS[hang]), seen, **options) as pipe:
         pipe.notify_event("start", wait=60)
-        wait_until(lambda: pipe.status().flow("in-acts").restarts >= 2, timeout=60)
+        wait_until(lambda: pipe.status().flow("in-acts").restarts >= 1)
         count = len(seen.items())
         wait_until(lambda: len(seen.items()) > count)
         status = pipe.status()
@@ -168,7 +168,7 @@ class Patient(DestinationRoutine):
             self.notify_event("NAP", wait=60)
 
     def main_logic(self, data: int) -> None:
-        self.wait(0.8)
+        self.wait(2.0)
 
 
 class Naps(Numbers):
@@ -178,9 +178,9 @@ class Naps(Numbers):
 
 
 def test_waiting_in_calls_of_the_runtime_is_no_hang():
-    with row(Naps("numbers"), Patient("patient"), lossless=True, hang_timeout=0.4) as pipe:
+    with row(Naps("numbers"), Patient("patient"), lossless=True, hang_timeout=1.5) as pipe:
         pipe.notify_event("start", wait=60)
-        wait_until(lambda: pipe.status().routine("patient").received >= 3)
+        wait_until(lambda: pipe.status().routine("patient").received >= 2)
         assert pipe.status().wire("numbers", "patient").blocked
         assert [flow.restarts for flow in pipe.status().flows] == [0, 0]
 
@@ -240,7 +240,7 @@ def test_an_event_to_a_flow_that_is_being_restarted_is_handled_once_it_is_back(j
     with row(Numbers("numbers"), Hears("hears"), restart=Restart(backoff=0.3)) as pipe:
         pipe.notify_event("start", wait=60)
         os.kill(pipe.status().flow("in-hears").pid, 9)
-        wait_until(lambda: pipe.status().flow("in-hears").state == "restarting")
+        wait_until(lambda: (flow := pipe.status().flow("in-hears")).state == "restarting" or flow.restarts)
         pipe.notify_event("SAY", word="one")
         assert pipe.notify_event("SAY", wait=60, word="two")["hears"].unwrap() == "two"
         assert journal.lines() == ["one", "two"]
@@ -255,7 +255,7 @@ def test_unlink_while_the_source_is_being_restarted_holds_afterwards():
         pipe.notify_event("start", wait=60)
         wait_until(lambda: first.items() and second.items())
         os.kill(pipe.status().flow("numbers").pid, 9)
-        wait_until(lambda: pipe.status().flow("numbers").state == "restarting")
+        wait_until(lambda: (flow := pipe.status().flow("numbers")).state == "restarting" or flow.restarts)
         pipe.unlink("numbers", "first")
         count = len(second.items())
         wait_until(lambda: len(second.items()) > count + 50)

@@ -30,7 +30,7 @@ from pipert2 import (
 from pipert2.testing import wait_until
 from tests.chaos.checked_frames import Camera, Passes, Viewer
 
-pytestmark = pytest.mark.expects_errors
+pytestmark = [pytest.mark.expects_errors, pytest.mark.timeout(600)]
 
 ALWAYS = Restart(times=1_000_000, window=1.0, backoff=0.0)
 VIEWS = SharedMemoryTransmitter(0)
@@ -40,7 +40,7 @@ SIZES = (100, 3_000, 40_000, 300_000, 700_000)
 class Late(Restart):
     """Restarts a flow in ten minutes."""
 
-    def delay(self, deaths: Any, now: float) -> float:
+    def delay(self, deaths: Any, now: float, attempts: int = 0) -> float:
         return 600.0
 
 
@@ -131,7 +131,7 @@ def goes_on(pipe: Pipe, *wires: tuple[str, str], by: int = 20) -> None:
 
 
 def in_peace(pipe: Pipe) -> None:
-    wait_until(lambda: all(flow.state == "running" for flow in pipe.status().flows), 30.0, "all flows")
+    wait_until(lambda: all(flow.state == "running" for flow in pipe.status().flows), 60.0, "all flows")
 
 
 def insist(pipe: Pipe, wire: Wire) -> None:
@@ -209,7 +209,7 @@ def test_a_flow_that_is_killed_in_the_middle_of_linking_leaves_one_wire_or_none(
                     refusals += 1
             in_peace(pipe)
             # Then it is there once and works, or it is not there
-            wait_until(lambda: listed(pipe) == opened(pipe), 10.0, "the wires that the pipe says it has")
+            wait_until(lambda: listed(pipe) == opened(pipe), 60.0, "the wires that the pipe says it has")
             assert len(opened(pipe)) <= len(before) + 1, f"seed {seed}"
             if listed(pipe) == before:
                 insist(pipe, Wire(counter, ledger))
@@ -219,7 +219,7 @@ def test_a_flow_that_is_killed_in_the_middle_of_linking_leaves_one_wire_or_none(
             with Fire(pipe, chance, victims, 0.01):
                 pipe.unlink(counter, ledger)
             in_peace(pipe)
-            wait_until(lambda: opened(pipe) == before, 10.0, "that the wire is gone")
+            wait_until(lambda: opened(pipe) == before, 60.0, "that the wire is gone")
             goes_on(pipe, ("counter", "bystander"))
         status = pipe.status()
     assert links + refusals == 40
@@ -255,10 +255,10 @@ def test_lossless_wires_lose_nothing_while_flows_die_and_others_come_and_go(tmp_
         wait_until(lambda: all(wire.queued == 0 for wire in pipe.status().wires), 60.0)
         wait_until(lambda: not pipe.status().routine("ledger").busy_for)
         status = pipe.status()
-        given_up = {letter.data for letter in pipe.dead_letters()}  # in hand at one death after the other
+        given_up = {letter.data[1] for letter in pipe.dead_letters()}  # in hand at one death after the other
     ((_, numbers),) = ledger.lives().items()
     assert set(numbers) | given_up >= set(range(max(numbers) + 1)), f"seed {seed}: {deaths}"
-    assert len(given_up) <= 3, f"seed {seed}: {deaths}"
+    assert 2 * len(given_up) <= sum(deaths.values()), f"seed {seed}: {deaths}"
     for wire in status.wires:
         assert wire.sent == wire.received + wire.dropped + wire.queued, f"seed {seed}: {wire}"
 

@@ -475,7 +475,7 @@ def test_a_member_of_a_crew_that_hangs_is_found_and_its_message_done_again() -> 
                 threading.Event().wait(60)
             return number, self.message.attempt
 
-    pipe, results = line(False, list(range(12)), Hangs("work"), hang_timeout=1.0)
+    pipe, results = line(False, list(range(12)), Hangs("work"), hang_timeout=2.0)
     summary = pipe.run(timeout=60)
     assert summary.ok
     assert dict(results.items())[5] == 2
@@ -490,18 +490,18 @@ def test_a_crew_that_waits_for_room_does_not_hang() -> None:
 
     class Slow(CollectingDestination):
         def main_logic(self, data: Any) -> None:
-            self.wait(0.6)
+            self.wait(1.4)
             super().main_logic(data)
 
-    pipe = Pipe(lossless=True, hang_timeout=0.4)
-    tasks, results = ListSource(list(range(6)), "tasks"), Slow("results")
+    pipe = Pipe(lossless=True, hang_timeout=1.0)
+    tasks, results = ListSource(list(range(4)), "tasks"), Slow("results")
     pipe.create_flow("first", True, tasks)
     pipe.create_flow("work", True, work)
     pipe.create_flow("last", True, results)
     pipe.link(Wire(tasks, work), Wire(work, results, capacity=1))
     summary = pipe.run(timeout=60)
     assert summary.ok
-    assert sorted(results.items()) == list(range(6))
+    assert sorted(results.items()) == list(range(4))
     assert [flow.restarts for flow in summary.flows] == [0, 0, 0]
 
 

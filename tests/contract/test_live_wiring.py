@@ -421,13 +421,15 @@ def test_a_source_that_gets_long_between_the_two_steps_refuses_the_wire_and_take
         await_sent(pipe, "numbers", 20)
         if ("numbers", "late") not in known:
             assert ("numbers", "late") not in open_wires(pipe)
-            assert pipe.status().routine("late").received == 0
             pipe.link(Wire(numbers, late))
         assert open_wires(pipe).count(("numbers", "late")) == 1
         await_sent(pipe, "numbers", 20)
         status = settled(pipe, "numbers")
         found = items(late, status)
-        assert found == list(range(found[0], status.routine("numbers").sent))
+        # A source that opens the wire while it is given up sends a few messages before it hears of that.
+        gaps = [number for number, after in pairwise(found) if after != number + 1]
+        assert len(gaps) <= (("numbers", "late") not in known)
+        assert found[-1] == status.routine("numbers").sent - 1
 
 
 # ------------------------------------------------------------------------------------------------ away and back

@@ -468,7 +468,7 @@ class Deaf(DestinationRoutine):
 
 @pytest.mark.parametrize(("ignores_sigterm", "end"), [(False, "exit code 1"), (True, "exit code 1")])
 def test_a_routine_that_does_not_come_back_is_ended_by_force(chain, journal, ignores_sigterm, end):
-    pipe = chain(Counter("numbers"), Deaf("deaf", journal, ignores_sigterm=ignores_sigterm), kill_timeout=0.2)
+    pipe = chain(Counter("numbers"), Deaf("deaf", journal, ignores_sigterm=ignores_sigterm), kill_timeout=2.0)
     pipe.notify_event("start")
     wait_until(lambda: journal.count("hangs"))
     pipe.join(to_kill=True)

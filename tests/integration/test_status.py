@@ -222,12 +222,13 @@ def test_flows_tell_their_process(chain):
 
 @pytest.mark.expects_errors
 def test_a_death_and_the_restart_are_visible_everywhere(chain, caplog):
-    slow, seen = SlowRoutine(0.01, "slow"), CollectingDestination("seen")
-    pipe = chain(Numbers("numbers"), slow, seen, restart=Restart(backoff=0.2))
+    slow, seen = SlowRoutine(0.1, "slow"), CollectingDestination("seen")
+    pipe = chain(Numbers("numbers"), slow, seen, restart=Restart(backoff=1.0))
     with pipe:
         pipe.notify_event("start", wait=60)
         wait_until(lambda: pipe.status().routine("slow").received > 3)
         pid = pipe.status().flow("in-slow").pid
+        wait_until(lambda: 0 < pipe.status().routine("slow").busy_for < 0.05)
         os.kill(pid, signal.SIGKILL)
         flow = wait_until(lambda: (f := pipe.status().flow("in-slow")).state == "restarting" and f)
         assert (flow.pid, flow.last_exit) == (None, "killed by signal SIGKILL")
@@ -240,7 +241,7 @@ def test_a_death_and_the_restart_are_visible_everywhere(chain, caplog):
     assert flow.pid not in (None, pid)
     assert "in-slow' died (killed by signal SIGKILL)" in status.routine("slow").last_error
     assert status.routine("slow").interrupted == 1
-    assert "flow 'in-slow' died (killed by signal SIGKILL); it is restarted in 0.2 s" in caplog.text
+    assert "flow 'in-slow' died (killed by signal SIGKILL); it is restarted in 1.0 s" in caplog.text
     assert status.flow("in-numbers").restarts == 0
 
 

@@ -126,6 +126,7 @@ class FlowLives:
                 self._restart(flow)
             if flow.handle is not None and flow.terminate_at is not None and now >= flow.terminate_at:
                 flow.terminate_at = None
+                flow.kill_at = now + LADDER_STEP  # it has its step however late this one came
                 flow.handle.terminate()
             if flow.handle is not None and flow.kill_at is not None and now >= flow.kill_at:
                 flow.kill_at = None
