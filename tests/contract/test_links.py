@@ -21,14 +21,13 @@ from pipert2.testing import CollectingDestination, FailingRoutine, ListSource, w
 zenoh = pytest.importorskip("zenoh", reason='wires between hosts need Zenoh: pip install "pipert2[cluster]"')
 
 from pipert2.engine.link import Egress, Ingress, LinkSettings  # noqa: E402
+from tests.ports import free_port  # noqa: E402
 
 
 @pytest.fixture
 def endpoint() -> str:
     """Where nobody listens."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return f"tcp/127.0.0.1:{one.getsockname()[1]}"
+    return f"tcp/127.0.0.1:{free_port()}"
 
 
 class Slow(CollectingDestination):

@@ -28,6 +28,7 @@ from types import TracebackType
 
 from pipert2.testing import wait_until
 from tests.e2e.blocks import ROOT, blocks_in
+from tests.ports import free_port
 
 PORTS = ("8320", "1234")
 PATIENCE = 60.0
@@ -144,7 +145,7 @@ class Console:
         self._own = folder / "own"
         self._steps = steps
         self._background: list[subprocess.Popen[bytes]] = []
-        self._ports = {port: str(_free_port()) for port in PORTS}
+        self._ports = {port: str(free_port()) for port in PORTS}
         self._helps: dict[str, str] = {}
         self._environment = self._make_environment()
 
@@ -277,12 +278,6 @@ class Console:
                 process.wait(PATIENCE / 2)
             process.kill()
             process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _listens(port: str) -> bool:

@@ -12,6 +12,7 @@ from pipert2.cockpit.server.server import CockpitServer
 from pipert2.cockpit.settings import CockpitSettings
 from pipert2.testing import CollectingDestination, ListSource, wait_until
 from tests.integration.cockpit_browser import Browser, FakePipe, ask
+from tests.ports import free_port
 
 
 def _pipe(name: str) -> Pipe:
@@ -33,10 +34,7 @@ def test_a_pipe_with_a_cockpit_beside_it_can_be_driven_there(tmp_path: Path) -> 
 
 
 def test_a_second_pipe_goes_to_the_cockpit_that_is_there(tmp_path: Path) -> None:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = one.getsockname()[1]
-    settings = CockpitSettings(port=port, database=tmp_path / "c.db")
+    settings = CockpitSettings(port=free_port(), database=tmp_path / "c.db")
     first, second = _pipe("first"), _pipe("second")
     with first, second, cockpit_beside(first, settings) as page, cockpit_beside(second, settings) as other:
         url = page.removesuffix("/?pipe=first")

@@ -27,6 +27,7 @@ from pipert2.cockpit.server.server import CockpitServer
 from pipert2.cockpit.settings import CockpitSettings
 from pipert2.testing import wait_until
 from tests.integration.cockpit_browser import Browser, FakePipe, ask, record
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -51,9 +52,7 @@ class Forget(DestinationRoutine):
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+    return free_port()
 
 
 class _Cockpit:
@@ -293,18 +292,18 @@ def test_a_browser_that_does_not_read_is_cut_and_costs_little(tmp_path: Path, mo
         socket.socket() as dead,
     ):
         dead.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # is soon full
-        dead.settimeout(20)
+        dead.settimeout(60)
         dead.connect(("127.0.0.1", server.port))
         dead.sendall(
             b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\n"
             b"Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
         )
         assert dead.recv(1000).startswith(b"HTTP/1.1 101")
+        assert _serves(dead)  # not later: it may be cut before all that it does not read is said
         for text in (b"40/ui,", b'42/ui,1["watch",{"pipe":"fake","logs":{}}]'):
             dead.sendall(bytes((0x81, 0x80 | len(text), 0, 0, 0, 0)) + text)
         for number in range(1, 10):
             pipe.log(*(record(number * 500 + n, "x" * 1_000) for n in range(500)))
-        assert _serves(dead)
         wait_until(lambda: not _serves(dead), what="it is cut")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import time
 import urllib.request
 from collections import Counter
@@ -25,6 +24,7 @@ from pipert2.patterns.map_reduce.recorded_events import ScanSource
 from pipert2.patterns.streams.stins import StinsData, StinsEnd, StinsStart, parse
 from pipert2.patterns.streams.stream_data import EventData, StreamFrame
 from pipert2.testing import wait_until
+from tests.ports import free_port
 
 INLINE = pytest.mark.parametrize("inline", [True, False], ids=["inline", "processes"])
 
@@ -597,13 +597,6 @@ def test_recorded_events_of_any_source_make_scans(tmp_path: Path) -> None:
         ("short", 5),
         ("done", 2),
     ]
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
 
 
 def ask(port: int, path: str) -> Any:
