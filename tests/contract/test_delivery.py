@@ -36,7 +36,7 @@ def started(pipe: Pipe, *flows: str) -> None:
 
 
 def finished(pipe: Pipe, *routines: str) -> PipeStatus:
-    wait_until(lambda: all(pipe.status().routine(name).finished for name in routines), 30.0, f"the end of {routines}")
+    wait_until(lambda: all(pipe.status().routine(name).finished for name in routines), 60.0, f"the end of {routines}")
     return pipe.status()
 
 

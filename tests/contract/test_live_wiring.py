@@ -102,7 +102,7 @@ def sent(pipe: Pipe, name: str) -> int:
 
 def await_sent(pipe: Pipe, name: str, more: int) -> None:
     goal = sent(pipe, name) + more
-    wait_until(lambda: sent(pipe, name) >= goal, 20.0, f"{more} more messages of {name}")
+    wait_until(lambda: sent(pipe, name) >= goal, 60.0, f"{more} more messages of {name}")
 
 
 def settled(pipe: Pipe, *sources: str) -> PipeStatus:
@@ -111,7 +111,7 @@ def settled(pipe: Pipe, *sources: str) -> PipeStatus:
     for name in sources:
         flows.setdefault(pipe.flow_names[name], []).append(name)
     pipe.notify_event("END", flows)
-    wait_until(lambda: all(pipe.status().routine(name).finished for name in sources), 20.0, f"the end of {sources}")
+    wait_until(lambda: all(pipe.status().routine(name).finished for name in sources), 60.0, f"the end of {sources}")
 
     def quiet() -> bool:
         status = pipe.status()
@@ -119,7 +119,7 @@ def settled(pipe: Pipe, *sources: str) -> PipeStatus:
             routine.busy_for for routine in status.routines if routine.kind != "source"
         )
 
-    wait_until(lambda: quiet() and quiet(), 30.0, "an empty pipe")
+    wait_until(lambda: quiet() and quiet(), 60.0, "an empty pipe")
     return pipe.status()
 
 

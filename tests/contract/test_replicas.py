@@ -74,10 +74,12 @@ def test_each_message_goes_to_one_replica(inline: bool, replicas: int) -> None:
 @INLINE
 def test_the_replicas_share_the_work(inline: bool) -> None:
     pipe, results = shop(list(range(60)), inline=inline, seconds=0.01)
-    assert pipe.run(timeout=60).ok
+    with pipe:
+        pipe.notify_event("start", {"workers": []}, wait=60)  # so that none begins before the other
+        assert pipe.run(timeout=60).ok
     shares = Counter((pid, thread) for _, pid, thread in results.items())
     assert len(shares) == 2
-    assert min(shares.values()) >= 15
+    assert min(shares.values()) >= 10
 
 
 def test_a_slow_replica_holds_up_nobody() -> None:
@@ -96,7 +98,9 @@ def test_a_slow_replica_holds_up_nobody() -> None:
     pipe.create_flow("workers", True, work, replicas=2)
     pipe.create_flow("end", True, results)
     pipe.link(Wire(tasks, work), Wire(work, results))
-    assert pipe.run(timeout=60).ok
+    with pipe:
+        pipe.notify_event("start", {"workers": []}, wait=60)  # so that none begins before the other
+        assert pipe.run(timeout=60).ok
     shares = sorted(Counter(pid for _, pid, _ in results.items()).values())
     assert sum(shares) == 60
     assert shares[0] < 20
@@ -173,7 +177,7 @@ def test_large_data_arrives_whole(inline: bool, transmitter: SharedMemoryTransmi
 
 
 def test_what_a_killed_replica_had_is_done_by_another(caplog: pytest.LogCaptureFixture) -> None:
-    pipe, results = shop(list(range(40)), inline=False, seconds=0.03)
+    pipe, results = shop(list(range(120)), inline=False, seconds=0.03)
     pipe.build()
     victim = pipe.status().flow("workers").pid
     assert victim is not None
@@ -188,7 +192,9 @@ def test_what_a_killed_replica_had_is_done_by_another(caplog: pytest.LogCaptureF
     killer.join()
     caplog.clear()  # that it died is logged, as it should be
     assert summary.ok
-    assert sorted(number for number, _, _ in results.items()) == list(range(40))
+    found = [number for number, _, _ in results.items()]
+    assert set(found) == set(range(120))
+    assert len(found) <= 121  # what it had in hand may be done, and not yet said to be
     assert len({pid for _, pid, _ in results.items()}) >= 2  # the new one may come when all is done
     assert next(flow for flow in summary.flows if flow.name == "workers").restarts == 1
 

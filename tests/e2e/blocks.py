@@ -135,7 +135,7 @@ def _ordered(promised: str, printed: str) -> str:
     return "".join(f"{line}\n" for line in found + left)
 
 
-def check(script: Script, folder: Path, timeout: float = 60.0) -> None:
+def check(script: Script, folder: Path, timeout: float = 200.0) -> None:
     """Run a script as its reader would, in an empty folder, and compare what it prints with what its page says."""
     file, empty, site = folder / "script.py", folder / "empty", folder / "site"
     file.write_text(script.code, "utf-8")

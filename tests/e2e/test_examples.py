@@ -32,7 +32,7 @@ needs_video = pytest.mark.skipif(
 )
 
 
-def run(script: str, *arguments: object, folder: Path, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
+def run(script: str, *arguments: object, folder: Path, timeout: float = 200.0) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(EXAMPLES / script), *map(str, arguments)]
     return subprocess.run(
         command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=timeout, check=False

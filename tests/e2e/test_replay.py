@@ -31,7 +31,7 @@ def replay(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=200,
     )
 
 

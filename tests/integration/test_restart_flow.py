@@ -72,18 +72,18 @@ def restarted(pipe: Pipe, flow: str, times: int) -> None:
         status = pipe.status().flow(flow)
         return status.restarts == times and status.state == "running"
 
-    wait_until(there, 20.0, f"restart {times} of {flow}")
+    wait_until(there, 60.0, f"restart {times} of {flow}")
 
 
 def moved_on(pipe: Pipe, routine: str, by: int = 50) -> None:
     received = pipe.status().routine(routine).received
-    wait_until(lambda: pipe.status().routine(routine).received >= received + by, 20.0, f"{by} more for {routine}")
+    wait_until(lambda: pipe.status().routine(routine).received >= received + by, 60.0, f"{by} more for {routine}")
 
 
 def drained(pipe: Pipe) -> None:
     """End the numbers and wait until all has arrived."""
     pipe.notify_event("END", {"in-numbers": ["numbers"]})
-    wait_until(lambda: pipe.status().state is PipeState.FINISHED, 30.0, "the end of all streams")
+    wait_until(lambda: pipe.status().state is PipeState.FINISHED, 60.0, "the end of all streams")
 
 
 # ------------------------------------------------------------------------------------------------ nothing is lost

@@ -54,20 +54,30 @@ def client(request: pytest.FixtureRequest) -> Iterator[Any]:
 
 
 class Analyse(MiddleRoutine):
+    def __init__(self, name: str, processes: Path) -> None:
+        super().__init__(name)
+        self.processes = processes
+
     def main_logic(self, number: int) -> Any:
+        (self.processes / str(os.getpid())).touch()
         if number == 20 and self.message.attempt == 1:
             os.kill(os.getpid(), signal.SIGKILL)
+        wait_until(lambda: number < 40 or len(list(self.processes.iterdir())) == 3, what="the new process")
         time.sleep(0.02)  # the work itself
         return number, self.message.attempt, os.getpid()
 
 
 @pytest.mark.expects_errors
 def test_a_replica_that_died_is_told_once_in_the_log_as_an_event_and_over_http(
-    client: Any, caplog: pytest.LogCaptureFixture
+    client: Any, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     """A-3: 60 items on two replicas, one of which is killed in the midst of an item."""
     pipe = Pipe("analysis", lossless=True)
-    tasks, work, reports = ListSource(list(range(60)), "tasks"), Analyse("work"), CollectingDestination("reports")
+    tasks, work, reports = (
+        ListSource(list(range(60)), "tasks"),
+        Analyse("work", tmp_path),
+        CollectingDestination("reports"),
+    )
     pipe.create_flow("tasks", True, tasks)
     pipe.create_flow("workers", True, work, replicas=2)
     pipe.create_flow("reports", True, reports)

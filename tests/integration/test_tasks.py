@@ -77,7 +77,7 @@ def test_all_tasks_are_collected_once_and_the_hook_comes_last(tasks: int, second
     shares = Counter(pid for _, pid in found)
     assert len(shares) == 2
     if tasks == 100:
-        assert min(shares.values()) >= 40
+        assert min(shares.values()) >= 25  # 40 and more if there is nothing else to do
     assert summary.ok
     assert {flow.last_exit for flow in summary.flows} <= {None, "exit code 0"}, "nobody had to be killed"
 
@@ -102,7 +102,7 @@ def test_each_thread_of_each_worker_is_prepared_once_and_sees_the_parameters() -
 
         def main_logic(self, number: int) -> Any:
             with contextlib.suppress(threading.BrokenBarrierError):
-                self.together.wait(1.0 if number < 40 else 0.001)
+                self.together.wait(20.0 if number < 40 else 0.001)
             return number, os.getpid(), threading.current_thread().name, self.local.seen, tuple(self.setups)
 
     pipe, work, end = Pipe(lossless=True, requires=("meta_variable",)), Threads("work"), CollectingDestination("end")
