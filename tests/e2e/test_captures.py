@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from pipert2.patterns.capture.info import capture_info
 from pipert2.testing import wait_until
-from tests.e2e.blocks import ROOT
+from tests.processes import Children
 
 pytest.importorskip("mcap")
 
@@ -42,21 +41,16 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     (tmp_path / "cam.py").write_text(PIPE)
+    children = Children()
 
     def started(*arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "pipert2", *arguments],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        command = [sys.executable, "-m", "pipert2", *arguments]
+        return children.open(command, cwd=tmp_path, stdin=subprocess.DEVNULL)
 
-    return started
+    yield started
+    children.close()
 
 
 @pytest.fixture

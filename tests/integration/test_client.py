@@ -408,7 +408,7 @@ def test_a_lost_connection_is_unreachable() -> None:
 
 
 def test_a_server_that_falls_silent_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "SILENCE", 0.1)
+    monkeypatch.setattr(client_module, "SILENCE", 1.0)
     over = threading.Event()
     url, thread = _stream_then(lambda connection: over.wait(10) and None)
     with PipeClient(url) as client:
