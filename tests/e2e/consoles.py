@@ -31,7 +31,7 @@ from tests.e2e.blocks import ROOT, blocks_in
 from tests.ports import free_port
 
 PORTS = ("8320", "1234")
-PATIENCE = 60.0
+PATIENCE = 120.0
 _LOOKS = re.compile(r"(pipert2|curl .*/|pipert2-rpc \S+) ?(status|logs?|top|list|readyz|health|dead-letters$)\b")
 """Commands that change nothing: asked again until they show what the page says, since a pipe takes its time."""
 

@@ -57,7 +57,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 def run(start: Callable[..., subprocess.Popen[str]]) -> Run:
     def done(*arguments: str) -> subprocess.CompletedProcess[str]:
         process = start(*arguments)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=120)
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
     return done
@@ -172,7 +172,7 @@ def test_ctrl_c_ends_a_recording_with_a_whole_file(start: Callable[..., subproce
     process = start("record", "endless.py", "-o", "run.mcap", "--no-api")
     wait_until(lambda: (tmp_path / "run.mcap").exists() and (tmp_path / "run.mcap").stat().st_size > 50_000, timeout=60)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    process.communicate(timeout=120)
 
     assert process.returncode == 130
     assert capture_info(tmp_path / "run.mcap").whole

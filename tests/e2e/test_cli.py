@@ -29,7 +29,7 @@ from tests.integration.cockpit_tls import make_certificates
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
-PATIENCE = 60.0
+PATIENCE = 120.0
 
 PIPE = '''
 import time

@@ -424,7 +424,7 @@ def test_ctrl_c_leaves_a_file_that_plays(to_the_whole_group: bool, tmp_path: Pat
         while not re.search(r" s  [1-9]\d* done; ", line := process.stdout.readline()):
             assert line, "it ended"
         (os.killpg if to_the_whole_group else os.kill)(process.pid, signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=120)
 
     assert (err, process.returncode) == ("", 130)
     summary = json.loads((tmp_path / "out.json").read_text())

@@ -264,7 +264,7 @@ def test_results_can_be_looked_at_after_the_end_until_ctrl_c(folder: Path) -> No
             assert json.load(answer)["value"] == list(xrd.SMALL)
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=120)
     finally:
         process.kill()
     assert process.returncode == 0, err
@@ -292,7 +292,7 @@ def test_an_interrupted_replay_finishes_its_analysis(folder: Path) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "result\n"
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=120)
     finally:
         process.kill()
     assert process.returncode == 130, err

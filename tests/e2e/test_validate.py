@@ -79,7 +79,7 @@ def folder(tmp_path: Path) -> Path:
 def pipert2(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     around = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_RUNTIME_DIR": str(folder), **environment}
     command = [sys.executable, "-m", "pipert2", *arguments]
-    return subprocess.run(command, cwd=folder, env=around, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, cwd=folder, env=around, capture_output=True, text=True, timeout=120, check=False)
 
 
 def test_a_document_without_problems_says_so(folder: Path) -> None:
