@@ -185,12 +185,16 @@ class FedProducer:
             return
         table = self._ledger.table
         words = table.words
-        self._seen_done = words[w.DONE]
+        with self._ledger.lock:  # a message is counted a moment before its cell is free, and nobody counts it again
+            done = words[w.DONE]
+        most, self._seen_done = done - self._seen_done, done
         over = []
-        for cell, one in self._open.items():
+        for cell, one in self._open.items():  # oldest first, so what is over stands at the beginning most of the time
             row = table.row(cell)
             if words[row + w.NUMBER] != one.number or words[row + w.STATE] == w.FREE:
                 over.append(cell)
+                if len(over) == most:
+                    break
         for cell in over:
             self._is_over(cell)
 
