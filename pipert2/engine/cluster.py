@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from pipert2.engine.cluster_progress import ClusterProgress
 from pipert2.engine.fragment import FlowPlan, Fragment, LinkPlan, with_count
 from pipert2.engine.placement import Placement
+from pipert2.engine.reserve import Reserve
 from pipert2.engine.sites import ANSWER, Sites
 from pipert2.graph.spec import process_name
 
@@ -23,12 +24,19 @@ class Cluster:
         placement: by flow the site of each of its replicas.
         fragments: by site, as they are now. planned: as they were when the pipe was built.
         progress: how far it is.
+        reserve: what is held for replicas that came while it runs.
     """
 
     def __init__(
-        self, sites: Sites, placement: Placement, fragments: dict[str, Fragment], stack: contextlib.ExitStack
+        self,
+        sites: Sites,
+        placement: Placement,
+        fragments: dict[str, Fragment],
+        reserve: Reserve,
+        stack: contextlib.ExitStack,
     ) -> None:
         self.sites = sites
+        self.reserve = reserve
         self.placement = dict(placement)
         self.fragments = fragments
         self.planned = dict(fragments)
@@ -75,6 +83,22 @@ class Cluster:
         """The links on which a site hands out work to replicas of a flow at another one."""
         plans = [plan for plan in self.fragments[site].flows if plan.name == flow]
         return [link for plan in plans for part in plan.links for link in part.values() if link.target == target]
+
+    def room(self, flow: str, site: str, each: Mapping[str, float], count: int) -> int | None:
+        """For how many more replicas than *count* a site has room; None: for any number."""
+        more = self.reserve.room(site, each)
+        return None if more is None else more + max(0, self._planned(flow, site) - count)
+
+    def _planned(self, flow: str, site: str) -> int:
+        return next(plan.own for plan in self.planned[site].flows if plan.name == flow)
+
+    def hold(self, flow: str, site: str, each: Mapping[str, float], count: int) -> None:
+        """Hold at a site what so many replicas of a flow need beyond those that the pipe was built with.
+
+        Raises:
+            PipeStateError: there is not as much left.
+        """
+        self.reserve.hold(flow, site, each, max(0, count - self._planned(flow, site)))
 
     def set_count(self, flow: str, site: str, count: int) -> None:
         """A site has another number of a flow's replicas now."""

@@ -69,12 +69,30 @@ class SitesHeard(ClusterBase):
             return self._letters.keep(site, *arguments)
         return answer(self.store, *arguments)
 
+    def _hold_anew(self, site: str) -> None:
+        """A site may be on another node now."""
+        cluster = self._cluster
+        if cluster is None:
+            return
+        host = cluster.sites.records[site].host
+        try:
+            for flow in cluster.reserve.follow(site):
+                self.logger.warning(
+                    "flow %r: %s has no room for all replicas that it was given while the pipe runs; they run all the "
+                    "same, but Ray may give what they need to others",
+                    flow,
+                    host,
+                )
+        except PipertError as error:
+            self.logger.warning("what the replicas at site %r need is not held: %s", site, error)
+
     def _begun_anew(self, site: str) -> None:
         """A site knows nothing any more: tell it what was asked of it."""
         cluster = self._cluster
         if cluster is None:
             return
         self.logger.warning("site %r was begun anew on %s", site, cluster.sites.records[site].host)
+        cluster.sites.later(functools.partial(self._hold_anew, site))
         if self._shared:
             cluster.sites.ask_all([site], "set_parameters", None, dict(self._shared))
         for verb, args, options in tuple(self._given.values()):

@@ -18,6 +18,7 @@ from pipert2.engine.needs import needs_of, together_of, weights_of
 from pipert2.engine.placement import DRIVER, HostOffer, Placement, place
 from pipert2.engine.ray_engine import RayEngine, endpoint, is_loopback
 from pipert2.engine.ray_sites import RayCluster, RaySite
+from pipert2.engine.reserve import RayGrants, Reserve
 from pipert2.engine.site import Site
 from pipert2.engine.site_pipe import SitePlan
 from pipert2.engine.site_words import Feed
@@ -92,11 +93,14 @@ def open_cluster(
             handles.insert(0, SiteHere(DRIVER, here, ray.address))
         for one in remote:
             one.await_start()
+        nodes = {one.name: one for one in remote}
+        reserve = Reserve(RayGrants(ray.hosts), lambda site: nodes[site].node(10.0) if site in nodes else None)
+        stack.callback(reserve.close)
         sites = Sites(handles, told, begun_anew, _loss_teller(pipe.logger), engine.restarts)
         stack.callback(sites.close)
         kept = contextlib.ExitStack()
         kept.push(stack.pop_all())
-        return Cluster(sites, placement, fragments, kept)
+        return Cluster(sites, placement, fragments, reserve, kept)
 
 
 def _placed(pipe: Pipe, ray: RayCluster) -> tuple[list[HostOffer], Placement]:

@@ -64,6 +64,12 @@ class SiteActor:
         """Its process and its host's address."""
         return os.getpid(), own_address()
 
+    def node(self) -> str:
+        """The Ray node that it is on."""
+        import ray
+
+        return str(ray.get_runtime_context().get_node_id())
+
 
 def _packed(outcome: tuple[Any, BaseException | None]) -> bytes:
     value, error = outcome
@@ -163,6 +169,15 @@ class RaySite:
         except ray.exceptions.RayError as failure:
             raise SiteLost(self.name, _told_by_ray(failure)) from None
         return int(pid), str(address)
+
+    def node(self, timeout: float) -> str:
+        """The Ray node that it is on."""
+        import ray
+
+        try:
+            return str(ray.get(self._actor.node.remote(), timeout=timeout))
+        except ray.exceptions.RayError as failure:
+            raise SiteLost(self.name, _told_by_ray(failure)) from None
 
     def close(self) -> None:
         """End its process."""

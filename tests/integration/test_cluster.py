@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 
@@ -20,6 +21,7 @@ from pipert2 import (
     Pipe,
     PipeBuildError,
     PipeStateError,
+    RayEngine,
     SourceRoutine,
     UnknownRoutineError,
     Wire,
@@ -78,7 +80,7 @@ class Note(DestinationRoutine):
 
 @pytest.fixture(scope="module")
 def ray_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayNodes]:
-    nodes = RayNodes(tmp_path_factory.mktemp("ray"), [{"CPU": 1, "lab": 1}, {"edge": 4}, {"lab": 4}])
+    nodes = RayNodes(tmp_path_factory.mktemp("ray"), [{"CPU": 1, "lab": 3}, {"edge": 4}, {"lab": 4}])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_AUTH_MODE", "token")
         patch.setenv("RAY_AUTH_TOKEN", nodes.token)
@@ -185,6 +187,25 @@ def test_wires_between_hosts_come_and_go_while_the_pipe_runs(journal: Journal, t
         wait_until(lambda: len(values(journal)) > settled + 20, 60)
         assert min(values(journal)) < lowest
         assert all(wire.dropped == 0 for wire in pipe.status().wires)
+
+
+def test_a_way_to_another_host_that_is_unlinked_at_first_is_there_when_it_is_wanted(journal: Journal) -> None:
+    numbers, negate, note = Numbers(100_000, pause=0.002), Double("negate"), Note(journal)
+    negate.gain = -1
+    aside = DestinationRoutine("aside")
+    with Pipe("later", engine=ENGINE, lossless=True) as pipe:
+        pipe.create_flow("here", False, numbers)
+        pipe.create_flow("there", False, negate, resources={"edge": 1})
+        pipe.create_flow("back", False, note)
+        pipe.create_flow("aside", False, aside)
+        pipe.link(Wire(numbers, negate), Wire(negate, note), Wire(numbers, aside))
+        pipe.build()
+        pipe.unlink(numbers, negate)
+        pipe.notify_event("start", wait=20.0)
+        wait_until(lambda: pipe.status().routine("aside").received > 100, 20)
+        assert values(journal) == []
+        pipe.link(Wire(numbers, negate))
+        wait_until(lambda: len(values(journal)) > 20, 20)
 
 
 def test_yield_gives_back_what_a_destination_on_another_host_returned(journal: Journal) -> None:
@@ -333,12 +354,91 @@ def test_replicas_at_several_hosts_become_more_and_fewer_while_they_work(journal
         wait_until(lambda: at_work(5), 60)
         with pytest.raises(PipeStateError, match="2 are the fewest"):
             pipe.set_replicas("work", 1)
+        with pytest.raises(PipeStateError, match="room for 7, not for 8"):
+            pipe.set_replicas("work", 8)
         pipe.set_replicas("work", 7)
         wait_until(lambda: at_work(7), 60)
         pipe.set_replicas("work", 2)
         wait_until(lambda: at_work(2), 60)
         done = {int(line.strip("()").split(", ")[0]) for line in journal.lines()}
         assert max(done) - len(done) < 16  # those in hand are all that is missing
+
+
+@pytest.mark.expects_errors
+def test_ray_keeps_for_replicas_that_come_later_what_they_ask_for(journal: Journal) -> None:
+    import ray
+
+    def free() -> float:
+        return float(ray.available_resources().get("edge", 0.0))
+
+    numbers, work, note = Numbers(100_000, pause=0.01), Work("work"), Note(journal)
+    with Pipe("growing", lossless=True, engine=ENGINE) as pipe:
+        pipe.create_flow("here", False, numbers)
+        pipe.create_flow("work", False, work, replicas=1, resources={"edge": 1})  # of 4 that one node has
+        pipe.create_flow("back", False, note)
+        pipe.link(Wire(numbers, work), Wire(work, note))
+        pipe.notify_event("start", wait=20.0)
+        wait_until(lambda: free() == 3, 20)
+        pipe.set_replicas("work", 3)
+        wait_until(lambda: free() == 1, 20)
+        with pytest.raises(PipeStateError, match=r"'work': .* has no room for another replica, which needs 1 edge"):
+            pipe.set_replicas("work", 5)
+        wait_until(lambda: free() == 1, 20)
+        assert sum((flow.replica_of or flow.name) == "work" for flow in pipe.status().flows) == 3
+        os.kill(remote(pipe).pid, signal.SIGKILL)
+        wait_until(lambda: remote(pipe).restarts == 1 and remote(pipe).state == "running", 30)
+        wait_until(lambda: sum((flow.replica_of or flow.name) == "work" for flow in pipe.status().flows) == 3, 20)
+        pipe.set_replicas("work", 1)
+        wait_until(lambda: free() == 3, 20)
+        pipe.set_replicas("work", 2)
+    wait_until(lambda: free() == 4, 20)
+
+
+def test_a_destination_fed_from_here_and_from_another_host_gets_all_of_both(journal: Journal) -> None:
+    near, far, note = ListSource(list(range(100)), "near"), ListSource(list(range(100, 200)), "far"), Note(journal)
+    with Pipe("both", lossless=True, engine=ENGINE) as pipe:
+        pipe.create_flow("here", False, near)
+        pipe.create_flow("there", False, far, resources={"edge": 1})
+        pipe.create_flow("back", False, note)
+        pipe.link(Wire(near, note), Wire(far, note))
+        assert pipe.run(timeout=60).ok
+        found = values(journal)
+    assert [number for number in found if number < 100] == list(range(100))
+    assert [number for number in found if number >= 100] == list(range(100, 200))
+    status = pipe.status()
+    assert [(wire.sent, wire.received, wire.dropped) for wire in status.wires] == [(100, 100, 0)] * 2
+    assert (status.routine("note").received, status.routine("note").failed) == (200, 0)
+
+
+class Shows(MiddleRoutine):
+    """Shows what it has, and what its host was given to run it."""
+
+    def main_logic(self, number: int) -> Any:
+        self.show("number", number)
+        self.show("told", os.environ.get("CALIBRATION", "nothing"))
+        self.logger.debug("number %s", number)
+        return np.full((48, 64, 3), number % 250, np.uint8)
+
+
+def test_what_a_routine_of_another_host_shows_is_seen_and_runtime_env_reaches_it(
+    journal: Journal, caplog: pytest.LogCaptureFixture
+) -> None:
+    numbers, shows, note = Numbers(100_000, pause=0.01), Shows("shows"), DestinationRoutine("note")
+    engine = RayEngine(address=ENGINE, runtime_env={"env_vars": {"CALIBRATION": "october"}})
+    with Pipe("shown", engine=engine) as pipe:
+        pipe.create_flow("here", False, numbers)
+        pipe.create_flow("there", False, shows, resources={"edge": 1})
+        pipe.create_flow("back", False, note)
+        pipe.link(Wire(numbers, shows), Wire(shows, note))
+        pipe.notify_event("start", wait=30.0)
+        pipe.preview("shows", rate=20.0)
+        frame = wait_until(lambda: pipe.preview_frame("shows"), 20)
+        assert (frame.routine, frame.shape) == ("shows", (48, 64, 3))
+        shown = {value.name: value for value in pipe.results("shows").values}
+        assert shown["told"].text == "october"
+        assert "number" in shown
+        pipe.set_log_level("shows", logging.DEBUG)
+        wait_until(lambda: any("number" in record.message for record in caplog.records), 20)
 
 
 def test_a_real_time_wire_over_two_nodes_drops_and_counts_what_a_slow_destination_misses(journal: Journal) -> None:

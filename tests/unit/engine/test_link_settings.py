@@ -91,3 +91,10 @@ def test_without_zenoh_the_line_that_installs_it_is_said(monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "zenoh", None)
     with pytest.raises(PipertError, match=r'pip install "pipert2\[cluster\]"'):
         import_zenoh()
+
+
+def test_nobody_is_looked_for_by_multicast_unless_that_is_said() -> None:
+    said = {"listen": ("tcp/127.0.0.1:7450",)}
+    assert dict(LinkSettings(**said)._config())["scouting/multicast/enabled"] is False
+    assert dict(LinkSettings(**said, meet=True)._config())["scouting/multicast/enabled"] is False
+    assert dict(LinkSettings(**said, multicast=True)._config())["scouting/multicast/enabled"] is True

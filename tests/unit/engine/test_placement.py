@@ -87,6 +87,12 @@ def test_another_number_of_replicas_is_spread_over_the_hosts_that_have_some(
     assert spread(now, wanted, fixed) == found
 
 
+def test_more_replicas_go_only_where_there_is_room() -> None:
+    assert spread({"x": 1, "y": 2, "z": 1}, 8, (), {"x": 1, "y": 2, "z": None}) == {"x": 2, "y": 3, "z": 3}
+    with pytest.raises(ValueError, match="its hosts have room for 6, not for 7"):
+        spread({"x": 1, "y": 2}, 7, (), {"x": 1, "y": 2})
+
+
 @pytest.mark.parametrize(("wanted", "fixed", "why"), [(1, (), "2 are the fewest"), (9, ("x", "y"), "it stays 3")])
 def test_each_host_keeps_one_and_those_that_hand_out_work_what_they_have(
     wanted: int, fixed: tuple[str, ...], why: str
