@@ -10,7 +10,6 @@ import contextlib
 import json
 import re
 import threading
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,11 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pipert2.patterns.results.hdf_values import SelectionError, array_of, plain, shape_of, slices_of, type_of
+from pipert2.patterns.results.hdf_visits import Visit, Visits, is_id_of
 
 _ATTRIBUTES = "_attrs"
-_SPACE = uuid.UUID(
-    "5d1a4f53-6d3a-4b8e-9a38-0e4d7c1f5b11"
-)  # ids are made of paths: the same for as long as there is one
 _LOOPBACK = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?")
 
 
@@ -54,6 +51,7 @@ class HdfRest:
     ) -> None:
         self._tree = tree
         self._lock = lock if lock is not None else threading.RLock()
+        self._visits = Visits()
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if not _LOOPBACK.fullmatch(environ.get("HTTP_HOST", "")):
@@ -88,7 +86,8 @@ class HdfRest:
     def _answer(self, parts: list[str], asked: Mapping[str, str], binary: bool, method: str, body: bytes) -> Answer:
         root = self._tree()
         if not parts:
-            return _json({"root": _id("", True), "class": "domain", **_times(), "owner": "pipert2", "hrefs": []})
+            root_id = self._visits.begin().id_of("", is_group=True)
+            return _json({"root": root_id, "class": "domain", **_times(), "owner": "pipert2", "hrefs": []})
         if parts == ["about"]:
             return _json(
                 {"name": "pipert2", "about": "results", "hsds_version": "0.9.0", "state": "READY", "start_time": 0}
@@ -97,33 +96,34 @@ class HdfRest:
         if collection not in ("groups", "datasets") or not rest:
             raise _NotFound
         where, value, attributes = _found(root, rest[0], collection == "groups")
-        rest = rest[1:]
+        visit, rest = self._visits.of(rest[0]), rest[1:]
         if rest[:1] == ["attributes"]:
             return _attributes(attributes, rest[1:])
         if collection == "groups" and rest[:1] == ["links"]:
-            links = _links(where, value)
+            links = _links(visit, where, value)
             if len(rest) == 1:
                 return _json({"links": list(links.values()), "hrefs": []})
             if rest[1] not in links:
                 raise _NotFound
             return _json({"link": links[rest[1]], **_times(), "hrefs": []})
         if not rest:
-            return _json(_described(where, value, attributes, asked))
+            return _json(_described(visit, where, value, attributes, asked))
         array = array_of(value)
         if collection == "datasets" and array is not None and len(rest) == 1:
             if rest[0] == "type":
                 return _json({"type": type_of(array.dtype), "hrefs": []})
             if rest[0] == "shape":
+                visit.tell(where, array.shape)
                 return _json({"shape": shape_of(array), **_times(), "hrefs": []})
             if rest[0] == "value":
-                return _value(array, asked, binary, method, body)
+                return _value(array, visit.told(where, array.shape), asked, binary, method, body)
         raise _NotFound
 
 
 def _found(root: Mapping[str, Any], wanted: str, is_group: bool) -> tuple[str, Any, Mapping[str, Any]]:
     """Path, value and attributes of the object with this id."""
     for where, value, attributes in _walk("", root, root.get(_ATTRIBUTES, {})):
-        if isinstance(value, Mapping) == is_group and _id(where, is_group) == wanted:
+        if isinstance(value, Mapping) == is_group and wanted[:1] == "dg"[is_group] and is_id_of(wanted, where):
             return where, value, attributes if isinstance(attributes, Mapping) else {}
     raise _NotFound
 
@@ -153,19 +153,17 @@ def _members(group: Mapping[Any, Any]) -> list[tuple[str, Any]]:
     ]
 
 
-def _id(where: str, is_group: bool) -> str:
-    return f"{'g' if is_group else 'd'}-{uuid.uuid5(_SPACE, where)}"
-
-
 def _times() -> dict[str, float]:
     return {"created": 0.0, "lastModified": 0.0}
 
 
-def _described(where: str, value: Any, attributes: Mapping[str, Any], asked: Mapping[str, str]) -> dict[str, Any]:
+def _described(
+    visit: Visit, where: str, value: Any, attributes: Mapping[str, Any], asked: Mapping[str, str]
+) -> dict[str, Any]:
     is_group = isinstance(value, Mapping)
     found: dict[str, Any] = {
-        "id": _id(where, is_group),
-        "root": _id("", True),
+        "id": visit.id_of(where, is_group=is_group),
+        "root": visit.id_of("", is_group=True),
         "domain": "/",
         "attributeCount": len(attributes),
         **_times(),
@@ -176,13 +174,14 @@ def _described(where: str, value: Any, attributes: Mapping[str, Any], asked: Map
             name: _attribute(name, array) for name, one in attributes.items() if (array := array_of(one)) is not None
         }
     if is_group:
-        links = _links(where, value)
+        links = _links(visit, where, value)
         found["linkCount"] = len(links)
         if asked.get("include_links") == "1":
             found["links"] = links
     else:
         array = array_of(value)
         assert array is not None
+        visit.tell(where, array.shape)
         found |= {
             "type": type_of(array.dtype),
             "shape": shape_of(array),
@@ -192,13 +191,13 @@ def _described(where: str, value: Any, attributes: Mapping[str, Any], asked: Map
     return found
 
 
-def _links(where: str, group: Mapping[str, Any]) -> dict[str, Any]:
+def _links(visit: Visit, where: str, group: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: {
             "class": "H5L_TYPE_HARD",
             "title": name,
             "collection": "groups" if isinstance(child, Mapping) else "datasets",
-            "id": _id(f"{where}/{name}", isinstance(child, Mapping)),
+            "id": visit.id_of(f"{where}/{name}", is_group=isinstance(child, Mapping)),
             "created": 0.0,
         }
         for name, child in _members(group)
@@ -218,7 +217,14 @@ def _attribute(name: str, array: npt.NDArray[Any]) -> dict[str, Any]:
     return {"name": name, "type": type_of(array.dtype), "shape": shape_of(array), "value": plain(array), "created": 0.0}
 
 
-def _value(array: npt.NDArray[Any], asked: Mapping[str, str], binary: bool, method: str, body: bytes) -> Answer:
+def _value(
+    array: npt.NDArray[Any],
+    told: tuple[int, ...],
+    asked: Mapping[str, str],
+    binary: bool,
+    method: str,
+    body: bytes,
+) -> Answer:
     select = asked.get("select")
     points: npt.NDArray[Any] | None = None
     if method == "POST" and body[:1] == b"{":
@@ -231,6 +237,10 @@ def _value(array: npt.NDArray[Any], asked: Mapping[str, str], binary: bool, meth
         if len(body) % size:
             raise SelectionError(f"points of {array.ndim} dimensions have {size} bytes each")
         points = np.frombuffer(body, "<u8").reshape(-1, max(1, array.ndim))
+    if select is None and points is None and told != array.shape:
+        if len(told) != array.ndim or any(size > now for size, now in zip(told, array.shape, strict=True)):
+            raise SelectionError(f"the dataset had the shape {told} and now has {array.shape}: refresh it")
+        array = array[tuple(slice(size) for size in told)]
     try:
         where: Any = tuple(points.T.astype(np.int64)) if points is not None else slices_of(select, array.shape)
         found = np.asarray(array[where], array.dtype)

@@ -92,6 +92,35 @@ def test_what_is_not_there_is_said_so(path: str, query: str, status: str) -> Non
     assert REST.answer("GET", path.format(image=links()["image"]), query).status.startswith(status)
 
 
+def test_who_was_told_a_shape_gets_the_whole_value_in_that_shape_until_told_another() -> None:
+    curve = [1.0, 2.0]
+    rest = HdfRest(lambda: {"curve": curve})
+
+    def asked(path: str) -> Any:
+        return json.loads(rest.answer("GET", path).body)
+
+    def opened() -> str:
+        return f"/datasets/{asked('/groups/' + asked('/')['root'] + '/links/curve')['link']['id']}"
+
+    first, second = opened(), opened()
+    assert asked(first)["shape"]["dims"] == [2]
+    curve.append(3.0)
+    assert asked(second)["shape"]["dims"] == [3]
+    curve.append(4.0)
+    assert asked(f"{first}/value")["value"] == curve[:2]
+    assert asked(f"{second}/value")["value"] == curve[:3]
+    assert asked(f"{opened()}/value")["value"] == curve
+    assert asked(f"{first}/shape")["shape"]["dims"] == [4]
+    assert asked(f"{first}/value")["value"] == curve
+    del curve[1:]
+    answer = rest.answer("GET", f"{first}/value")
+    assert answer.status.startswith("400")
+    assert "refresh" in json.loads(answer.body)["error"]
+    for _ in range(1000):
+        opened()
+    assert asked(f"{first}/value")["value"] == curve
+
+
 def test_nothing_can_be_changed() -> None:
     assert REST.answer("PUT", "/").status.startswith("405")
 
@@ -131,6 +160,18 @@ def test_h5pyd_reads_it() -> None:
         assert file["flag"][()]
         assert file["group/x"][()].tolist() == [1, 2, 3]
         assert dict(file["image"].attrs) == {"units": "counts", "frames": 3}
+
+
+def test_h5pyd_reads_datasets_that_grow() -> None:
+    h5pyd: Any = pytest.importorskip("h5pyd")
+    curve = np.arange(3)
+    with HdfServer(HdfRest(lambda: {"curve": curve})) as server, h5pyd.File("/", "r", endpoint=server.url) as file:
+        assert file["curve"][-1] == 2
+        for size in range(4, 8):
+            curve = np.arange(size)
+            assert len(file["curve"][()]) in (size - 1, size)
+            file["curve"].refresh()
+            assert file["curve"][()].tolist() == list(range(size))
 
 
 def test_silx_reads_it() -> None:
