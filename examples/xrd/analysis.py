@@ -3,7 +3,8 @@
     python detector.py xrd.cbors
     pipert2 replay -w analysis:Worker -r analysis:Reducer -f xrd.cbors
 
-It writes output/xrd_processed.h5 (pip install "pipert2[hdf5]").
+It writes output/xrd_processed.h5 (pip install "pipert2[hdf5]"). Where azint is installed, a package of conda, it
+integrates; else NumPy does.
 """
 
 import numpy as np
@@ -11,6 +12,11 @@ import numpy as np
 from pipert2.patterns.map_reduce.parameters import IntParameter
 from pipert2.patterns.results.result_file import ResultFile
 from pipert2.patterns.streams import stins
+
+try:
+    import azint
+except ModuleNotFoundError:
+    azint = None
 
 BINS = 16
 
@@ -42,9 +48,24 @@ class Rings:
         return self.weights @ (image / self.solid_angle).ravel() / self.weights.sum(axis=1)
 
 
+class Azint:
+    """The same by azint."""
+
+    def __init__(self, size, distance=60.0, wavelength=1.0, parts=4, pixel=75e-6):
+        detector = azint.detector.Detector(pixel, pixel, (size, size))
+        middle = size / 2 * pixel
+        poni = azint.Poni(detector, distance * pixel, middle, middle, 0, 0, 0, wavelength * 1e-10)
+        self.integrator = azint.AzimuthalIntegrator(poni, parts, BINS, unit="q", solid_angle=True)
+        self.axis = self.integrator.radial_axis
+
+    def integrate(self, image):
+        curve, *_ = self.integrator.integrate(image)
+        return curve
+
+
 class Worker:
     def __init__(self):
-        self.rings = Rings(64)
+        self.rings = Azint(64) if azint else Rings(64)
 
     @staticmethod
     def describe_parameters():
