@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 NPM := PATH="$(PATH):$(abspath $(BIN))" npm
 CLIENT := cockpit_client/node_modules/.package-lock.json
 
-.PHONY: demo test check format bench soak model docs clean help
+.PHONY: demo test check format bench soak fuzz model docs clean help
 
 help:
 	@echo "make demo    find faces in a video, with live rates and latencies"
@@ -14,6 +14,7 @@ help:
 	@echo "make check   formatting, lint, types, layers, of the cockpit's page too"
 	@echo "make bench   measure pipert2 and its peers"
 	@echo "make soak    ten minutes under load, ten million events; memory watched"
+	@echo "make fuzz    ten minutes of damaged captures and messages for what reads them (atheris)"
 	@echo "make model   check the shared memory protocol with spin"
 	@echo "make docs    build the documentation into site/"
 
@@ -56,6 +57,11 @@ bench: $(STAMP)
 
 soak: $(STAMP)
 	@$(BIN)/python -m pytest -m soak --timeout 1200 tests/chaos
+
+fuzz: $(STAMP)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "atheris>=3"
+	@mkdir -p fuzz/corpus
+	@$(BIN)/python fuzz/parsers.py -max_total_time=600 -timeout=30 -max_len=8192 -artifact_prefix=fuzz/ fuzz/corpus
 
 model:
 	@model/check
