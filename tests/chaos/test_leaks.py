@@ -92,7 +92,7 @@ def check_for_leaks(ends: Callable[[], None], times: int) -> None:
     finally:
         tracemalloc.stop()
     try:
-        wait_until(lambda: all(count <= before[what] for what, count in in_use().items()), timeout=5.0)
+        wait_until(lambda: all(count <= before[what] for what, count in in_use().items()))
     except TimeoutError:
         pytest.fail(f"before {before}, after {times} pipes {in_use()}")
     # The logging module keeps the logger of every pipe that has had a name of its own, about 500 bytes.

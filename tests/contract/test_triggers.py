@@ -477,13 +477,13 @@ def test_new_records_wake_who_waits_for_them_at_once(inline: bool, tmp_path: Pat
     pipe.create_flow("counts", True, counts, seen)
     pipe.create_flow("adds", True, Adds("adds"))
     pipe.notify_event("start")
-    wait_until(lambda: len(seen.items()) == 2, timeout=60, what="two runs, long before anything would look by itself")
+    wait_until(lambda: len(seen.items()) == 2, timeout=40, what="two runs, long before anything would look by itself")
     wait_until(lambda: pipe.status().routine("adds").finished)
     assert pipe.store is not None
     with pipe.store.together():
         for _ in range(100):
             pipe.store.add("elf", None)
-    wait_until(lambda: len(seen.items()) == 3, what="a run because of what the main process has written")
+    wait_until(lambda: len(seen.items()) == 3, timeout=40, what="a run because of what the main process has written")
     pipe.join(to_kill=True)
     pipe.store.close()
     assert seen.items() == [100, 200, 350]
