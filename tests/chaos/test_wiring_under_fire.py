@@ -113,7 +113,7 @@ class Fire:
 
     def __exit__(self, *about: object) -> None:
         self._stop.set()
-        self._thread.join(10.0)
+        self._thread.join(60.0)
 
 
 def goes_on(pipe: Pipe, *wires: tuple[str, str], by: int = 20) -> None:
@@ -312,7 +312,7 @@ def test_links_restarts_parameters_and_previews_at_the_same_time(journal, tmp_pa
             goes_on(pipe, ("counter", "ledger"), ("passes", "seen"), by=30)
         stop.set()
         for thread in threads:
-            thread.join(30.0)
+            thread.join(60.0)
         assert not any(thread.is_alive() for thread in threads)
         assert failures == [], f"seed {seed}"
         in_peace(pipe)
@@ -354,7 +354,7 @@ def test_a_pipe_is_ended_while_it_is_linked_and_burns(tmp_path, moment):
         with Fire(pipe, chance, ("counter", "ledger"), 0.1):
             wait_until(lambda: len(rounds) >= moment or ending, 60.0, f"{moment} rounds")
         pipe.join(to_kill=True)
-        thread.join(30.0)
+        thread.join(60.0)
         assert not thread.is_alive()
     assert all(isinstance(error, (PipeStateError, UnknownRoutineError)) for error in ending), ending
 

@@ -730,7 +730,7 @@ def test_of_two_threads_with_the_same_wire_one_is_told_that_it_is_there(inline: 
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(30.0)
+            thread.join(60.0)
         assert sorted(outcomes) == ["linked", "refused", "refused", "refused"]
         assert open_wires(pipe).count(("numbers", "end")) == 1
 
@@ -758,7 +758,7 @@ def test_a_pipe_that_is_ended_while_it_is_linked_says_so(inline: bool, moment: i
     thread.start()
     wait_until(lambda: len(links) >= moment or ending)
     pipe.join(to_kill=True)
-    thread.join(30.0)
+    thread.join(60.0)
     assert not thread.is_alive()
     # what unlink says of a pipe that has ended is that there is no such wire, or nothing
     assert [type(error) for error in ending] == [PipeStateError], ending

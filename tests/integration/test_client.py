@@ -128,7 +128,7 @@ def test_a_join_that_takes_longer_than_a_request_may_asks_again(
     thread.join(0.3)  # several requests long
     assert not joined
     client.kill()
-    thread.join(10)
+    thread.join(60)
     assert joined == [True]
 
 

@@ -261,7 +261,7 @@ def test_nothing_that_was_acknowledged_is_lost_when_the_cockpit_is_killed_while_
                 == connection.execute("SELECT count(*) FROM records").fetchone()[0]
             )
         for thread in threads:
-            thread.join(30)
+            thread.join(60)
 
 
 def test_a_refused_pipe_goes_on_and_says_so_once(

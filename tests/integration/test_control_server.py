@@ -287,6 +287,7 @@ def test_the_short_cut_answers_as_the_long_way(serve: Serve) -> None:
 
 
 def test_many_requests_at_once_make_few_snapshots(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipert2.control.http.snapshots.STATUS_AGE", 1.0)  # a thousand may take a minute
     server = serve()
     taken = []
     status = server.service.pipe.status

@@ -350,7 +350,7 @@ class Watching(DestinationRoutine):
         pass
 
     def cleanup(self) -> None:
-        self.thread.join(10)
+        self.thread.join(60)
         assert not self.thread.is_alive()
 
 

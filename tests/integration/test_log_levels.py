@@ -309,7 +309,7 @@ def test_who_follows_gets_what_comes_and_is_let_go_when_it_is_closed(shelf):
     wait_until(lambda: len(got) == 2)
     shelf.fill(500)
     shelf.logs.close()
-    thread.join(10.0)
+    thread.join(60.0)
     assert not thread.is_alive()
     assert numbers(got) == list(range(2, 504))
 
@@ -343,11 +343,11 @@ def test_many_threads_may_log_and_follow(shelf):
     for thread in (*followers, *writers):
         thread.start()
     for thread in writers:
-        thread.join(20.0)
+        thread.join(60.0)
     wait_until(lambda: all(len(mine) == 1600 for mine in got))
     shelf.logs.close()
     for thread in followers:
-        thread.join(10.0)
+        thread.join(60.0)
     assert got == [list(range(1, 1601))] * 3
 
 
@@ -416,9 +416,9 @@ def test_several_threads_may_join_with_limits_of_their_own(chain):
         ]
         for thread in threads:
             thread.start()
-        threads[0].join(10.0)
+        threads[0].join(60.0)
         assert outcomes == [False]
         pipe.notify_event("kill")
         for thread in threads:
-            thread.join(20.0)
+            thread.join(60.0)
     assert outcomes == [False, True, True]

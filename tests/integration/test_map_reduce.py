@@ -328,10 +328,10 @@ def test_what_a_killed_worker_had_is_done_by_another_and_nothing_twice(tmp_path:
 def test_slow_events_among_quick_ones_are_waited_for_though_they_come_in_bulk(tmp_path: Path) -> None:
     def slow_in_turns(event: Any) -> int:
         if event.event_number % 64 < 32:
-            time.sleep(0.02)
+            time.sleep(0.05)
         return int(event.event_number)
 
-    run = Run(tmp_path, [scan("a", 160)], slow_in_turns, timeout=0.5)
+    run = Run(tmp_path, [scan("a", 160)], slow_in_turns, timeout=1.2)
     (report,) = run.run()
     assert (report["state"], accounts(report)) == ("done", (162, 0, 0, 0, 0))
     assert [note[2] for note in run.notes if note[1] == "result"][2:-2] == list(range(1, 161))
@@ -393,7 +393,7 @@ def test_a_replay_whose_reducer_was_killed_goes_on_with_the_next_scan(tmp_path: 
 
 @pytest.mark.expects_errors
 def test_when_the_streams_come_from_a_new_process_a_new_scan_begins_and_the_old_one_ends(tmp_path: Path) -> None:
-    run = Run(tmp_path, scan("a", 100), seconds=0.01, timeout=2.0)
+    run = Run(tmp_path, scan("a", 100), seconds=0.01, timeout=10.0)
     with run.pipe:
         run.pipe.notify_event("start", wait=60)
         wait_until(lambda: run.notes_file.exists() and len(run.notes) > 10, timeout=60)

@@ -234,7 +234,7 @@ def test_values_that_are_set_together_are_never_seen_apart(camera_pipe):
     wait_until(lambda: camera_pipe.status().routine("newest").received > received + 300, 60.0)
     stop.set()
     for thread in threads:
-        thread.join(20.0)
+        thread.join(60.0)
     assert camera_pipe.notify_event("MIXED", wait=60)["newest"].unwrap() == []
 
 
@@ -276,7 +276,7 @@ def test_a_routine_with_a_fixed_rate_goes_on_while_parameters_are_set(chain, pac
             wait_until(lambda: pipe.status().routine("newest").received > received + 25)
         finally:
             stop.set()
-            thread.join(20.0)
+            thread.join(60.0)
 
 
 # ------------------------------------------------------------------------------------------------ time

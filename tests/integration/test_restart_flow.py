@@ -266,7 +266,7 @@ def test_many_who_ask_at_once_get_one_restart(chain):
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(10.0)
+            thread.join(60.0)
         wait_until(lambda: pipe.status().flow("in-seen").restarts >= 1)
         moved_on(pipe, "seen", 200)
         assert 1 <= pipe.status().flow("in-seen").restarts <= 2
@@ -375,7 +375,7 @@ def test_a_message_for_a_flow_that_died_reaches_nobody_else(monkeypatch):
                 os.kill(pipe.status().flow(name).pid, signal.SIGKILL)
             for name in names[:3]:
                 restarted(pipe, name, number + 1)
-            thread.join(10.0)
+            thread.join(60.0)
             # Then all of them can still be reached
             for name in names:
                 assert pipe.notify_event("WHO", {name: [name]}, wait=60)[name].unwrap() == name

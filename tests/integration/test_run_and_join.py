@@ -129,7 +129,7 @@ def test_run_from_another_thread_than_the_main_one(chain):
     pipe = chain(numbers_to(100), CollectingDestination("seen"), lossless=True)
     runner = threading.Thread(target=lambda: box.append(pipe.run()))
     runner.start()
-    runner.join(20)
+    runner.join(60)
     assert box[0].ok
 
 
@@ -140,7 +140,7 @@ def test_a_run_that_is_killed_by_an_event_says_so(chain):
     runner.start()
     wait_until(lambda: pipe.status().state is PipeState.RUNNING)
     pipe.notify_event("kill")
-    runner.join(10)
+    runner.join(60)
     assert (box[0].ok, box[0].reason) == (False, "killed")
 
 
@@ -215,7 +215,7 @@ def test_several_threads_may_join_one_pipe(chain):
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(10)
+            thread.join(60)
         assert not failures
         assert pipe.status().state is PipeState.ENDED
 
@@ -231,7 +231,7 @@ def test_join_does_not_wait_for_a_source_that_was_killed(chain):
     pipe.notify_event("kill", {"in-numbers": []})
     joiner = threading.Thread(target=pipe.join)
     joiner.start()
-    joiner.join(10)
+    joiner.join(60)
     ended_by_itself = not joiner.is_alive()
     pipe.notify_event("kill")
     joiner.join()

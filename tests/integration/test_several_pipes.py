@@ -77,7 +77,7 @@ def test_a_pipe_may_be_ended_by_another_thread_than_the_one_that_started_it(chai
     wait_until(lambda: pipe.status().routine("seen").received > 10)
     ender = threading.Thread(target=pipe.join, args=(True,))
     ender.start()
-    ender.join(10)
+    ender.join(60)
     assert {flow.state for flow in pipe.status().flows} == {"ended"}
 
 
@@ -107,7 +107,7 @@ def test_events_from_threads_while_the_pipe_ends_are_done_or_refused_never_worse
         pipe.join(to_kill=True)
         stop.set()
         for thread in threads:
-            thread.join(10)
+            thread.join(60)
     assert not strange
 
 

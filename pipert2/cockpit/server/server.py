@@ -30,7 +30,7 @@ from pipert2.errors import ControlError
 
 logger = logging.getLogger(__name__)
 
-_START_SECONDS = 10.0
+_START_SECONDS = 60.0
 _CLOSE_SECONDS = 10.0
 _WORKERS_SECONDS = 1.0
 _EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
