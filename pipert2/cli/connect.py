@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,20 +41,6 @@ class Address:
         return PipeClient(self.url, self.token, timeout=timeout, verify=self.ca or True)
 
 
-def settings() -> dict[str, str]:
-    """The environment, and below it what ``.env`` in the working folder says.
-
-    Not one further up: somebody else could have put it there.
-    """
-    from dotenv import dotenv_values
-
-    try:
-        written = dotenv_values(".env", interpolate=False)
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f".env cannot be read: {error}") from None
-    return {**{name: value for name, value in written.items() if value}, **os.environ}
-
-
 def find_address(url: str | None, pipe: str | None, token: str | None) -> Address:
     """The address of the pipe that is meant.
 
@@ -67,7 +52,9 @@ def find_address(url: str | None, pipe: str | None, token: str | None) -> Addres
     """
     if url is not None and pipe is not None:
         raise CommandError("--url and --pipe both say which pipe: give one of them")
-    around = settings()
+    from pipert2.control.environment import environment_and_file
+
+    around = environment_and_file()
     if token is None:
         token = around.get(TOKEN_VARIABLE) or around.get(READ_TOKEN_VARIABLE) or None
     ca = around.get(CA_VARIABLE) or None

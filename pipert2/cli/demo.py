@@ -5,7 +5,20 @@ from __future__ import annotations
 import typer
 
 from pipert2.cli.options import Json
-from pipert2.cli.run import Api, ApiToken, Certificate, Cockpit, Duration, Key, LogLevel, NoApi, Rpc, Summary
+from pipert2.cli.run import (
+    Api,
+    ApiToken,
+    Certificate,
+    Cockpit,
+    Duration,
+    Key,
+    LogLevel,
+    NoApi,
+    Rpc,
+    RpcClients,
+    RpcKey,
+    Summary,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -18,6 +31,8 @@ def demo(
     api: Api = None,
     no_api: NoApi = False,
     rpc: Rpc = None,
+    rpc_key: RpcKey = None,
+    rpc_clients: RpcClients = None,
     cockpit: Cockpit = False,
     token: ApiToken = None,
     certificate: Certificate = None,
@@ -41,7 +56,7 @@ def demo(
     )
     from pipert2.cli.live_view import LiveView
 
-    faces = faces_from(api, no_api, rpc, token, cockpit, certificate, key)
+    faces = faces_from(api, no_api, rpc, token, cockpit, certificate, key, rpc_key, rpc_clients)
     check_summary_file(summary)
     pipe = make_demo()
     with reachable(pipe, faces), LiveView(pipe), logging_to_stderr(log_level):

@@ -18,6 +18,7 @@ from pipert2.cli.printing import say
 
 if TYPE_CHECKING:
     from pipert2.control.http.tokens import Tokens
+    from pipert2.control.rpc.keys import CurveKeys
     from pipert2.control.service import ControlService
     from pipert2.observe.snapshot import RunSummary
     from pipert2.pipe import Pipe
@@ -33,6 +34,7 @@ class Faces:
         token: the one that callers have to show; None: as the environment says.
         cockpit: whether a cockpit is served beside it.
         certificate, key: PEM files with which the API is served over TLS; None: it is not.
+        keys: with which zerorpc knows its clients; None: it asks for none.
     """
 
     api: tuple[str, int] | None
@@ -41,6 +43,7 @@ class Faces:
     cockpit: bool = False
     certificate: Path | None = None
     key: Path | None = None
+    keys: CurveKeys | None = None
 
 
 def faces_from(
@@ -51,6 +54,8 @@ def faces_from(
     cockpit: bool = False,
     certificate: Path | None = None,
     key: Path | None = None,
+    rpc_key: Path | None = None,
+    rpc_clients: Path | None = None,
 ) -> Faces:
     """The faces that the options ``--api``, ``--no-api``, ``--rpc``, ``--token``, ``--cockpit`` and so on ask for."""
     if no_api and api is not None:
@@ -61,8 +66,21 @@ def faces_from(
         raise CommandError("--certificate is for the API, which --no-api leaves out")
     if key is not None and certificate is None:
         raise CommandError("--key is the key of a certificate: give --certificate as well")
+    if rpc is None and (rpc_key is not None or rpc_clients is not None):
+        raise CommandError("--rpc-key and --rpc-clients are for zerorpc: say where it listens with --rpc ENDPOINT")
     address = parse_address(api) if api is not None else ("127.0.0.1", 0)
-    return Faces(None if no_api else address, rpc, token, cockpit, certificate, key)
+    keys = None if rpc is None else _rpc_keys(rpc, rpc_key, rpc_clients)
+    return Faces(None if no_api else address, rpc, token, cockpit, certificate, key, keys)
+
+
+def _rpc_keys(endpoint: str, secret: Path | None, clients: Path | None) -> CurveKeys | None:
+    """The keys for *endpoint*, which may want some: found out before anything is opened."""
+    from pipert2.control.rpc.endpoint import usable_endpoint
+    from pipert2.control.rpc.keys import server_keys
+
+    keys = server_keys(secret, clients)
+    usable_endpoint(endpoint, safe=keys is not None)
+    return keys
 
 
 def parse_address(text: str) -> tuple[str, int]:
@@ -92,7 +110,7 @@ def reachable(pipe: Pipe, faces: Faces) -> Iterator[None]:
         if faces.api is not None:
             _serve_http(stack, service, faces, *faces.api)
         if faces.rpc is not None:
-            _serve_rpc(stack, service, faces.rpc)
+            _serve_rpc(stack, service, faces.rpc, faces.keys)
         if faces.cockpit:
             from pipert2.cockpit.beside import cockpit_beside
 
@@ -136,13 +154,15 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _serve_rpc(stack: contextlib.ExitStack, service: ControlService, endpoint: str) -> None:
+def _serve_rpc(stack: contextlib.ExitStack, service: ControlService, endpoint: str, keys: CurveKeys | None) -> None:
     from pipert2.control.rpc.wrapper import RPCPipeWrapper
 
-    wrapper = RPCPipeWrapper(service.pipe, service=service)
+    wrapper = RPCPipeWrapper(service.pipe, service=service, keys=keys)
     stack.callback(wrapper.close)
     wrapper.start_rpc_server(endpoint=endpoint)
-    say(f"pipe {service.pipe.name}: zerorpc at {wrapper.endpoint}")
+    say(
+        f"pipe {service.pipe.name}: zerorpc at {wrapper.endpoint}" + (", for who has a key" if keys is not None else "")
+    )
 
 
 @contextmanager

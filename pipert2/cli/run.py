@@ -28,6 +28,22 @@ Rpc = Annotated[
     str | None,
     typer.Option("--rpc", metavar="ENDPOINT", help="Listen for zerorpc there as well, such as tcp://127.0.0.1:1234."),
 ]
+RpcKey = Annotated[
+    Path | None,
+    typer.Option(
+        "--rpc-key",
+        metavar="FILE",
+        help="zerorpc's secret key, which other machines need it to have; or in PIPERT2_RPC_SECRET_KEY.",
+    ),
+]
+RpcClients = Annotated[
+    Path | None,
+    typer.Option(
+        "--rpc-clients",
+        metavar="FILE",
+        help="The public keys of those who may call it by zerorpc, one a line; or in PIPERT2_RPC_CLIENT_KEYS.",
+    ),
+]
 Cockpit = Annotated[
     bool, typer.Option("--cockpit", help="Serve the cockpit beside it: see and drive the pipe in a browser.")
 ]
@@ -113,6 +129,8 @@ def run(
     api: Api = None,
     no_api: NoApi = False,
     rpc: Rpc = None,
+    rpc_key: RpcKey = None,
+    rpc_clients: RpcClients = None,
     cockpit: Cockpit = False,
     token: ApiToken = None,
     certificate: Certificate = None,
@@ -137,7 +155,7 @@ def run(
     from pipert2.cli.target import load_target
     from pipert2.cli.values import parse_pairs, parse_settings
 
-    faces = faces_from(api, no_api, rpc, token, cockpit, certificate, key)
+    faces = faces_from(api, no_api, rpc, token, cockpit, certificate, key, rpc_key, rpc_clients)
     settings = parse_settings(values or ())
     given = parse_pairs(shared or ())
     check_summary_file(summary)

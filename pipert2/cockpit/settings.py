@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dotenv import dotenv_values
-
+from pipert2.control.environment import environment_and_file
 from pipert2.errors import ControlError
 
 DEFAULT_PORT = 8321
@@ -71,22 +70,6 @@ def settings_from(given: Mapping[str, Any], dotenv_path: str | os.PathLike[str] 
                 reason = f"{_PREFIX}{name.upper()}: {text!r} is not a number that fits"
                 raise ControlError("bad_argument", reason, field=name) from None
     return CockpitSettings(**wanted)
-
-
-def environment_and_file(dotenv_path: str | os.PathLike[str] | None = None) -> dict[str, str | None]:
-    """The variables of ``.env`` in the working directory (or of the file given), overruled by the environment.
-
-    Raises:
-        ControlError: the file cannot be read.
-    """
-    path = Path(dotenv_path) if dotenv_path is not None else Path(".env")
-    if dotenv_path is None and not path.is_file():
-        return dict(os.environ)
-    try:
-        with path.open(encoding="utf-8") as stream:
-            return {**dotenv_values(stream=stream, interpolate=False), **os.environ}
-    except (OSError, UnicodeDecodeError) as error:
-        raise ControlError("bad_argument", f"{str(path)!r} cannot be read: {error}") from None
 
 
 def _names(text: str) -> tuple[str, ...]:

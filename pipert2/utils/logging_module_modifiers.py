@@ -37,7 +37,8 @@ def get_socket_logger(logger_name: str, level: int | str) -> logging.Logger:
     """
     from pipert2.cockpit.link.socket_handler import URL_NAME, SocketHandler
     from pipert2.cockpit.link.tls import CA_NAME
-    from pipert2.cockpit.settings import TOKEN_NAME, environment_and_file
+    from pipert2.cockpit.settings import TOKEN_NAME
+    from pipert2.control.environment import environment_and_file
 
     logger = logging.getLogger(logger_name)
     logger.setLevel(level)

@@ -2,8 +2,8 @@
 
 A line ``$ COMMAND`` is a command, what follows it is what it prints. One that ends with `` &`` runs on until the end of
 the page, and shows what it printed until it could be reached. All commands of a page run in one folder, in which each
-fenced block behind ``<!-- file: NAME -->`` is a file. Ports 8320 and 1234 are replaced by free ones. Numbers, times and
-the widths of columns may differ from what the page says, words may not.
+fenced block behind ``<!-- file: NAME -->`` is a file. Ports 8320, 1234 and 1235 are replaced by free ones. Numbers,
+times and the widths of columns may differ from what the page says, words may not.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from pipert2.testing import wait_until
 from tests.e2e.blocks import ROOT, blocks_in
 from tests.ports import free_port
 
-PORTS = ("8320", "1234")
+PORTS = ("8320", "1234", "1235")
 PATIENCE = 120.0
 _LOOKS = re.compile(r"(pipert2|curl .*/|pipert2-rpc \S+) ?(status|logs?|top|list|readyz|health|dead-letters$)\b")
 """Commands that change nothing: asked again until they show what the page says, since a pipe takes its time."""

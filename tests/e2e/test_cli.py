@@ -477,6 +477,48 @@ def test_zerorpc_listens_where_it_is_told(shell: Shell) -> None:
         assert running.wait_for(r"zerorpc at (\S+)\n") == endpoint
 
 
+def test_zerorpc_beyond_this_machine_wants_keys_and_knows_them_from_files(shell: Shell) -> None:
+    pytest.importorskip("zerorpc")
+    anywhere = ("run", "numbers_pipe.py", "--rpc", "tcp://0.0.0.0:*")
+    refused = shell.run(*anywhere)
+    assert refused.returncode == 2
+    assert "on the command line --rpc-key and --rpc-clients" in one_line(refused)
+
+    rpc = [sys.executable, "-W", "ignore", "-m", "pipert2.control.rpc.command"]
+    pairs = {}
+    for name in ("server", "mine", "foreign"):
+        made = subprocess.run([*rpc, "--make-keys"], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
+        (shell.folder / f"{name}.keys").write_text(made.stdout, "utf-8")
+        pairs[name] = dict(line.split(": ", 1) for line in made.stdout.splitlines())
+    (shell.folder / "clients").write_text(f"{pairs['mine']['public']} my laptop\n", "utf-8")
+
+    def call(endpoint: str, name: str) -> subprocess.CompletedProcess[str]:
+        known = ["--curve-server-key", pairs["server"]["public"]]
+        known += ["--curve-secret-key-file", str(shell.folder / f"{name}.keys")]
+        return subprocess.run(
+            [*rpc, *known, endpoint, "execute", "stop"], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE
+        )
+
+    with shell.start(*anywhere, "--rpc-key", "server.keys", "--rpc-clients", "clients") as running:
+        endpoint = running.wait_for(r"zerorpc at (\S+), for who has a key\n").replace("0.0.0.0", "127.0.0.1")
+        let_in, foreign = call(endpoint, "mine"), call(endpoint, "foreign")
+    assert (let_in.returncode, let_in.stderr) == (0, "")
+    assert (foreign.returncode, foreign.stdout) == (2, "")
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--rpc-key", "key"], "say where it listens with --rpc ENDPOINT"),
+        (["--rpc", "tcp://127.0.0.1:*", "--rpc-key", "none", "--rpc-clients", "none"], "cannot read the key in none"),
+    ],
+)
+def test_wrong_options_for_keys_are_one_line(shell: Shell, options: list[str], says: str) -> None:
+    done = shell.run("run", "numbers_pipe.py", *options)
+    assert done.returncode == 2
+    assert says in one_line(done)
+
+
 def test_the_demo_runs_and_finds_its_spot(shell: Shell) -> None:
     done = shell.run("demo", "--duration", 1, "--json", "--log-level", "error")
     summary = json.loads(done.stdout)

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from pipert2 import EndOfStream, Pipe, SourceRoutine, Wire, events
-from pipert2.control.rpc.wrapper import CurveKeys, RPCPipeWrapper
+from pipert2.control.rpc.keys import CurveKeys
+from pipert2.control.rpc.wrapper import RPCPipeWrapper
 from pipert2.errors import ControlError
 from pipert2.testing import CollectingDestination, wait_until
 

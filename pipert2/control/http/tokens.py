@@ -7,10 +7,8 @@ import hmac
 import os
 import secrets
 from collections.abc import Iterable
-from pathlib import Path
 
-from dotenv import dotenv_values
-
+from pipert2.control.environment import file_variables
 from pipert2.control.verbs import Scope
 from pipert2.errors import ControlError
 
@@ -95,19 +93,9 @@ def tokens_of_environment(dotenv_path: str | os.PathLike[str] | None = None) -> 
     Raises:
         ControlError: the file cannot be read.
     """
-    path = Path(dotenv_path) if dotenv_path is not None else Path(".env")
-    # Only the working directory's: one found further up could have been put there by somebody else.
-    written = _read(path) if dotenv_path is not None or path.is_file() else {}
+    written = file_variables(dotenv_path)
     found = {name: (os.environ.get(name) or written.get(name) or "").strip() for name in _SCOPES}
     return {name: token for name, token in found.items() if token}
-
-
-def _read(path: Path) -> dict[str, str | None]:
-    try:
-        with path.open(encoding="utf-8") as stream:
-            return dict(dotenv_values(stream=stream, interpolate=False))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ControlError("bad_argument", f"the tokens' file {str(path)!r} cannot be read: {error}") from None
 
 
 def _checked(token: str, name: str) -> str:

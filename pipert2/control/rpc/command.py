@@ -17,8 +17,10 @@ from pathlib import Path
 from pprint import pprint
 from typing import Any
 
-from pipert2.control.rpc.wrapper import KEY, MISSING
-from pipert2.errors import PipertError, nearest
+from pipert2.control.environment import environment_and_file
+from pipert2.control.rpc.keys import KEY, SECRET_KEY_NAME, SERVER_KEY_NAME, secret_key_in
+from pipert2.control.rpc.wrapper import MISSING
+from pipert2.errors import ControlError, PipertError, nearest
 
 OK = 0
 FAILED = 1
@@ -107,7 +109,8 @@ def make_parser() -> argparse.ArgumentParser:
     add(
         "--curve-secret-key-file",
         metavar="FILE",
-        help="a file that holds one's own secret key and nothing else (or the key itself in PIPERT2_RPC_SECRET_KEY)",
+        help="a file with one's own secret key, or with what --make-keys printed (or the key itself in "
+        "PIPERT2_RPC_SECRET_KEY)",
     )
     add("--make-keys", action="store_true", help="print a new pair of keys, and do nothing else")
     add(
@@ -321,13 +324,13 @@ def _parsed(number: int, text: str) -> Any:
 
 def _keys(options: argparse.Namespace) -> tuple[str, str] | None:
     """The server's public key and one's own secret one, or None for a server that asks for none."""
-    server = options.curve_server_key or os.environ.get("PIPERT2_RPC_SERVER_KEY")
-    secret = os.environ.get("PIPERT2_RPC_SECRET_KEY")
-    if options.curve_secret_key_file:
-        try:
-            secret = Path(options.curve_secret_key_file).read_text().strip()
-        except (OSError, ValueError) as error:
-            raise _CommandError(USAGE, f"cannot read the key in {options.curve_secret_key_file}: {error}") from None
+    try:
+        around = environment_and_file()
+        server = options.curve_server_key or around.get(SERVER_KEY_NAME)
+        file = options.curve_secret_key_file
+        secret = secret_key_in(Path(file)) if file else around.get(SECRET_KEY_NAME)
+    except ControlError as error:
+        raise _CommandError(USAGE, error.message) from None
     if not server and not secret:
         return None
     if not server or not secret:

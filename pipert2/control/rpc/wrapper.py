@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
-import re
-import socket
-import stat
 import threading
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from pipert2.control.rpc.endpoint import usable_endpoint
+from pipert2.control.rpc.keys import CurveKeys
 from pipert2.control.service import ControlService
 from pipert2.errors import ControlError
 from pipert2.pipe import Pipe
@@ -23,35 +20,8 @@ logger = logging.getLogger(__name__)
 DEFAULT_ENDPOINT = "tcp://127.0.0.1:1234"
 MISSING = 'zerorpc is not installed: pip install "pipert2[rpc]"'
 
-KEY = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
 _STARTING = 30.0
 _STOPPING = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class CurveKeys:
-    """Keys with which a server knows its clients, and they know it; traffic is encrypted.
-
-    ``pipert2-rpc --make-keys`` makes a pair. Each is 40 characters (Z85).
-
-    Attributes:
-        secret: the server's secret key; clients are given the public one that belongs to it.
-        clients: the public keys of those who may connect.
-
-    Raises:
-        ControlError: one of them is not a key, or no client may connect.
-    """
-
-    secret: str = field(repr=False)
-    clients: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        if isinstance(self.clients, str) or not self.clients:
-            raise ControlError("bad_argument", "CurveKeys(clients=...) takes the clients' public keys, one at least")
-        for what, key in [("secret", self.secret), *(("clients", key) for key in self.clients)]:
-            if not isinstance(key, str) or not KEY.fullmatch(key):
-                message = f"CurveKeys({what}=...): a key is 40 characters, as pipert2-rpc --make-keys prints them"
-                raise ControlError("bad_argument", message, what)
 
 
 class RPCPipeWrapper:
@@ -258,53 +228,3 @@ class _ServerThread(threading.Thread):
             self._ready.set()
             if not self._given_up:
                 threads.stopping.wait()
-
-
-def usable_endpoint(endpoint: object, *, safe: bool) -> str:
-    """*endpoint* as libzmq takes it.
-
-    Args:
-        endpoint: as the user wrote it.
-        safe: other machines may reach it, too.
-
-    Raises:
-        ControlError: it cannot be used; says why.
-    """
-    text = endpoint if isinstance(endpoint, str) else ""
-    scheme, _, rest = text.partition("://")
-    if scheme == "ipc" and rest:
-        return _usable_path(text, rest)
-    host, colon, port = rest.rpartition(":")
-    if scheme != "tcp" or not host or not colon or not (port == "*" or (port.isdecimal() and int(port) < 65536)):
-        message = f'an RPC endpoint is "tcp://ADDRESS:PORT" or "ipc:///a/path", not {endpoint!r:.100}'
-        raise ControlError("bad_argument", message, "endpoint")
-    host = "127.0.0.1" if host == "localhost" else host
-    try:
-        address = ipaddress.ip_address(host.strip("[]"))
-    except ValueError:
-        address = None
-    if not safe and not (address is not None and address.is_loopback):
-        message = (
-            f"{text} can be reached from other machines, and who reaches it can drive the pipe: listen at "
-            "tcp://127.0.0.1:PORT, or give RPCPipeWrapper(keys=CurveKeys(...))"
-        )
-        raise ControlError("bad_argument", message, "endpoint")
-    if address is not None and address.version == 6:
-        host = f"[{address}]"
-    return f"tcp://{host}:{'*' if port.strip('0') == '' else port}"
-
-
-def _usable_path(endpoint: str, name: str) -> str:
-    """libzmq removes whatever is in its way; this does not let it."""
-    path = Path(name)
-    if name.startswith("@") or not path.exists():
-        return endpoint
-    if not stat.S_ISSOCK(path.stat().st_mode):
-        raise ControlError("bad_argument", f"cannot listen at {endpoint}: there is a file of this name", "endpoint")
-    with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(1.0)
-        try:
-            probe.connect(name)
-        except OSError:
-            return endpoint
-    raise ControlError("failed", f"cannot listen at {endpoint}: Address already in use")

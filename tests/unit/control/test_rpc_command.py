@@ -9,8 +9,9 @@ import pytest
 
 from pipert2.control.rpc.admission import may_connect
 from pipert2.control.rpc.command import main, make_parser, one_line
+from pipert2.control.rpc.endpoint import usable_endpoint
+from pipert2.control.rpc.keys import CurveKeys
 from pipert2.control.rpc.methods import sendable
-from pipert2.control.rpc.wrapper import CurveKeys, usable_endpoint
 from pipert2.errors import ControlError
 
 KEY = "0" * 40
@@ -67,7 +68,7 @@ def test_a_key_that_is_none_is_refused(tmp_path: Path, capsys: pytest.CaptureFix
     arguments = ["--curve-server-key", KEY, "--curve-secret-key-file", str(tmp_path / "key"), "tcp://127.0.0.1:1"]
     assert main(arguments) == 2
     error = capsys.readouterr().err
-    assert "the secret key is not 40 characters" in error
+    assert "/key: a key is 40 characters" in error
     assert "not a key" not in error
 
 
