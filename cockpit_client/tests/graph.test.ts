@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { curve } from "../src/logic/curve";
 import { eventsOf } from "../src/logic/event_choice";
 import { bridged } from "../src/logic/gaps";
+import { aroundHeads, HEAD } from "../src/logic/headroom";
 import { type Box, place } from "../src/logic/layout";
 import { sameShape } from "../src/logic/shape";
 import { possibleDestinations } from "../src/logic/link_choice";
@@ -26,6 +27,24 @@ describe("the layout", () => {
   it("keeps flows apart that send to each other to and fro", () => {
     const made = place(structure([routine("a", "f"), routine("b", "g"), routine("c", "f"), routine("d", "g")], [["a", "b"], ["b", "c"], ["c", "d"], ["d", "a"]]));
     expect(everythingApart([...made.flows.values()])).toBe(true);
+  });
+
+  it("keeps wires out of the heads of flows", () => {
+    const made = place(structure(
+      [routine("camera", "input"), routine("brighten", "work"), routine("detect", "work"), routine("report", "output"), routine("archive", "output")],
+      [["camera", "brighten"], ["brighten", "detect"], ["brighten", "archive"], ["detect", "report"]],
+    ));
+    expect(everythingApart([...made.flows.values()])).toBe(true);
+    expect(made.wires.size).toBe(4);
+    for (const { bends, label } of made.wires.values())
+      for (const { x, y } of [...bends, label])
+        for (const box of made.flows.values()) expect(x >= box.x && x <= box.x + box.width && y >= box.y - 6 && y <= box.y + HEAD).toBe(false);
+  });
+
+  it("leads a wire around the head of a flow between its ends", () => {
+    const between = new Map([["between", { x: 100, y: 200, width: 300, height: 180 }]]);
+    const way = aroundHeads({ key: "", flows: ["from", "to"], bends: [{ x: 50, y: 210 }, { x: 150, y: 210 }], label: { x: 250, y: 190 } }, between);
+    expect(way).toEqual({ bends: [{ x: 50, y: 210 }, { x: 150, y: 182 }], label: { x: 250, y: 182 } });
   });
 
   it("places a hundred routines, and wires that lead back to themselves or nowhere", () => {

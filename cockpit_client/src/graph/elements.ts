@@ -1,14 +1,14 @@
 /** The structure as nodes and edges of the graph's library. What changes each second, or by a click, is not in here. */
 
 import type { Edge, Node } from "@xyflow/react";
-import type { Placed, Point } from "../logic/layout";
+import type { Way } from "../logic/headroom";
+import type { Placed } from "../logic/layout";
 import { wireKey } from "../logic/trends";
 import type { Structure } from "../protocol/records";
 
 export type FlowNodeType = Node<{ name: string }, "flow">;
 export type RoutineNodeType = Node<{ name: string; kind: string; type: string }, "routine">;
 export type WireEdgeType = Edge<{ source: string; destination: string; lossless: boolean; way: Way | undefined }, "wire">;
-export type Way = { readonly bends: readonly Point[]; readonly label: Point };
 
 export interface Elements {
   readonly flows: FlowNodeType[];

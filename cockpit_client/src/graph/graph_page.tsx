@@ -156,7 +156,7 @@ function Plane({ structure, placed, far, children, onConnect }: PlaneProps) {
         onPaneClick={selectNothing}
         aria-label={`Graph of the pipe ${structure.name}`}
       >
-        <Controls showInteractive={false} onZoomIn={zoom} onZoomOut={zoom} onFitView={fit} />
+        <Controls showInteractive={false} fitViewOptions={FIT} onZoomIn={zoom} onZoomOut={zoom} onFitView={fit} />
         {structure.routines.length > MANY && !far && <MiniMap pannable zoomable ariaLabel="Overview" />}
       </ReactFlow>
       <Fitting routines={structure.routines.length} isMoved={isMoved} forget={fit} />

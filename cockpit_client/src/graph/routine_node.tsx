@@ -20,6 +20,8 @@ export const RoutineNode = memo(function RoutineNode({ id, data }: NodeProps<Rou
   const chosen = usePart(view, (one) => isChosen(one, "routine", data.name));
   const fits = search === "" || data.name.toLowerCase().includes(search);
   const flow = useReactFlow();
+  // What is as it should be is said by the dot: names need the room.
+  const word = finished && state !== "failed" ? "finished" : state;
   const show = (event: FocusEvent<HTMLElement>): void => {
     // Only for those who come by keyboard: who clicks sees it already.
     if (!event.currentTarget.matches(":focus-visible")) return;
@@ -41,7 +43,7 @@ export const RoutineNode = memo(function RoutineNode({ id, data }: NodeProps<Rou
         <span className="routine-head">
           <span className={`dot ${tone(state)}`} />
           <span className="routine-name">{data.name}</span>
-          {!far && <span className="routine-state">{finished && state !== "failed" ? "finished" : state}</span>}
+          {!far && word !== "running" && <span className="routine-state">{word}</span>}
         </span>
         {!far && <Facts name={data.name} kind={data.kind} />}
       </button>

@@ -10,7 +10,8 @@ import { wireLook, type WireLook, wireWords } from "../logic/wire_look";
 import type { WireStatus } from "../protocol/records";
 import { curve } from "../logic/curve";
 import { FarContext } from "./distance";
-import type { Way, WireEdgeType } from "./elements";
+import type { Way } from "../logic/headroom";
+import type { WireEdgeType } from "./elements";
 
 /** A wire with what goes through it; one that is blocked and one that drops do not look alike. */
 export const WireEdge = memo(function WireEdge(props: EdgeProps<WireEdgeType>) {

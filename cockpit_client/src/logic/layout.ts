@@ -2,13 +2,13 @@
 
 import { Graph, layout } from "@dagrejs/dagre";
 import type { Structure } from "../protocol/records";
+import { aroundHeads, HEAD, type Run, type Way, withHeadroom } from "./headroom";
 import { wireKey } from "./trends";
 
 export const NODE_WIDTH = 190;
 export const NODE_HEIGHT = 104;
 /** Room for what a wire says about itself. */
 const LABEL = { width: 104, height: 26 };
-const HEAD = 36;
 const PADDING = 14;
 
 export interface Point {
@@ -26,7 +26,7 @@ export interface Placed {
   readonly flows: ReadonlyMap<string, Box>;
   readonly routines: ReadonlyMap<string, Box>;
   /** By wire: where it bends on its way around others, and where its words stand. Without it: straight on. */
-  readonly wires: ReadonlyMap<string, { readonly bends: readonly Point[]; readonly label: Point }>;
+  readonly wires: ReadonlyMap<string, Way>;
 }
 
 /** More than these take longer to lay out at once than the page may stand still. */
@@ -78,16 +78,21 @@ function placeWhole(structure: Structure): Placed {
     const box = boundary(inside.filter((one) => one !== undefined));
     if (box) flows.set(flow, box);
   }
-  const wires = new Map<string, { bends: readonly Point[]; label: Point }>();
+  const flowOf = new Map(structure.routines.map((routine) => [routine.name, routine.flow]));
+  const runs: Run[] = [];
   for (const wire of drawn) {
     const edge = graph.edge(`r ${wire.source}`, `r ${wire.destination}`) as { points?: Point[]; x?: number; y?: number } | undefined;
     const points = edge?.points;
     if (!points || points.length < 3 || edge.x === undefined || edge.y === undefined) continue;
     const low = HEAD / 2; // routines stand in the lower part of the place that was kept for them
     const bends = points.slice(1, -1).map((point) => ({ x: point.x, y: point.y + low }));
-    wires.set(wireKey(wire.source, wire.destination), { bends, label: { x: edge.x, y: edge.y + low } });
+    const ends = [flowOf.get(wire.source), flowOf.get(wire.destination)];
+    runs.push({ key: wireKey(wire.source, wire.destination), flows: ends, bends, label: { x: edge.x, y: edge.y + low } });
   }
-  return { flows, routines, wires };
+  const grown = withHeadroom(flows, runs);
+  // Where there is no room to grow, a crossed head is less bad than flows one upon the other.
+  const framed = overlapping([...grown.values()]) ? flows : grown;
+  return { flows: framed, routines, wires: new Map(runs.map((run) => [run.key, aroundHeads(run, framed)])) };
 }
 
 function around(middle: { x?: number; y?: number }, down: number): Box {

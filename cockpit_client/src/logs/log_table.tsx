@@ -25,6 +25,7 @@ export function LogTable({ chosen, onChoose }: Props) {
   const ended = usePart(view, (one) => one.logs.to !== null);
   const text = usePart(view, (one) => one.logs.text);
   const scroller = useRef<HTMLDivElement>(null);
+  const lastTop = useRef(0);
   const [window_, setWindow] = useState({ top: 0, height: 600 });
   const { rows } = feed;
   const total = rows.length;
@@ -35,22 +36,29 @@ export function LogTable({ chosen, onChoose }: Props) {
     const older = feed.takePrepended();
     if (!feed.paused.get()) element.scrollTop = element.scrollHeight;
     else if (older > 0) element.scrollTop += older * ROW;
+    lastTop.current = element.scrollTop;
   }, [feed, version, paused]);
 
   useEffect(() => {
     const element = scroller.current;
     if (!element) return;
-    const measure = (): void => setWindow({ top: element.scrollTop, height: element.clientHeight });
+    const measure = (): void => {
+      if (!feed.paused.get()) element.scrollTop = element.scrollHeight;
+      lastTop.current = element.scrollTop;
+      setWindow({ top: element.scrollTop, height: element.clientHeight });
+    };
     const observer = new ResizeObserver(measure);
     observer.observe(element);
     return () => observer.disconnect();
-  }, []);
+  }, [feed]);
 
   const onScroll = (): void => {
     const element = scroller.current;
     if (!element) return;
     setWindow({ top: element.scrollTop, height: element.clientHeight });
-    follow(feed, element, ended);
+    const up = element.scrollTop < lastTop.current;
+    lastTop.current = element.scrollTop;
+    follow(feed, element, { ended, up });
   };
 
   const move = (event: KeyboardEvent): void => {
@@ -91,11 +99,12 @@ export function LogTable({ chosen, onChoose }: Props) {
   );
 }
 
-function follow(feed: LogFeed, element: HTMLElement, ended: boolean): void {
+/** `up`: the list was moved to what came before. That its end is out of sight may also be because its room has become smaller. */
+function follow(feed: LogFeed, element: HTMLElement, { ended, up }: { ended: boolean; up: boolean }): void {
   const end = atEnd(element.scrollTop, element.clientHeight, element.scrollHeight, ROW);
-  if (!end && !feed.paused.get()) feed.pause();
+  if (up && !end && !feed.paused.get()) feed.pause();
   if (end && feed.paused.get() && feed.unseen === 0 && !ended) feed.resume();
-  if (element.scrollTop < ROW * 5) feed.older();
+  if (up && element.scrollTop < ROW * 5) feed.older();
 }
 
 interface TailProps {

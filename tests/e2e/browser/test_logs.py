@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from playwright.sync_api import expect
 
+from pipert2.testing import wait_until
+
 
 def test_new_records_come_by_themselves_and_can_be_held_still(page, cockpit, pipe, shoot) -> None:
     page.goto(f"{cockpit.url}/?pipe=stripes&view=logs")
@@ -19,6 +21,19 @@ def test_new_records_come_by_themselves_and_can_be_held_still(page, cockpit, pip
     assert rows.last.get_attribute("data-number") == held
     page.get_by_role("button", name="Go on").click()
     expect(rows.last).not_to_have_attribute("data-number", str(held))
+
+
+def test_a_list_whose_room_becomes_smaller_goes_on(page, cockpit, pipe) -> None:
+    page.goto(f"{cockpit.url}/?pipe=stripes&view=logs")
+    list_ = page.get_by_role("region", name="Records", exact=True)
+    expect(page.locator(".tail-bar").get_by_text("live")).to_be_visible()
+    wait_until(lambda: list_.evaluate("e => e.scrollTop > 200"), 20.0, "more records than there is room for")
+    # A line more above it, and the browser tells of an earlier movement of the list only then.
+    list_.evaluate("e => { e.style.maxHeight = '120px'; e.dispatchEvent(new Event('scroll')) }")
+    newest = page.locator(".log-row").last.get_attribute("data-number")
+    expect(page.locator(".log-row").last).not_to_have_attribute("data-number", str(newest))
+    expect(page.locator(".tail-bar").get_by_text("live")).to_be_visible()
+    wait_until(lambda: list_.evaluate("e => e.scrollTop + e.clientHeight >= e.scrollHeight - 22"), 20.0, "the end")
 
 
 def test_an_old_line_is_found_and_its_markup_is_shown_not_run(page, cockpit, pipe, shoot) -> None:

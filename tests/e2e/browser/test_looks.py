@@ -1,4 +1,4 @@
-"""Readable in light and dark, usable at 1280 px and on a tablet."""
+"""Readable in light and dark, usable at 1280 px, on a tablet and on a phone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-SIZES = {"desk": (1280, 800), "tablet": (820, 1180), "wide": (1920, 1080)}
+SIZES = {"desk": (1280, 800), "tablet": (820, 1180), "wide": (1920, 1080), "phone": (390, 844)}
 VIEWS = {
     "chooser": "",
     "graph": "?pipe=stripes",
@@ -23,7 +23,7 @@ CONTRAST = Path(__file__).with_name("contrast.js").read_text("utf-8")
 @pytest.mark.parametrize("size", SIZES)
 def test_each_view_fits_and_is_readable(new_page, cockpit, pipe, shoot, size, scheme) -> None:
     width, height = SIZES[size]
-    page = new_page(width, height, scheme, touch=size == "tablet")
+    page = new_page(width, height, scheme, touch=size in ("tablet", "phone"))
     for name, query in VIEWS.items():
         page.goto(f"{cockpit.url}/{query}")
         expect(page.get_by_text("live", exact=True).first).to_be_visible()
