@@ -115,6 +115,16 @@ def test_further_arguments_say_how_raw_messages_meet(tmp_path: Path) -> None:
     assert [payload for _, payload in Pairs.seen] == [[0], [0, 1], [2], [1, 3]]
 
 
+@pytest.mark.parametrize(("key", "done", "duplicates"), [("number", 5, 3), ("count", 8, 0)])
+def test_a_detector_that_begins_again_at_0_within_a_scan_can_be_counted(
+    key: str, done: int, duplicates: int, tmp_path: Path
+) -> None:
+    start, *images, end = stream_messages.XSPRESS3
+    file = recorded(tmp_path / "raw.cbors", [start, *images, *images, end])
+    report = replayed(file, "xspress", tmp_path, key)
+    assert (report["state"], report["done"], report["frames"]["duplicate"]) == ("done", done, duplicates)
+
+
 def test_messages_whose_frames_say_no_number_are_counted(tmp_path: Path) -> None:
     file = recorded(tmp_path / "raw.cbors", stream_messages.CONTRAST)
     summary = replay(lambda event: None, Pairs, file, workers=1, inline=True, streams={"points": "contrast"})
