@@ -30,10 +30,14 @@ class OffsetEstimate:
     >>> estimate.add(asked=1_000, answered=50_500, arrived=2_000)
     >>> estimate.best
     Offset(nanoseconds=-49000, uncertainty=500)
+
+    Attributes:
+        best: the estimate; None before the first answer. It is asked for with each message, and changes with a ping.
     """
 
     def __init__(self) -> None:
         self._samples: deque[_Sample] = deque(maxlen=KEPT)
+        self.best: Offset | None = None
 
     def add(self, *, asked: int, answered: int, arrived: int) -> None:
         """Take an answer into account.
@@ -45,14 +49,8 @@ class OffsetEstimate:
         """
         if arrived >= asked:
             self._samples.append(_Sample(arrived - asked, (asked + arrived) // 2 - answered))
+            quickest = min(self._samples, key=lambda one: one.round_trip)
+            self.best = Offset(quickest.offset, (quickest.round_trip + 1) // 2)
 
     def __len__(self) -> int:
         return len(self._samples)
-
-    @property
-    def best(self) -> Offset | None:
-        """The estimate; None before the first answer."""
-        if not self._samples:
-            return None
-        sample = min(self._samples, key=lambda one: one.round_trip)
-        return Offset(sample.offset, (sample.round_trip + 1) // 2)

@@ -52,6 +52,8 @@ class Parcel(NamedTuple):
     @property
     def size(self) -> int:
         """Bytes of its data."""
+        if not self.arrays:  # most are small, and this is asked of each
+            return len(self.stream)
         return len(self.stream) + sum(memoryview(array).nbytes for array in self.arrays)
 
     def data(self) -> Any:
