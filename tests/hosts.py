@@ -46,6 +46,7 @@ class Hosts:
     def __init__(self, folder: Path, resources: Sequence[str]) -> None:
         self._tag = f"p{os.getpid() % 100000}"
         self._bridge = f"{self._tag}br"
+        self._resources = list(resources)
         self._folder = Path(f"/tmp/{self._tag}ray")  # Ray cannot open sockets with long paths
         self.names = [f"{self._tag}h{number}" for number in range(1, len(resources) + 1)]
         net = f"10.{60 + os.getpid() % 100}.{os.getpid() // 100 % 250}"
@@ -124,14 +125,24 @@ class Hosts:
         """Take a host's cable out, or put it in again."""
         _ip("-n", self._bridge, "link", "set", self.names[host], "down" if off else "up")
 
+    def pids(self, host: int) -> list[int]:
+        """The processes that run on a host."""
+        found = subprocess.run(["ip", "netns", "pids", self.names[host]], capture_output=True, text=True, timeout=20)
+        return [int(pid) for pid in found.stdout.split()]
+
     def kill(self, host: int) -> None:
         """End all that runs on a host, at once."""
-        found = subprocess.run(["ip", "netns", "pids", self.names[host]], capture_output=True, text=True, timeout=20)
-        for pid in map(int, found.stdout.split()):
+        for pid in self.pids(host):
             try:
                 os.kill(pid, 9)
             except ProcessLookupError:
                 pass
+
+    def revive(self, host: int) -> None:
+        """Start the Ray of a host again that was killed, which is not the head."""
+        name, address = self.names[host], self.addresses[host]
+        if self._ray(name, address, self._resources[host], [f"--address={self.addresses[0]}:6399"]).wait(150):
+            raise NoRayError(f"Ray does not start again on {address}")
 
     def close(self) -> None:
         """End everything."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -48,12 +50,12 @@ class Screen(DestinationRoutine):
         with open(self.path, "a") as file:
             print(found["number"], found["found"], file=file)
 
-engine, path, count, pause, lossless = sys.argv[1:6]
+engine, path, count, pause, lossless, replicas = sys.argv[1:7]
 logging.basicConfig(level=logging.INFO)
 camera, detector, screen = Camera(int(count), float(pause)), Detector("detector"), Screen(path)
 pipe = Pipe("faces", engine=engine, lossless=lossless == "lossless", data_transmitter=SharedMemoryTransmitter())
 pipe.create_flow("camera", False, camera)
-pipe.create_flow("detector", False, detector, resources={"detects": 1})
+pipe.create_flow("detector", False, detector, resources={"detects": 1}, replicas=int(replicas) or None)
 pipe.create_flow("screen", False, screen)
 pipe.link(Wire(camera, detector), Wire(detector, screen))
 pipe.notify_event("start", wait=30.0)
@@ -68,6 +70,7 @@ while time.monotonic() < began + 90:
     site = status.sites[1]
     links = [link for one in status.sites for link in one.links]
     now = {"host": status.flow("detector").host, "state": site.state, "restarts": site.restarts, "links": links}
+    now["states"] = {one.host: one.state for one in status.sites}
     if now != seen:
         say(**now)
         seen = now
@@ -80,6 +83,39 @@ pipe.join(timeout=5)
 status = pipe.status()
 wires = [[wire.sent, wire.received, wire.dropped] for wire in status.wires]
 say(end=status.reason, wires=wires, clock=clock, age=age)
+"""
+
+PARTS = """
+import subprocess
+from pipert2 import DestinationRoutine, MiddleRoutine, SourceRoutine
+
+class Ticks(SourceRoutine):
+    def main_logic(self):
+        self.wait(0.02)
+        return 1
+
+class Where(MiddleRoutine):
+    def setup(self):
+        told = subprocess.run(["ip", "-o", "-4", "addr", "show", "eth0"], capture_output=True, text=True).stdout
+        self.address = told.split()[3].split("/")[0]
+    def main_logic(self, number):
+        return f"{number} {self.address}"
+
+class Writes(DestinationRoutine):
+    def main_logic(self, line):
+        with open("seen", "a") as file:
+            print(line, file=file)
+"""
+DOCUMENT = """
+name: ticking
+lossless: true
+flows:
+  here: {routines: [{class: "./parts.py:Ticks", name: ticks}]}
+  there: {routines: [{class: "./parts.py:Where", name: where}], resources: {detects: 1}}
+  back: {routines: [{class: "./parts.py:Writes", name: writes}]}
+wires:
+  - {source: ticks, destinations: where}
+  - {source: where, destinations: writes}
 """
 
 
@@ -96,12 +132,14 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
 class Run:
     """The pipe, driven from the first host."""
 
-    def __init__(self, hosts: Hosts, folder: Path, count: int, pause: float, lossless: str = "lossless") -> None:
+    def __init__(
+        self, hosts: Hosts, folder: Path, count: int, pause: float, lossless: str = "lossless", replicas: int = 0
+    ) -> None:
         (folder / "faces.py").write_text(PIPE)
         self.path = folder / "found"
         self._said = folder / "said"
         self._children = Children()
-        words = [hosts.engine, str(self.path), str(count), str(pause), lossless]
+        words = [hosts.engine, str(self.path), str(count), str(pause), lossless, str(replicas)]
         command = hosts.command(0, sys.executable, str(folder / "faces.py"), *words)
         self._output = self._said.open("wb")
         self.errors = (folder / "errors").open("wb")
@@ -167,6 +205,57 @@ def test_face_watch_finds_the_same_with_its_finders_on_other_hosts(hosts: Hosts,
     assert [box["boxes"] for box in other["boxes"]] == [box["boxes"] for box in one["boxes"]]
     assert (other["frames"], other["missing"], other["dropped"]) == (one["frames"], 0, 0)
     assert {other["hosts"]["finder-1"], other["hosts"]["finder-2"]} == set(hosts.addresses[1:])
+
+
+def test_replicas_of_other_hosts_do_what_a_lost_host_had_in_hand(hosts: Hosts, tmp_path: Path, runs: list[Run]) -> None:
+    run = Run(hosts, tmp_path, 600, 0.02, replicas=2)  # one on each of the other hosts, and there is no third
+    runs.append(run)
+    wait_until(lambda: len(run.found()) > 100, 40)
+    assert set(run.said()[-1]["states"]) == set(hosts.addresses)
+    hosts.kill(2)
+    try:
+        wait_until(lambda: run.said()[-1].get("states", {}).get(hosts.addresses[2]) != "running", 40)
+        wait_until(lambda: set(run.found()) == set(range(600)), 60)
+    finally:
+        run.close()
+        hosts.revive(2)
+
+
+def _title(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
+
+
+def test_a_document_runs_on_a_cluster_from_the_command_line_and_ctrl_c_leaves_nothing(
+    hosts: Hosts, tmp_path: Path
+) -> None:
+    (tmp_path / "parts.py").write_text(PARTS)
+    (tmp_path / "pipe.yaml").write_text(DOCUMENT)
+    engine = hosts.engine
+    words = [sys.executable, "-m", "pipert2", "run", "--engine", engine, "pipe.yaml"]
+    with (tmp_path / "said").open("wb") as said:
+        process = subprocess.Popen(
+            hosts.command(0, *words), cwd=tmp_path, env=hosts.environment(), stdout=said, stderr=said
+        )
+    seen = tmp_path / "seen"
+    try:
+        wait_until(lambda: seen.exists() and len(seen.read_text().splitlines()) > 20, 60)
+        hosts_of = {line.split()[1] for line in seen.read_text().splitlines()}
+        assert hosts_of <= set(hosts.addresses[1:])
+        pids = {pid for host in range(3) for pid in hosts.pids(host)}
+        sites = [pid for pid in pids if _title(pid).startswith("ray::SiteActor")]
+        assert sites
+        process.send_signal(signal.SIGINT)
+        process.wait(40)
+    finally:
+        process.kill()
+        process.wait(10)
+    text = (tmp_path / "said").read_text()
+    assert "Traceback" not in text, text[-3000:]
+    wait_until(lambda: not [pid for pid in sites if _title(pid).startswith("ray::SiteActor")], 20)
+    assert not [name for name in os.listdir("/dev/shm") for pid in pids if name.startswith(f"pr2-{pid:x}-")]
 
 
 def test_a_cut_link_and_a_lost_host_lose_nothing_on_lossless_wires(

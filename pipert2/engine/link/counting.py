@@ -34,6 +34,10 @@ class Counting:
         """The other end has said something; from any thread."""
         self._heard_at = now
 
+    def is_cut(self, now: int) -> bool:
+        """Whether the other end was there, and has said nothing for long."""
+        return bool(self._heard_at) and now - self._heard_at >= SILENCE
+
     def warn(self, text: str) -> None:
         """Say in the log what is wrong."""
         self._routine.logger.warning("link %r: %s", getattr(self._routine, "key", ""), text)
@@ -67,7 +71,7 @@ class Counting:
         self._shown = dict(self._counts)
 
     def _watch(self, now: int) -> None:
-        there = bool(self._heard_at) and now - self._heard_at < SILENCE
+        there = bool(self._heard_at) and not self.is_cut(now)
         state = "connected" if there else "cut" if self._heard_at else "waiting for the other end"
         if state == self._state:
             return

@@ -49,7 +49,8 @@ class Egress(BringsCrew, DestinationRoutine):
         lossless: keep each message until all that came of it in the ingress's pipe is acknowledged there; else the
             newest wins while the link is slow or cut.
         credit: the most messages that may be under way and not done at the ingress's pipe; None: as many as the link
-            bears. With replicas behind the ingress, their number times their concurrency.
+            bears. With replicas behind the ingress, their number times their concurrency. A lossless egress with credit
+            competes with others: when its ingress is out of reach it gives its messages back to the queue.
 
     Raises:
         ConfigError: one of them cannot be.
@@ -119,6 +120,7 @@ class LinkCrew:
         self._ring = ring
         self._run = run
         self._lossless = egress.lossless
+        self._competes = egress.lossless and egress.credit is not None
         self._out: Outbound[Message] = Outbound(run, monotonic_ns(), lossless=egress.lossless, credit=egress.credit)
         self._packer = Packer()
         self._reports: deque[tuple[bytes, int]] = deque()
@@ -217,6 +219,10 @@ class LinkCrew:
     def tend(self) -> float | None:
         self._read()
         now = monotonic_ns()
+        if self._competes and self._out.held and self._counting.is_cut(now):
+            # Replicas elsewhere can do it. If the cable is out only, it may be done twice, as after any loss.
+            given_up = self._out.give_up()
+            self.outcomes.extend(Outcome(message, None, Interrupted(), now, now) for message in given_up)
         if self._lossless and 0 < self._out.unsent < _FEW and now - self._flushed_at < _GATHER:
             sleep(_GATHER / 1e9)  # not by the bell, which each message rings
             self._flushed_at = 0

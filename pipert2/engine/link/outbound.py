@@ -259,6 +259,15 @@ class Outbound(Generic[_Item]):
         """What says that the end is known to be confirmed."""
         return self._head(Kind.CLOSE, self._next, now)
 
+    def give_up(self) -> list[_Item]:
+        """The ingress is out of reach, and others can do its work: what is not confirmed, to be given to them.
+
+        No more is taken before the ingress is heard of again.
+        """
+        left = self.release()
+        self._ingress = 0
+        return left
+
     def release(self) -> list[_Item]:
         """Give up what is under way; the messages that nobody has confirmed."""
         self.lost += 0 if self.lossless else self._next - self._expected

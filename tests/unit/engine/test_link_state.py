@@ -276,3 +276,31 @@ def test_the_stream_ends_when_those_of_all_egresses_have() -> None:
         assert out.ended
         inbound.hear(out.close_head(10))
         assert inbound.ended(10) == (run == 2)
+
+
+@pytest.mark.parametrize("lost", ["before they arrived", "on the way back"])
+def test_what_others_take_over_while_the_way_is_cut_is_given_up_and_the_rest_goes_on(lost: str) -> None:
+    world = World(lossless=True, credit=2)
+    world.step()
+    for number in (1, 2):
+        world.add(number)
+    if lost == "on the way back":
+        world.step()
+    world.is_cut = True
+    for _ in range(50):
+        world.step()
+    left = world.out.give_up()
+    assert not world.out.has_room  # nothing more lies with an ingress that nobody can reach
+    assert world.out.held == 0
+    world.is_cut = False
+    for _ in range(300):
+        world.step()
+    assert world.out.has_room
+    for number in (3, 4):
+        world.add(number)
+    for _ in range(300):
+        world.step()
+        world.finish_some()
+    assert set(left) | set(world.confirmed) == {1, 2, 3, 4}
+    assert {3, 4} <= set(world.confirmed)
+    assert world.arrived[-2:] == [3, 4]
