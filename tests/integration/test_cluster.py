@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psutil
 import pytest
 
@@ -21,7 +20,6 @@ from pipert2 import (
     Pipe,
     PipeBuildError,
     PipeStateError,
-    RayEngine,
     SourceRoutine,
     UnknownRoutineError,
     Wire,
@@ -187,25 +185,6 @@ def test_wires_between_hosts_come_and_go_while_the_pipe_runs(journal: Journal, t
         wait_until(lambda: len(values(journal)) > settled + 20, 60)
         assert min(values(journal)) < lowest
         assert all(wire.dropped == 0 for wire in pipe.status().wires)
-
-
-def test_a_way_to_another_host_that_is_unlinked_at_first_is_there_when_it_is_wanted(journal: Journal) -> None:
-    numbers, negate, note = Numbers(100_000, pause=0.002), Double("negate"), Note(journal)
-    negate.gain = -1
-    aside = DestinationRoutine("aside")
-    with Pipe("later", engine=ENGINE, lossless=True) as pipe:
-        pipe.create_flow("here", False, numbers)
-        pipe.create_flow("there", False, negate, resources={"edge": 1})
-        pipe.create_flow("back", False, note)
-        pipe.create_flow("aside", False, aside)
-        pipe.link(Wire(numbers, negate), Wire(negate, note), Wire(numbers, aside))
-        pipe.build()
-        pipe.unlink(numbers, negate)
-        pipe.notify_event("start", wait=20.0)
-        wait_until(lambda: pipe.status().routine("aside").received > 100, 20)
-        assert values(journal) == []
-        pipe.link(Wire(numbers, negate))
-        wait_until(lambda: len(values(journal)) > 20, 20)
 
 
 def test_yield_gives_back_what_a_destination_on_another_host_returned(journal: Journal) -> None:
@@ -407,38 +386,7 @@ def test_a_destination_fed_from_here_and_from_another_host_gets_all_of_both(jour
     assert [number for number in found if number >= 100] == list(range(100, 200))
     status = pipe.status()
     assert [(wire.sent, wire.received, wire.dropped) for wire in status.wires] == [(100, 100, 0)] * 2
-    assert (status.routine("note").received, status.routine("note").failed) == (200, 0)
-
-
-class Shows(MiddleRoutine):
-    """Shows what it has, and what its host was given to run it."""
-
-    def main_logic(self, number: int) -> Any:
-        self.show("number", number)
-        self.show("told", os.environ.get("CALIBRATION", "nothing"))
-        self.logger.debug("number %s", number)
-        return np.full((48, 64, 3), number % 250, np.uint8)
-
-
-def test_what_a_routine_of_another_host_shows_is_seen_and_runtime_env_reaches_it(
-    journal: Journal, caplog: pytest.LogCaptureFixture
-) -> None:
-    numbers, shows, note = Numbers(100_000, pause=0.01), Shows("shows"), DestinationRoutine("note")
-    engine = RayEngine(address=ENGINE, runtime_env={"env_vars": {"CALIBRATION": "october"}})
-    with Pipe("shown", engine=engine) as pipe:
-        pipe.create_flow("here", False, numbers)
-        pipe.create_flow("there", False, shows, resources={"edge": 1})
-        pipe.create_flow("back", False, note)
-        pipe.link(Wire(numbers, shows), Wire(shows, note))
-        pipe.notify_event("start", wait=30.0)
-        pipe.preview("shows", rate=20.0)
-        frame = wait_until(lambda: pipe.preview_frame("shows"), 20)
-        assert (frame.routine, frame.shape) == ("shows", (48, 64, 3))
-        shown = {value.name: value for value in pipe.results("shows").values}
-        assert shown["told"].text == "october"
-        assert "number" in shown
-        pipe.set_log_level("shows", logging.DEBUG)
-        wait_until(lambda: any("number" in record.message for record in caplog.records), 20)
+    assert status.routine("note").received == 200
 
 
 def test_a_real_time_wire_over_two_nodes_drops_and_counts_what_a_slow_destination_misses(journal: Journal) -> None:
