@@ -134,7 +134,7 @@ def test_a_call_waits_for_the_service_to_be_started(inline: bool) -> None:
         reply = caller.submit(pipe.call, "upper", "a", timeout=60)
         wait_until(lambda: pipe._supervisor and pipe._supervisor.calls._waiting)
         pipe.notify_event("start", wait=60)
-        assert reply.result(30)[0] == "A"
+        assert reply.result(60)[0] == "A"
 
 
 def test_nobody_spins_while_a_call_waits_for_a_service_that_is_not_started(inline: bool) -> None:
@@ -168,7 +168,7 @@ def test_a_call_of_a_service_that_cannot_answer_any_more_fails_at_once(inline: b
         wait_until(lambda: pipe._supervisor and pipe._supervisor.calls._waiting)
         pipe.notify_event("start", wait=60)
         with pytest.raises(CallError, match=r"does not run.*no dictionary.*start it again"):
-            early.result(30)
+            early.result(60)
         with pytest.raises(CallError, match=r"does not run.*no dictionary.*start it again"):
             pipe.call("upper", "a", timeout=1000)
         pipe.notify_event("MEND", wait=60)
@@ -235,7 +235,7 @@ def test_a_stopped_service_does_not_answer_without_its_setup(inline: bool) -> No
             pipe.notify_event("stop", wait=60)
             replies += [callers.submit(pipe.call, "ready", None, timeout=60) for _ in range(8)]
             pipe.notify_event("start", wait=60)
-            assert all(reply.result(30) is True for reply in replies)
+            assert all(reply.result(60) is True for reply in replies)
 
 
 @pytest.mark.parametrize("asynchronous", [False, True], ids=["threads", "coroutines"])
@@ -368,14 +368,15 @@ def test_frames_travel_in_calls(inline: bool) -> None:
 
 
 @pytest.mark.expects_errors
-def test_a_call_whose_replica_is_killed_is_answered_by_another() -> None:
+def test_a_call_whose_replica_is_killed_is_answered_by_another(tmp_path: Path) -> None:
     """C-8: the replica dies in the midst of a call."""
 
     class Slow(Upper):
         def main_logic(self, text: str) -> Any:
-            if text == "long":
+            if text == "long" and not (tmp_path / "begun").exists():
+                (tmp_path / "begun").touch()
                 self.notify_event("SAY", {"watch": ["watch"]}, pid=os.getpid())
-                self.wait(1.0)
+                self.wait(60.0)
             return super().main_logic(text)
 
     class Watch(DestinationRoutine):
@@ -397,7 +398,7 @@ def test_a_call_whose_replica_is_killed_is_answered_by_another() -> None:
         reply = caller.submit(pipe.call, "upper", "long", timeout=60)
         victim = wait_until(lambda: pipe.call("watch", None))
         os.kill(victim, signal.SIGKILL)
-        text, pid, _ = reply.result(30)
+        text, pid, _ = reply.result(60)
         assert text == "LONG"
         assert pid != victim
 

@@ -356,7 +356,7 @@ def test_ray_keeps_for_replicas_that_come_later_what_they_ask_for(journal: Journ
         pipe.create_flow("work", False, work, replicas=1, resources={"edge": 1})  # of 4 that one node has
         pipe.create_flow("back", False, note)
         pipe.link(Wire(numbers, work), Wire(work, note))
-        pipe.notify_event("start", wait=20.0)
+        pipe.notify_event("start", wait=60.0)
         wait_until(lambda: free() == 3, 20)
         pipe.set_replicas("work", 3)
         wait_until(lambda: free() == 1, 20)

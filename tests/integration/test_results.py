@@ -109,7 +109,7 @@ def test_a_routine_that_is_busy_is_not_waited_for(tmp_path: Path) -> None:
     pipe.link(Wire(numbers, busy))
     with pipe:
         pipe.notify_event(START_EVENT_NAME)
-        assert wait_until(lambda: texts(pipe, "number")) == {"look": "1"}
+        assert wait_until(lambda: texts(pipe, "number")).keys() == {"look"}
         (tmp_path / "go").touch()
 
 
