@@ -242,9 +242,9 @@ class Pipe(RunVerbs, RoutineVerbs, FlowVerbs, WiringVerbs, StatusVerbs):
             self._supervisor = supervisor
             self._rewiring = Rewiring(supervisor)
             self._monitor = Monitor(supervisor)
-            supervisor.on_tick(self._monitor.tick, TICK)
+            supervisor.watch.on_tick(self._monitor.tick, TICK)
             if self.auto_pacing:
-                supervisor.on_tick(AutoPacing(lambda: supervisor.spec, supervisor.board).tick, INTERVAL)
+                supervisor.watch.on_tick(AutoPacing(lambda: supervisor.spec, supervisor.board).tick, INTERVAL)
             end_at_exit(supervisor)
             self._show_to_handlers()
 

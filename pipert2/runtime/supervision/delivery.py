@@ -59,7 +59,7 @@ class EventDelivery:
                 supervisor.logger.warning("event %r reaches nobody: flow %r has no process any more", call.name, name)
             if call.name == KILL_EVENT_NAME and all(index in supervisor.killed for index in flow.routines):
                 supervisor.lives.end(flow)
-                supervisor.wake()
+                supervisor.watch.wake()
             return taken
 
     def _hold_back(self, call: EventCall) -> EventCall:
@@ -142,6 +142,6 @@ class EventDelivery:
                 request.wait,
                 lambda results: supervisor.send(flow, m.EventReply(request.request, results)),
             )
-            supervisor.wake()
+            supervisor.watch.wake()
         else:
             supervisor.bus.send(request.name, routines, request.params)

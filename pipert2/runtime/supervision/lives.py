@@ -54,7 +54,9 @@ class FlowLives:
             clock=supervisor.settings.clock,
         )
         if supervisor.context is None:
-            flow.handle = InlineFlow(launch, supervisor.memory.arena, lambda message: supervisor.receive(flow, message))
+            flow.handle = InlineFlow(
+                launch, supervisor.memory.arena, lambda message: supervisor.reception.receive(flow, message)
+            )
         else:
             flow.handle = ProcessFlow(launch, supervisor.context)
         try:
@@ -94,7 +96,7 @@ class FlowLives:
                 flow.again = True
                 self._set_ladder(flow)
                 flow.handle.send(m.Exit(supervisor.settings.kill_timeout, again=True))
-        supervisor.wake()
+        supervisor.watch.wake()
         return before
 
     def end(self, flow: FlowRecord) -> None:
@@ -172,7 +174,7 @@ class FlowLives:
         handle = flow.handle
         assert isinstance(handle, ProcessFlow)
         while not handle.hung_up and handle.connection.poll():
-            supervisor.read(flow)
+            supervisor.reception.read(flow)
         if handle.alive:
             return
         handle.make_sure_it_is_gone()

@@ -71,7 +71,7 @@ class Replicas:
                     if not flow.ended:
                         raise PipeStateError(f"flow {flow.name!r} is still ending: try again in a moment")
                     self._wake_up(flow, records[0])
-        supervisor.wake()
+        supervisor.watch.wake()
 
     def _wake_up(self, flow: FlowRecord, first: FlowRecord) -> None:
         """Let a replica that there could be come into being, as its flow's first one is."""

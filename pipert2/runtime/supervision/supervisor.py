@@ -1,60 +1,50 @@
-"""The supervisor: starts the flows of a pipe, keeps them alive, carries their messages, and ends them."""
+"""The supervisor: starts the flows of a pipe, knows what becomes of them, and ends them.
+
+Its thread is in :mod:`pipert2.runtime.supervision.watch`, what flows tell it in
+:mod:`pipert2.runtime.supervision.reception`.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import multiprocessing.connection
-import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
-from pipert2.errors import FlowStartError, SharedMemoryFullError
-from pipert2.events.bus import EventBus, EventCall
-from pipert2.events.notices import FLOW_FINISHED, ROUTINE_RESTARTED, Notices
-from pipert2.graph.handlers import KILL_EVENT_NAME, START_EVENT_NAME
+from pipert2.errors import FlowStartError
+from pipert2.events.bus import EventBus
+from pipert2.events.notices import Notices
+from pipert2.graph.handlers import START_EVENT_NAME
 from pipert2.graph.routine import Routine
 from pipert2.graph.spec import PipeSpec
 from pipert2.runtime import commands
 from pipert2.runtime import messages as m
 from pipert2.runtime.configuration.live import LiveConfigurations
 from pipert2.runtime.flow.handover import classes_of_main, start_context
-from pipert2.runtime.flow.logs import FORWARDED_ATTRIBUTE
-from pipert2.runtime.routine.preview import PreviewFrame
 from pipert2.runtime.routine.shown import Sketches, merged
 from pipert2.runtime.settings import Settings
 from pipert2.runtime.supervision.calls import Calls
 from pipert2.runtime.supervision.dead_letters import DeadLetters
 from pipert2.runtime.supervision.delivery import EventDelivery
-from pipert2.runtime.supervision.flow_handle import InlineFlow, ProcessFlow
+from pipert2.runtime.supervision.flow_handle import ProcessFlow
 from pipert2.runtime.supervision.flow_record import FlowRecord
 from pipert2.runtime.supervision.gates import Gates
 from pipert2.runtime.supervision.live_parameters import LiveParameters
 from pipert2.runtime.supervision.lives import LADDER_STEP, FlowLives
 from pipert2.runtime.supervision.pipe_memory import PipeMemory
 from pipert2.runtime.supervision.progress import PipeProgress
+from pipert2.runtime.supervision.reception import Reception
 from pipert2.runtime.supervision.replicas import Replicas
 from pipert2.runtime.supervision.standing import StandingOrders
 from pipert2.runtime.supervision.stopping import Stopping
+from pipert2.runtime.supervision.watch import Watch
 from pipert2.transport import board as b
 from pipert2.transport.board import RoutineState
-from pipert2.transport.codec import loads
 
 START_TIMEOUT = 60.0
 """Seconds that the processes of all flows may take to come up."""
 TICK = 1.0
-ACKNOWLEDGEMENT_LOOK = 0.02
-"""Seconds between two looks at what a flow that has ended still waits for, while others wait for it."""
-
-
-@dataclass(slots=True)
-class _Tick:
-    function: Callable[[], None]
-    interval: float
-    due: float
 
 
 class Supervisor:
@@ -96,7 +86,6 @@ class Supervisor:
     ) -> None:
         self.spec = spec
         self.notices = notices or Notices()
-        self._finished_flows: set[str] = set()
         self.settings = settings
         self.lives = FlowLives(self)
         self.replicas = Replicas(self)
@@ -110,7 +99,6 @@ class Supervisor:
         self.lock = threading.RLock()
         self.wanted: set[int] = set()
         self.killed: set[int] = set()
-        self._log_listeners = log_listeners
         self.unlinked = unlinked
         self.configurations = configurations or LiveConfigurations((), {}, logger, has_store=False)
         self.shut: set[int] = set()
@@ -122,17 +110,14 @@ class Supervisor:
         self.shared: dict[str, Any] = {}
         self._parameters = [LiveParameters(routine) for routine in self.routines]
         self.states: dict[int, RoutineState] = dict.fromkeys(range(len(spec.routines)), RoutineState.IDLE)
-        self._ticks: list[_Tick] = []
         self.context = None if settings.inline else start_context(settings.start_method)
         self.memory = PipeMemory(spec, settings.inline)
         self.board = self.memory.board
         self.main_classes: dict[str, type] = {}
-        self._wake_reader, self._wake_writer = os.pipe()
-        os.set_blocking(self._wake_writer, False)
+        self.reception = Reception(self, log_listeners)
+        self.watch = Watch(self)
         self._closing = False
-        self._closed = False
         self._all_closed = threading.Event()
-        self._thread = threading.Thread(target=self._supervise, name="pipert2-supervisor", daemon=True)
 
     # --- coming up
 
@@ -150,7 +135,7 @@ class Supervisor:
             for flow in self.flows.values():
                 if self.replicas.begin(flow):
                     self.lives.launch(flow)
-            self._thread.start()
+            self.watch.start()
             self._await_ready()
         except BaseException:
             self.close()
@@ -174,11 +159,6 @@ class Supervisor:
                     raise FlowStartError(late, f"its process was not up after {START_TIMEOUT:.0f} s")
 
     # --- what the pipe asks
-
-    def on_tick(self, function: Callable[[], None], interval: float) -> None:
-        """Call *function* every *interval* seconds, in the supervisor's thread."""
-        self._ticks.append(_Tick(function, interval, monotonic() + interval))
-        self.wake()
 
     def state(self, routine: int) -> RoutineState:
         """The state of a routine as its flow last told it."""
@@ -263,7 +243,7 @@ class Supervisor:
             self.wanted.clear()
             for flow in self.flows.values():
                 self.lives.end(flow)
-        self.wake()
+        self.watch.wake()
 
     def force(self) -> None:
         """End all flows that have not ended yet with SIGKILL."""
@@ -271,8 +251,12 @@ class Supervisor:
             for flow in self.flows.values():
                 if flow.handle is not None and not flow.ended:
                     flow.terminate_at, flow.kill_at = None, monotonic()
-        self.wake()
+        self.watch.wake()
         self.wait(lambda: self.ended, 5.0)
+
+    def nudge(self) -> None:
+        """Let all waits look again. Safe in a signal handler."""
+        self.watch.wake()
 
     def close(self) -> None:
         """End everything at once and leave nothing behind. Closes twice, also from two threads, without complaint."""
@@ -281,16 +265,11 @@ class Supervisor:
         if not first:
             self._all_closed.wait(self.settings.kill_timeout + 20.0)
             return
-        own = threading.current_thread() is self._thread
         self.kill()
         self.stopping.close()
-        if self._thread.is_alive() and not own:
+        if self.watch.goes_on_elsewhere:
             self.wait(lambda: self.ended, self.settings.kill_timeout + 4 * LADDER_STEP + 2.0)
-        with self.lock:
-            self.wake()
-            self._closed = True
-        if self._thread.is_alive() and not own:
-            self._thread.join(5.0)
+        self.watch.stop()
         for flow in self.flows.values():
             if isinstance(flow.handle, ProcessFlow) and flow.handle.alive:
                 flow.handle.kill()
@@ -305,8 +284,7 @@ class Supervisor:
         self.configurations.close()
         with self.lock:
             self.memory.close()
-            os.close(self._wake_reader)
-            os.close(self._wake_writer)
+            self.watch.close()
         self._all_closed.set()
         self.notify()
 
@@ -339,187 +317,16 @@ class Supervisor:
     def _records_written(self) -> None:
         """Something was written to the store here: wake the routines that wait for records."""
         with self.lock:
-            if self._closed:
+            if self.watch.stopped:
                 return
             for routine in self.spec.routines:
                 if self.board.words[self.board.routine(routine.index) + b.AWAITS_RECORDS]:
                     self.memory.ring(routine.index)
 
-    def nudge(self) -> None:
-        """Let all waits look again. Safe in a signal handler: another thread takes the lock of ``changed``."""
-        self.wake()
-
-    def wake(self) -> None:
-        with self.lock:
-            if not self._closed:
-                with contextlib.suppress(BlockingIOError):  # it is awake already
-                    os.write(self._wake_writer, b"x")
-
-    def _supervise(self) -> None:
-        while True:
-            with self.lock:
-                if self._closed:
-                    return
-                living = [
-                    (flow, flow.handle)
-                    for flow in self.flows.values()
-                    if isinstance(flow.handle, ProcessFlow) and flow.handle.started and not flow.ended
-                ]
-            connections: dict[Any, FlowRecord] = {
-                handle.connection: flow for flow, handle in living if not handle.hung_up
-            }
-            processes: dict[Any, FlowRecord] = {handle.sentinel: flow for flow, handle in living}
-            try:
-                waitable = [self._wake_reader, *connections, *processes]
-                ready = multiprocessing.connection.wait(waitable, self._patience())
-                if self._wake_reader in ready:
-                    os.read(self._wake_reader, 4096)
-                    self.notify()
-                for item in ready:  # what a process said before what became of it
-                    if item in connections:
-                        self.read(connections[item])
-                for item in ready:
-                    if item in processes:
-                        self.lives.on_exit(processes[item])
-                self._keep_time()
-            except Exception:
-                self.logger.exception("the supervisor of pipe %r failed; it goes on", self.spec.name)
-
-    def _patience(self) -> float | None:
-        now = monotonic()
-        times = [tick.due for tick in self._ticks]
-        deadline = self.bus.next_deadline()
-        if deadline is not None:
-            times.append(deadline)
-        for flow in self.flows.values():
-            times += [at for at in (flow.restart_at, flow.terminate_at, flow.kill_at) if at is not None]
-        if self.settings.hang_timeout is not None:
-            times.append(now + self.settings.hang_timeout / 4)
-        if any(self.progress.streams_ended(flow) for flow in self.gates.awaited):  # nobody tells of acknowledgements
-            times.append(now + ACKNOWLEDGEMENT_LOOK)
-        return max(0.0, min(times) - now) if times else None
-
-    def read(self, flow: FlowRecord) -> None:
-        """Take all messages that wait; an end of file means that the process is going."""
-        handle = flow.handle
-        if not isinstance(handle, ProcessFlow):
-            return
-        try:
-            for _ in range(100):
-                data = handle.connection.recv_bytes()
-                try:
-                    self.receive(flow, loads(data))
-                except Exception:
-                    self.logger.exception("a message of flow %r cannot be dealt with", flow.name)
-                if not handle.connection.poll():
-                    return
-        except (EOFError, OSError):
-            handle.hang_up()
-
-    def receive(self, flow: FlowRecord, message: Any) -> None:
-        """A message from a flow; from any thread where flows are inline."""
-        if isinstance(message, m.EventAnswer):
-            self.delivery.answered(message)
-        elif isinstance(message, m.StateChange):
-            self._on_state(flow, message)
-        elif isinstance(message, m.EventRequest):
-            self.delivery.asked(flow, message)
-        elif isinstance(message, m.CallRequest):
-            self.calls.start(
-                message.routine,
-                message.data,
-                message.timeout,
-                lambda outcome: self.send(flow, m.CallReply(message.request, outcome)),
-            )
-        elif isinstance(message, m.OutwardRequest):
-            if self.settings.outward is not None:
-                request = message.request
-                self.settings.outward(message, lambda outcome: self.send(flow, m.OutwardReply(request, outcome)))
-        elif isinstance(message, m.SegmentRequest):
-            self.send(flow, m.SegmentReply(message.request, self._make_segment(message)))
-        elif isinstance(message, m.LogRecords):
-            self._log(message)
-        elif isinstance(message, m.DeadLetterRequest):
-            self.dead_letters.keep(message.letter)
-            self.send(flow, m.Receipt(message.request))
-        elif isinstance(message, m.Announcement):
-            self.announce(message.name, message.values)
-        elif isinstance(message, m.ParameterSet):
-            self._parameters[message.routine].changed(message.name, message.value)
-        elif isinstance(message, m.ConfigurationChanged):
-            self.configurations.changed(self.spec.routines[message.routine].name, message.values)
-        elif isinstance(message, PreviewFrame):
-            self.standing.keep_preview(message)
-        elif isinstance(message, m.Ready):
-            self._on_ready(flow)
-        elif isinstance(message, m.Died):
-            flow.boot_failure = message
-            self.notify()
-
-    def _make_segment(self, request: m.SegmentRequest) -> int | SharedMemoryFullError:
-        try:
-            return self.memory.make_segment(request.owner, request.slot_size, request.slots)
-        except SharedMemoryFullError as error:
-            return error
-
     def send(self, flow: FlowRecord, message: Any) -> None:
         with self.lock:
             if flow.handle is not None and not flow.ended:
                 flow.handle.send(message)
-
-    def _on_ready(self, flow: FlowRecord) -> None:
-        with self.lock:
-            flow.ready = True
-            self.standing.tell_again(flow)
-            wanted = tuple(
-                index
-                for index in flow.routines
-                if index in self.wanted and not self.board.words[self.board.routine(index) + b.FINISHED]
-            )
-            assert flow.handle is not None
-            if (flow.restarts or flow.revived) and wanted:
-                flow.handle.send(EventCall(0, START_EVENT_NAME, wanted, {}))
-            waiting, flow.waiting = flow.waiting, []
-            for call in waiting:
-                self.delivery.hand_over(flow, call)
-            killed = tuple(index for index in flow.routines if index in self.killed)
-            if killed:
-                flow.handle.send(EventCall(0, KILL_EVENT_NAME, killed, {}))
-            if flow.exiting:
-                flow.handle.send(m.Exit(self.settings.kill_timeout))
-        if flow.restarts > 0:
-            for index in flow.routines:
-                routine = self.spec.routines[index]
-                about = {"routine": routine.name, "flow": routine.flow, "replica": routine.replica}
-                self.announce(ROUTINE_RESTARTED, {**about, "restarts": flow.restarts, "cause": flow.last_exit or ""})
-        self.notify()
-
-    def _on_state(self, flow: FlowRecord, change: m.StateChange) -> None:
-        with self.lock:
-            self.states[change.routine] = change.state
-            if change.state is RoutineState.KILLED and all(
-                self.states[index] is RoutineState.KILLED for index in flow.routines
-            ):
-                self.lives.end(flow)
-                if isinstance(flow.handle, InlineFlow):
-                    flow.ended = True
-                    flow.kill_at = None
-            if change.finished and change.state is RoutineState.IDLE:
-                self.go_on([change.routine])
-        if change.state is not RoutineState.STARTING:
-            self.calls.look()
-        if change.finished:
-            self.look_at_gates()
-        self._tell_of_end(self.spec.routines[change.routine].flow)
-        self.notify()
-
-    def _tell_of_end(self, flow: str) -> None:
-        with self.lock:
-            was = flow in self._finished_flows
-            ended = self.progress.streams_ended(flow)
-            (self._finished_flows.add if ended else self._finished_flows.discard)(flow)
-        if ended and not was:
-            self.announce(FLOW_FINISHED, {"flow": flow})
 
     def go_on(self, routines: Iterable[int]) -> None:
         """Start those of *routines*, and of all behind them, that finished although an input of theirs lives again."""
@@ -538,18 +345,6 @@ class Supervisor:
                 if words[board.routine(index) + b.FINISHED] and alive:
                     self.bus.send(START_EVENT_NAME, [self.spec.routines[index]], {})
 
-    def _log(self, message: m.LogRecords) -> None:
-        proper = logging.getLogger(self.logger.name) is self.logger
-        for record in message.records:
-            logger = logging.getLogger(record.name) if proper else self.logger
-            setattr(record, FORWARDED_ATTRIBUTE, True)
-            if logger.isEnabledFor(record.levelno):
-                logger.handle(record)
-                for listener in tuple(self._log_listeners):
-                    listener(record)
-        if message.dropped:
-            self.logger.warning("%d log records were dropped, they came too fast", message.dropped)
-
     def notify(self) -> None:
         with self.changed:
             self.changed.notify_all()
@@ -558,14 +353,3 @@ class Supervisor:
         """Say the state of a routine whose process cannot."""
         self.states[routine] = state
         self.board.words[self.board.routine(routine) + b.STATE] = state
-
-    def _keep_time(self) -> None:
-        now = monotonic()
-        self.bus.expire_overdue(now)
-        self.look_at_gates()
-        with self.lock:
-            self.lives.keep_time(now)
-        for tick in self._ticks:
-            if now >= tick.due:
-                tick.due = now + tick.interval
-                tick.function()
