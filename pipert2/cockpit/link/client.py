@@ -15,6 +15,7 @@ import socketio
 import websocket
 
 from pipert2.cockpit.link.tls import tls_problem
+from pipert2.cockpit.packets import LogsAreText
 from pipert2.errors import ControlError
 
 NAMESPACE = "/pipe"
@@ -70,6 +71,7 @@ class LinkClient:
             handle_sigint=False,
             logger=_silent,
             engineio_logger=_silent,
+            serializer=LogsAreText,
             request_timeout=_DIAL_SECONDS,
             websocket_extra_options={
                 "suppress_origin": True,

@@ -12,6 +12,7 @@ from typing import Any
 import socketio
 
 import pipert2
+from pipert2.cockpit.packets import LogsAreText
 from pipert2.cockpit.server.commands import Commands
 from pipert2.cockpit.server.hub import Hub
 from pipert2.cockpit.server.live_pipe import LivePipe
@@ -69,6 +70,7 @@ class Sockets:
             ping_timeout=PING_TIMEOUT,
             max_http_buffer_size=LARGEST_MESSAGE,
             http_compression=False,
+            serializer=LogsAreText,
             logger=_silent,
             engineio_logger=_silent,
         )

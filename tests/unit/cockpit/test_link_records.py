@@ -115,6 +115,11 @@ class _Unreadable:
     [
         ({"n": 1, "deep": {"a": [None, 2.5]}}, {"n": 1, "deep": {"a": [None, 2.5]}}),
         ({"n": float("nan")}, {"n": None}),
+        (
+            {"n": 1, "f": 2.5, "t": True, "s": '"a\n', "none": None},
+            {"n": 1, "f": 2.5, "t": True, "s": '"a\n', "none": None},
+        ),
+        ({"large": 2**60, "ü": "ä"}, {"large": 2**60, "ü": "ä"}),
         ({"half": "\ud800"}, {"half": "\ud800"}),
         ({"set": {1}}, {"set": [1]}),
     ],
