@@ -32,7 +32,8 @@ class LivePipe:
     def __init__(self, known: KnownPipe) -> None:
         self.number = known.number
         self.run: PipeRun = known.run
-        self.since = known.since
+        # One that was connected when the cockpit was killed was so until it was heard of last.
+        self.since = max(known.since, (known.status or {}).get("at", 0.0))
         self.structure = known.structure
         self.status = known.status
         self.sid: str | None = None
