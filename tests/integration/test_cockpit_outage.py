@@ -220,8 +220,12 @@ def test_a_link_ends_with_its_pipe_whether_there_is_a_cockpit_or_not(
     assert link.connected.wait(60)
     seen.join(to_kill=True)
     wait_until(lambda: not link.running, what="the link of the other one has ended")
-    (summary,) = ask(cockpit.url, "/api/pipes")[1]["pipes"]
-    assert (summary["state"], summary["connected"]) == ("ended", False)
+
+    def gone() -> bool:
+        (summary,) = ask(cockpit.url, "/api/pipes")[1]["pipes"]
+        return (summary["state"], summary["connected"]) == ("ended", False)
+
+    wait_until(gone, what="the cockpit has seen it end")
     last = [one["message"] for one in _stored(cockpit.url, link.id) if one["routine"] == "chatty"][-1]
     assert last == f"number {seen.status().routine('chatty').sent}"
 
