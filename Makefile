@@ -70,4 +70,4 @@ docs: $(STAMP)
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 clean:
-	rm -rf $(VENV) .bench .demo site build *.egg-info pipert2/cockpit/static cockpit_client/node_modules
+	rm -rf $(VENV) .bench .demo .screenshots site build *.egg-info pipert2/cockpit/static cockpit_client/node_modules
