@@ -100,4 +100,13 @@ describe("the history of problems", () => {
     expect(third.standing).toEqual([]);
     expect(third.cleared.map((one) => [one.since, one.until])).toEqual([[10, 20]]);
   });
+
+  it("takes a warning that comes and goes for one", () => {
+    const warnings = of(pipeStatus({ routines: [routineStatus({ name: "t", busy_for: 60 })] }));
+    const seen = nextHistory(nextHistory(NO_HISTORY, warnings, 10), [], 12);
+    const again = nextHistory(seen, warnings, 13);
+    expect([seen, again].map((one) => one.standing.map((problem) => [problem.key, problem.since]))).toEqual([[["stuck t", 10]], [["stuck t", 10]]]);
+    const after = nextHistory(nextHistory(again, [], 17.9), [], 18);
+    expect([after.standing, after.cleared.map((one) => [one.since, one.until])]).toEqual([[], [[10, 13]]]);
+  });
 });

@@ -59,7 +59,11 @@ export function problemsOf(evidence: Evidence): readonly Problem[] {
     found.push(...letterProblems(status));
     found.push(...unexplained(evidence.health, found));
   }
-  return found.sort((one, other) => ORDER.indexOf(one.severity) - ORDER.indexOf(other.severity));
+  return found.sort(worstFirst);
+}
+
+export function worstFirst(one: Problem, other: Problem): number {
+  return ORDER.indexOf(one.severity) - ORDER.indexOf(other.severity);
 }
 
 function pipeProblems({ summary, status, droppedRecords, received, now }: Evidence): Problem[] {

@@ -24,7 +24,6 @@ export function PipeBar({ pipe, summary }: { pipe: string; summary: PipeSummary 
         <h1 title={name}>{name}</h1>
         <StateBadge state={gone && state !== "ended" ? "disconnected" : state} />
         {connected ? <HealthLine gone={gone} /> : <span className="health muted">how it was when the cockpit was lost</span>}
-        <span className="spring" />
         <PipeButtons name={name} disabled={gone || summary === null || !connected} />
       </div>
       <div className="pipebar-row facts">
