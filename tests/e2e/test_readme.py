@@ -81,6 +81,12 @@ PAUSE
 bakery_pipe.notify_event(KILL_EVENT_NAME)
 """
 
+TWO_ARE_SHOWN = """
+from pipert2.testing import wait_until
+
+wait_until(lambda: bakery_pipe.status().wires[0].received > 2)
+"""
+
 LINKS_AND_TARGETS = """
 from pipert2 import DestinationRoutine, Pipe, QueueNetwork, SourceRoutine, Wire
 from pipert2.utils.consts.event_names import START_EVENT_NAME
@@ -334,7 +340,7 @@ print(errors)
 """
 
 CHAPTERS = {
-    "getting started": (GETTING_STARTED.replace("PAUSE", "import time; time.sleep(0.3)"), "250\n250\n...\n"),
+    "getting started": (GETTING_STARTED.replace("PAUSE", TWO_ARE_SHOWN), "250\n250\n...\n"),
     "getting started, killed at once": (GETTING_STARTED.replace("PAUSE", ""), "...\n"),
     "links and targets": (LINKS_AND_TARGETS, "250\n...\neveryone\n250\n...\nflow\n250\n...\nroutines\n"),
     "routines": (ROUTINES, "Loaf(additional_data={'baked': True}, grams=440)\n0\n"),
