@@ -127,7 +127,7 @@ def shape(text: str, command: str) -> str:
     text = re.sub(r"^(public|secret): \S+|(?<=: )[\w-]{43}$", "KEY", text, flags=re.MULTILINE)
     text = re.sub(r"\b\d+ (d|h|min|s)( \d+ (h|min|s))?\b", "#", text)
     text = re.sub(r"\b\d[\d.]* (B|KiB|MiB|GiB)\b|\bnull\b|(?<![\w-])-(?=\s|$)", "#", text, flags=re.MULTILINE)
-    text = re.sub(r"[-+]?\d[\d.]*(e[-+]?\d+)?", "#", text)
+    text = re.sub(r"(?<!exit code )[-+]?\d[\d.]*(e[-+]?\d+)?", "#", text)
     text = re.sub(r"#([/:]#)*", "#", text)
     return "\n".join(" ".join(row.split()) for row in text.splitlines())
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipert2.errors import PipertError, nearest
+from pipert2.errors import PipertError, UnknownNameError
 from pipert2.graph.routine import Routine
 from pipert2.patterns.capture.cbors import CborsReader, Layout
 from pipert2.patterns.map_reduce.recorded_events import RecordedEvents
@@ -14,6 +14,12 @@ from pipert2.patterns.map_reduce.recorded_frames import RecordedFrames
 from pipert2.patterns.streams.protocols import known_protocols, protocol_of
 from pipert2.patterns.streams.stream_data import EventData
 from pipert2.patterns.streams.stream_protocol import StreamProtocol
+
+
+class UnknownProtocolError(UnknownNameError):
+    """No protocol of this name, in pipert2 or in what is installed beside it."""
+
+    kind = "stream protocol"
 
 
 class RecordedSources(NamedTuple):
@@ -80,8 +86,5 @@ def _check_events(path: str | Path, *, timed: bool) -> None:
 def _protocol(name: str) -> StreamProtocol:
     found = protocol_of(name)
     if found is None:
-        known = known_protocols()
-        near = nearest(name, known)
-        hint = f"did you mean {near!r}?" if near else f"there are {', '.join(known)}"
-        raise PipertError(f"there is no stream protocol {name!r}: {hint}")
+        raise UnknownProtocolError(name, known_protocols(), "this installation")
     return found
