@@ -591,12 +591,10 @@ def test_recorded_events_of_any_source_make_scans(tmp_path: Path) -> None:
 
     run = Run(tmp_path, [*events(3), events(5), *events(4)[:-1], *events(0)], streams=())
     reports = run.run()
-    assert [(report["state"], report["events"]) for report in reports] == [
-        ("done", 5),
-        ("done", 7),
-        ("short", 5),
-        ("done", 2),
-    ]
+    found = [
+        (report["state"], report["events"]) for report in reports
+    ]  # a short one may be over before one in progress
+    assert sorted(found) == [("done", 2), ("done", 5), ("done", 7), ("short", 5)]
 
 
 def ask(port: int, path: str) -> Any:

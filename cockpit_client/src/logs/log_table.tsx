@@ -56,9 +56,9 @@ export function LogTable({ chosen, onChoose }: Props) {
     const element = scroller.current;
     if (!element) return;
     setWindow({ top: element.scrollTop, height: element.clientHeight });
-    const up = element.scrollTop < lastTop.current;
+    const moved = element.scrollTop - lastTop.current;
     lastTop.current = element.scrollTop;
-    follow(feed, element, { ended, up });
+    follow(feed, element, { ended, moved });
   };
 
   const move = (event: KeyboardEvent): void => {
@@ -99,12 +99,15 @@ export function LogTable({ chosen, onChoose }: Props) {
   );
 }
 
-/** `up`: the list was moved to what came before. That its end is out of sight may also be because its room has become smaller. */
-function follow(feed: LogFeed, element: HTMLElement, { ended, up }: { ended: boolean; up: boolean }): void {
+/**
+ * `moved`: pixels by which somebody moved the list, below 0 to what came before. At 0 the browser tells of what this page
+ * did itself: that the end is in sight says nothing then, nor that it is not, as when the list's room has become smaller.
+ */
+function follow(feed: LogFeed, element: HTMLElement, { ended, moved }: { ended: boolean; moved: number }): void {
   const end = atEnd(element.scrollTop, element.clientHeight, element.scrollHeight, ROW);
-  if (up && !end && !feed.paused.get()) feed.pause();
-  if (end && feed.paused.get() && feed.unseen === 0 && !ended) feed.resume();
-  if (up && element.scrollTop < ROW * 5) feed.older();
+  if (moved < 0 && !end && !feed.paused.get()) feed.pause();
+  if (moved > 0 && end && feed.paused.get() && feed.unseen === 0 && !ended) feed.resume();
+  if (moved < 0 && element.scrollTop < ROW * 5) feed.older();
 }
 
 interface TailProps {

@@ -23,6 +23,15 @@ def test_new_records_come_by_themselves_and_can_be_held_still(page, cockpit, pip
     expect(rows.last).not_to_have_attribute("data-number", str(held))
 
 
+def test_a_list_that_is_held_still_stays_so_when_the_browser_tells_late_that_it_moved(page, cockpit, pipe) -> None:
+    page.goto(f"{cockpit.url}/?pipe=stripes&view=logs")
+    list_ = page.get_by_role("region", name="Records", exact=True)
+    expect(page.locator(".tail-bar").get_by_text("live")).to_be_visible()
+    wait_until(lambda: list_.evaluate("e => e.scrollTop > 200"), 20.0, "more records than there is room for")
+    list_.evaluate("e => { document.querySelector('.tail-bar button').click(); e.dispatchEvent(new Event('scroll')) }")
+    expect(page.get_by_text("held still,")).to_contain_text("new")
+
+
 def test_a_list_whose_room_becomes_smaller_goes_on(page, cockpit, pipe) -> None:
     page.goto(f"{cockpit.url}/?pipe=stripes&view=logs")
     list_ = page.get_by_role("region", name="Records", exact=True)

@@ -40,7 +40,7 @@ def test_what_is_no_address_is_refused(text):
 
 def test_the_api_is_there_unless_it_is_left_out():
     assert faces_from(None, False, None, None) == Faces(("127.0.0.1", 0), None, None)
-    assert faces_from(None, True, "tcp://x", None) == Faces(None, "tcp://x", None)
+    assert faces_from(None, True, "ipc:///x", None) == Faces(None, "ipc:///x", None)
 
 
 @pytest.mark.parametrize(("api", "token"), [("127.0.0.1:1", None), (None, "a-token")])

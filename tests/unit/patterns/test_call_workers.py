@@ -41,9 +41,9 @@ def ask(routine: Asking, *lanes: Lane, last: bool = False) -> list[Any]:
 LANES = Lane("left", "one"), Lane("left", "two"), Lane("right", "three")
 
 
+@pytest.mark.expects_errors
 def test_all_workers_are_asked_and_those_that_are_there_answer() -> None:
     routine = Asking()
-    routine.logger.setLevel(logging.CRITICAL)
     assert ask(routine, *LANES) == [(MADE, 2.0)]
     assert routine.asked == {"left": ["one", "two"], "right": ["three"]}
 
@@ -65,6 +65,6 @@ def test_a_worker_that_is_gone_is_an_error(caplog: pytest.LogCaptureFixture, las
 def test_a_worker_that_is_gone_is_no_error_when_the_pipe_ends(caplog: pytest.LogCaptureFixture) -> None:
     routine = Asking()
     routine.ends = True
-    with caplog.at_level(logging.DEBUG):
+    with caplog.at_level(logging.DEBUG, routine.logger.name):
         ask(routine, *LANES)
     assert [record.levelno for record in caplog.records] == [logging.DEBUG]
