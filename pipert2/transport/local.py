@@ -60,7 +60,8 @@ class LocalEdge(SendingWords, ReceivingWords):
         self._messages: deque[tuple[int, Message]] = deque(maxlen=None if spec.lossless else spec.capacity)
         words, row = self._words, self._row
         # What waited in a process that died went with it.
-        words[row + b.LOST] += words[row + b.W] - words[row + b.R]
+        counted = words[row + b.RECEIVED] + words[row + b.DROPPED] + words[row + b.LOST]
+        words[row + b.LOST] += words[row + b.W] - counted
         words[row + b.R] = words[row + b.W]
         words[row + b.WAKE_AT] = NEVER
         words[row + b.BLOCKED_SINCE] = 0
@@ -129,10 +130,10 @@ class LocalEdge(SendingWords, ReceivingWords):
             return None
         words, row = self._words, self._row
         gap = number - self._taken - 1
+        words[row + b.R] = self._taken = number  # first, as in a ring
         if gap:
             words[row + b.DROPPED] += gap
         words[row + b.RECEIVED] += 1
-        words[row + b.R] = self._taken = number
         if self._lossless and words[row + b.WAKE_AT] <= number:
             self._sender_bell.ring()
         return message

@@ -314,11 +314,12 @@ class RingReceiver(ReceivingWords):
     def _took(self, number: int) -> None:
         words, row = self._words, self._row
         gap = number - self._taken - 1
-        # R first: what a death in between leaves uncounted is then the difference, never too much.
+        # R first: what a death in between leaves uncounted is then the difference, never too much. Who looks in between
+        # knows what the difference is: one message that is received, and before it those that passed.
         words[row + b.R] = self._taken = number
-        words[row + b.RECEIVED] += 1
         if gap:
             words[row + b.DROPPED] += gap
+        words[row + b.RECEIVED] += 1
         if self._lossless:
             self._fence()
             if words[row + b.WAKE_AT] <= number:

@@ -147,7 +147,7 @@ def test_a_stream_that_was_recorded_for_fewer_scans_leaves_the_others_short_and_
         (None, {}, "--as STREAM:PROTOCOL"),
         ({"a": "STINS", "b": "STINS"}, {}, "1 capture, but 2 streams"),
         ({"a": "STINZ"}, {}, "did you mean 'STINS'"),
-        ({"a": "zzz"}, {}, "there are EIGER_LEGACY"),
+        ({"a": "zzz"}, {}, "known are 'EIGER_LEGACY'"),
         ({"a": "STINS"}, {"key": {"b": "count"}}, "'b'"),
     ],
 )

@@ -105,6 +105,16 @@ def test_a_message_that_is_taken_before_it_is_counted_is_no_debt() -> None:
     assert shop.look().wires[0].queued >= 0
 
 
+@pytest.mark.parametrize("counted", [{}, {"DROPPED": 24}])
+def test_who_looks_while_a_message_is_taken_sees_it_received_and_those_that_it_passed_dropped(
+    counted: dict[str, int],
+) -> None:
+    shop = Shop()
+    shop.set_edge(**{"W": 30, "R": 30, "RECEIVED": 5, "DROPPED": 3, **counted})
+    wire = shop.look().wires[0]
+    assert (wire.sent, wire.received, wire.dropped, wire.queued) == (30, 6, 24, 0)
+
+
 def test_messages_given_up_or_lost_count_as_dropped() -> None:
     shop = Shop(lossless=True, capacity=9)
     shop.set_edge(DISCARDED=2, LOST=3)
