@@ -33,7 +33,7 @@ $(CLIENT): $(STAMP) cockpit_client/package.json cockpit_client/package-lock.json
 	@cd cockpit_client && $(NPM) ci --ignore-scripts --no-audit --no-fund --silent
 
 # Tests start some thousand processes: each would compile the package anew where the environment forbids to keep that.
-# Half of their time they wait, for a process to start or a cable to be cut: four at once keep two processors busy.
+# Half of their time they wait, for a process to start or a cable to be cut: three at once keep two processors busy.
 test: export PYTHONDONTWRITEBYTECODE =
 test: $(STAMP) $(CLIENT)
 	@cd cockpit_client && $(NPM) run --silent test
