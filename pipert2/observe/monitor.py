@@ -220,9 +220,8 @@ class Monitor:
             sent = max(taken, words[row + b.W])  # within a flow it is counted after it can be taken
             if taken == words[row + b.R] == received + dropped + lost:
                 break
-        if (
-            uncounted := taken - received - dropped - lost
-        ) > 0:  # its receiver was interrupted in the midst of taking one
+        uncounted = taken - received - dropped - lost
+        if uncounted > 0:  # its receiver was interrupted in the midst of taking one
             received, dropped = received + 1, dropped + uncounted - 1
         passed = 0 if edge.lossless else max(0, sent - taken - edge.capacity)
         return _Counts(sent, received, dropped + passed + lost, sent - taken - passed)

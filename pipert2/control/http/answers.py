@@ -37,7 +37,11 @@ class Answer:
 
 def error_answer(status: int, error: ControlError, headers: Iterable[tuple[bytes, bytes]] = ()) -> Answer:
     """An error as all faces show it: ``{"error": {"code", "message", "field", "nearest"}}``."""
-    body = json.dumps(error_body(error)).encode()
+    return json_answer(status, json.dumps(error_body(error)).encode(), headers)
+
+
+def json_answer(status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = ()) -> Answer:
+    """An answer whose body is JSON."""
     plain: Headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
     return Answer(status, [*plain, *headers], body)
 

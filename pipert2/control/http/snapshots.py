@@ -6,7 +6,7 @@ import asyncio
 import json
 from concurrent.futures import Executor
 
-from pipert2.control.http.answers import Answer, error_answer, server_sent_event
+from pipert2.control.http.answers import Answer, error_answer, json_answer, server_sent_event
 from pipert2.control.http.errors import error_body, http_status
 from pipert2.control.http.fresh import Fresh
 from pipert2.control.problems import control_error
@@ -41,7 +41,7 @@ class Snapshots:
             made = await self._status.get()
         except ControlError as error:
             return error_answer(http_status(error), error)
-        return Answer(200, [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(made))], made)
+        return json_answer(200, made)
 
     async def event(self) -> bytes:
         """A server-sent event: ``status``, or ``error`` where there is none."""
