@@ -7,6 +7,15 @@ from playwright.sync_api import expect
 from pipert2.testing import wait_until
 
 
+def _followed_list(page, cockpit):
+    """The list of records, which goes on by itself, and is longer than there is room for."""
+    page.goto(f"{cockpit.url}/?pipe=stripes&view=logs")
+    list_ = page.get_by_role("region", name="Records", exact=True)
+    expect(page.locator(".tail-bar").get_by_text("live")).to_be_visible()
+    wait_until(lambda: list_.evaluate("e => e.scrollTop > 200"), 20.0, "more records than there is room for")
+    return list_
+
+
 def test_new_records_come_by_themselves_and_can_be_held_still(page, cockpit, pipe, shoot) -> None:
     page.goto(f"{cockpit.url}/?pipe=stripes&view=logs")
     rows = page.locator(".log-row")
@@ -24,19 +33,13 @@ def test_new_records_come_by_themselves_and_can_be_held_still(page, cockpit, pip
 
 
 def test_a_list_that_is_held_still_stays_so_when_the_browser_tells_late_that_it_moved(page, cockpit, pipe) -> None:
-    page.goto(f"{cockpit.url}/?pipe=stripes&view=logs")
-    list_ = page.get_by_role("region", name="Records", exact=True)
-    expect(page.locator(".tail-bar").get_by_text("live")).to_be_visible()
-    wait_until(lambda: list_.evaluate("e => e.scrollTop > 200"), 20.0, "more records than there is room for")
+    list_ = _followed_list(page, cockpit)
     list_.evaluate("e => { document.querySelector('.tail-bar button').click(); e.dispatchEvent(new Event('scroll')) }")
     expect(page.get_by_text("held still,")).to_contain_text("new")
 
 
 def test_a_list_whose_room_becomes_smaller_goes_on(page, cockpit, pipe) -> None:
-    page.goto(f"{cockpit.url}/?pipe=stripes&view=logs")
-    list_ = page.get_by_role("region", name="Records", exact=True)
-    expect(page.locator(".tail-bar").get_by_text("live")).to_be_visible()
-    wait_until(lambda: list_.evaluate("e => e.scrollTop > 200"), 20.0, "more records than there is room for")
+    list_ = _followed_list(page, cockpit)
     # A line more above it, and the browser tells of an earlier movement of the list only then.
     list_.evaluate("e => { e.style.maxHeight = '120px'; e.dispatchEvent(new Event('scroll')) }")
     newest = page.locator(".log-row").last.get_attribute("data-number")
