@@ -64,7 +64,7 @@ class RoutineContext(Protocol):
         self, name: str, targets: Mapping[str, Sequence[str]] | None, wait: float | None, params: dict[str, Any]
     ) -> Any: ...
 
-    def loan(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]: ...
+    def loan(self, shape: tuple[int, ...], dtype: np.dtype[Any], *, wait: bool) -> npt.NDArray[Any]: ...
 
     def wait(self, seconds: float) -> bool: ...
 
@@ -285,7 +285,9 @@ class Routine(ABC):
             raise RuntimeError(f"routine {self.name!r} is in no pipe yet: put it into one with Pipe.create_flow(...)")
         return self._context.call(routine.name if isinstance(routine, Routine) else routine, data, timeout)
 
-    def loan(self, shape: int | Sequence[int], dtype: npt.DTypeLike = np.uint8) -> npt.NDArray[Any]:
+    def loan(
+        self, shape: int | Sequence[int], dtype: npt.DTypeLike = np.uint8, *, wait: bool = True
+    ) -> npt.NDArray[Any]:
         """An uninitialised array that lies where readers will find it, so that sending it copies nothing.
 
         Fill it, put it (as it is, or a contiguous part of it) into what ``main_logic`` returns, and do not write to it
@@ -294,9 +296,11 @@ class Routine(ABC):
         Args:
             shape: the array's shape.
             dtype: its element type; not ``object``.
+            wait: until there is room where readers hold all there is; else the array lies in memory of this process
+                then, and sending it copies it.
 
         Raises:
-            SharedMemoryFullError: there is no room for it.
+            SharedMemoryFullError: there is no room for it, though it was waited for.
         """
         dims = (shape,) if isinstance(shape, int) else tuple(int(n) for n in shape)
         kind = np.dtype(dtype)
@@ -304,7 +308,7 @@ class Routine(ABC):
             raise TypeError("loan: Python objects cannot lie in shared memory; choose another dtype")
         if self._context is None:
             return np.empty(dims, kind)
-        return self._context.loan(dims, kind)
+        return self._context.loan(dims, kind, wait=wait)
 
     def show(self, name: str, value: Any) -> None:
         """Show a result to whoever looks, in the cockpit or with :meth:`pipert2.Pipe.results`, while the pipe runs.

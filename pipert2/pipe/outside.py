@@ -32,7 +32,7 @@ class Outside:
     ) -> Any:
         return self._pipe.notify_event(name, targets, wait=wait, **params)
 
-    def loan(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    def loan(self, shape: tuple[int, ...], dtype: np.dtype[Any], *, wait: bool = True) -> np.ndarray[Any, Any]:
         return np.empty(shape, dtype)
 
     def call(self, routine: str, data: Any, timeout: float) -> Any:

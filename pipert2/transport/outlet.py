@@ -269,12 +269,24 @@ class Outlet:
 
     def _find(self, array: _Array, rings: Sequence[_Crossing]) -> tuple[Segment, int, int] | None:
         """Where *array* lies already, if it lies in a slot that this process holds and may travel on these edges."""
-        if self._copies or not (self._forwards or self._pool.loans):
-            return None  # a queue's slots are freed when the message is over, whoever else still has its data
+        if not (self._forwards or self._pool.loans):
+            return None
         found = self._segments.find(array)
         if found is None or not all(self._carries(found[0].owner, ring.spec.index) for ring in rings):
             return None
+        if self._copies and not self._is_first(array, found[0], found[1], rings):
+            return None
         return found
+
+    def _is_first(self, array: _Array, segment: Segment, slot: int, rings: Sequence[_Crossing]) -> bool:
+        """Whether a slot was loaned in this process and no message in a queue has it: a queue frees the slots of a
+        message when that is over, whatever other message of the same queue still has their data."""
+        words, given, hold = segment.words, segment.given(slot), segment.hold(slot)
+        return self._segments.is_loaned(array) and all(
+            words[given + ring.spec.index] == words[hold + ring.spec.index]
+            for ring in rings
+            if isinstance(ring, WorkSender)
+        )
 
     def resume(self) -> None:
         """Send what :class:`Interrupted` left unsent."""
@@ -300,13 +312,19 @@ class Outlet:
         """Whether a message waits for :meth:`resume`."""
         return self._unsent is not None
 
-    def loan(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
-        """An array in a free slot; plain memory while a message in a slot still waits to be given to somebody."""
+    def loan(self, shape: tuple[int, ...], dtype: np.dtype[Any], *, wait: bool = True) -> np.ndarray[Any, Any]:
+        """An array in a free slot; plain memory while a message in a slot still waits to be given to somebody.
+
+        Args:
+            wait: until a slot is free; else it is plain memory, too, if there is none.
+        """
         if self._delivering or self._unsent is not None:
             return np.empty(shape, dtype)
         length = math.prod(shape) * dtype.itemsize
         margin = aligned(length)
-        slot = self._pool.acquire(margin + LOAN_MARGIN)
+        slot = (self._pool.acquire if wait else self._pool.acquire_now)(margin + LOAN_MARGIN)
+        if slot is None:
+            return np.empty(shape, dtype)
         self._loaned[(slot.segment.number, slot.index)] = (slot, margin)
         return self._pool.loan(slot, length).view(dtype).reshape(shape)
 

@@ -21,6 +21,8 @@ from pipert2.transport.work_queue import UNDER_WAY
 
 STEP_BYTES = 4 * 1024 * 1024
 """A pool grows by at least this much at a time, 16 slots at most."""
+_ASK_AGAIN = 1.0
+"""Seconds after which a pool that was told there is no memory asks again, for one who does not wait."""
 LONGEST_WAIT = 5.0
 """Seconds that a source waits for a slot when there is no memory for another one."""
 
@@ -85,6 +87,7 @@ class SlotPool:
         self.watch(carriers)
         self._slots: dict[int, list[Slot]] = {}
         self.loans = 0
+        self._full_until = 0.0
 
     def watch(self, carriers: Sequence[EdgeSpec]) -> None:
         """Look at these edges when a slot is to be free; before anybody can send this pool's slots on a new one."""
@@ -115,22 +118,31 @@ class SlotPool:
             SharedMemoryFullError: there is no memory, and no slot became free in time.
             Interrupted: the routine is to stop.
         """
+        slots, slot, full = self._find_or_make(size)
+        return slot if slot is not None else self._wait(slots, size_class(size), full)
+
+    def acquire_now(self, size: int) -> Slot | None:
+        """A free slot of at least *size* bytes; makes more where it can. None if all are taken."""
+        if monotonic() < self._full_until:
+            return self._find(self._slots.get(size_class(size), []))
+        _, slot, full = self._find_or_make(size)
+        if full is not None:
+            self._full_until = monotonic() + _ASK_AGAIN
+        return slot
+
+    def _find_or_make(self, size: int) -> tuple[list[Slot], Slot | None, SharedMemoryFullError | None]:
+        """Slots of the size, or larger ones, one of them that is free, and why there are not more."""
         wanted = size_class(size)
         slots = self._slots.setdefault(wanted, [])
         slot = self._find(slots)
-        if slot is not None:
-            return slot
-        full: SharedMemoryFullError | None = None
-        if len(slots) < self._most:
-            try:
-                number = self._grow(wanted, max(1, min(16, STEP_BYTES // wanted)))
-            except SharedMemoryFullError as error:
-                full = error
-                slots = slots or self._larger(wanted)
-            else:
-                self._add(self._segments.get(number))
-                return self._find(slots) or self._wait(slots, wanted, full)
-        return self._wait(slots, wanted, full)
+        if slot is not None or len(slots) >= self._most:
+            return slots, slot, None
+        try:
+            number = self._grow(wanted, max(1, min(16, STEP_BYTES // wanted)))
+        except SharedMemoryFullError as error:
+            return slots or self._larger(wanted), None, error
+        self._add(self._segments.get(number))
+        return slots, self._find(slots), None
 
     def _larger(self, wanted: int) -> list[Slot]:
         """The smallest slots above a size: one that is too large is better than none."""
@@ -194,7 +206,7 @@ class SlotPool:
         array = np.frombuffer(slot.segment.block.view, np.uint8, length, slot.segment.start(slot.index))
         slot.loaned = True
         self.loans += 1
-        self._segments.watch(array, slot.segment, slot.index, 0, slot, self._loan_ended)
+        self._segments.watch(array, slot.segment, slot.index, 0, slot, self._loan_ended, loaned=True)
         return array
 
     def _loan_ended(self, root: Root) -> None:

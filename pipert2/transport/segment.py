@@ -89,9 +89,10 @@ class Segment:
 class Root(weakref.ref["np.ndarray[Any, Any]"]):
     """Watches an array over part of a slot that views are made of: where they lie, and until when."""
 
-    __slots__ = ("key", "length", "offset", "owner", "segment", "slot")
+    __slots__ = ("key", "length", "loaned", "offset", "owner", "segment", "slot")
 
     key: int
+    loaned: bool
     segment: Segment
     slot: int
     offset: int
@@ -128,9 +129,16 @@ class Segments:
         offset: int,
         owner: Any,
         died: Callable[[Any], None],
+        *,
+        loaned: bool = False,
     ) -> None:
-        """Remember where an array lies; *died* is called with its :class:`Root` when nothing looks at it any more."""
+        """Remember where an array lies; *died* is called with its :class:`Root` when nothing looks at it any more.
+
+        Args:
+            loaned: to write to, by this process; else it was received.
+        """
         root = Root(array, died)
+        root.loaned = loaned
         root.key = id(array)
         root.segment, root.slot, root.offset, root.length, root.owner = segment, slot, offset, array.nbytes, owner
         self._roots[root.key] = root
@@ -150,6 +158,10 @@ class Segments:
             return root.segment, root.slot, root.offset
         within: int = array.__array_interface__["data"][0] - base.__array_interface__["data"][0]
         return root.segment, root.slot, root.offset + within
+
+    def is_loaned(self, array: np.ndarray[Any, Any]) -> bool:
+        """Whether an array that :meth:`find` has found was loaned in this process."""
+        return self._roots[id(array.base)].loaned
 
     def give_back(self, segment: Segment, hold: int, number: int, fence: Fence) -> None:
         """Say that message *number*'s slot is no longer used, and wake the owner if it waits for one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -16,6 +17,7 @@ import pytest
 
 from pipert2 import (
     DestinationRoutine,
+    EndOfStream,
     MiddleRoutine,
     Pipe,
     PipeBuildError,
@@ -60,6 +62,68 @@ def shop(items: list[Any], *, inline: bool, seconds: float = 0.0, replicas: int 
     pipe.create_flow("end", True, results)
     pipe.link(Wire(tasks, work), Wire(work, results))
     return pipe, results
+
+
+class Lends(SourceRoutine):
+    """Sends what it was loaned: the first one twice, and then further ones."""
+
+    def main_logic(self) -> Iterator[tuple[int, int, np.ndarray]]:
+        for number in range(40):
+            frame = self.loan(100_000)
+            frame[:] = number
+            for _ in range(1 if number else 2):
+                yield number, address(frame), frame
+        raise EndOfStream
+
+
+class Looks(MiddleRoutine):
+    """Takes long over the first message, until all others are done."""
+
+    def __init__(self, name: str, done: Path) -> None:
+        super().__init__(name)
+        self.done = done
+
+    def main_logic(self, message: tuple[int, int, np.ndarray]) -> tuple[int, bool, bool]:
+        number, sent_from, frame = message
+        with contextlib.suppress(FileExistsError):
+            (self.done / "first").touch(exist_ok=False)
+            wait_until((self.done / "others").exists, timeout=60)
+        return number, address(frame) == sent_from, bool((frame == number).all())
+
+
+def address(array: np.ndarray) -> int:
+    return int(array.__array_interface__["data"][0])
+
+
+class Counts(CollectingDestination):
+    def __init__(self, name: str, done: Path) -> None:
+        super().__init__(name)
+        self.done = done
+
+    def main_logic(self, data: Any) -> None:
+        super().main_logic(data)
+        if len(self.items()) == 40:
+            (self.done / "others").touch()
+
+
+@INLINE
+def test_what_was_loaned_is_not_copied_and_does_not_change_under_one_of_two_messages(
+    inline: bool, tmp_path: Path
+) -> None:
+    pipe = Pipe(inline=inline, lossless=True, data_transmitter=SharedMemoryTransmitter(0))
+    lends, looks, results = Lends("lends"), Looks("looks", tmp_path), Counts("results", tmp_path)
+    pipe.create_flow("source", True, lends)
+    pipe.create_flow("workers", True, looks, replicas=2)
+    pipe.create_flow("end", True, results)
+    pipe.link(Wire(lends, looks), Wire(looks, results))
+    with pipe:
+        pipe.notify_event("start", {"workers": []}, wait=60)
+        assert pipe.run(timeout=60).ok
+    found = results.items()
+    assert sorted(number for number, _, _ in found) == [0, *range(40)]
+    assert all(whole for _, _, whole in found)
+    if inline:  # where both ends see the memory at one address
+        assert all(in_place for number, in_place, _ in found if number)
 
 
 @INLINE

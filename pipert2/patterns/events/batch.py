@@ -177,6 +177,8 @@ def _packed(frame: Any) -> Any:
     if kind is bytes:
         return frame if len(frame) < _LARGE else np.frombuffer(frame, np.uint8)
     view = frame if kind is memoryview else memoryview(frame)
+    if type(view.obj) is np.ndarray and view.nbytes == view.obj.nbytes >= _LARGE:
+        return view.obj  # it may lie in shared memory already
     return bytes(view) if view.nbytes < _LARGE else np.frombuffer(view, np.uint8)
 
 

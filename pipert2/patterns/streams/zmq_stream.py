@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import weakref
+from collections import deque
 from typing import Any
+
+import numpy as np
 
 from pipert2.errors import PipertError
 from pipert2.graph.routine import SourceRoutine
 from pipert2.patterns.events.batch import LARGEST_BYTES
+from pipert2.patterns.streams.freed_memory import keep_freed_memory
 from pipert2.patterns.streams.protocols import protocol_of
 from pipert2.patterns.streams.stins import PROTOCOL
 from pipert2.patterns.streams.stream_data import StreamData, StreamFrame
@@ -14,6 +19,8 @@ from pipert2.patterns.streams.stream_data import StreamData, StreamFrame
 _PATIENCE = 200  # milliseconds that a wait for messages takes at most, before events are handled
 _MOST = 64  # messages that are sent on at once where they come fast
 _MOST_WAITING = 64 << 20  # bytes
+_LARGE = 32 * 1024  # bytes of a part that is copied to where workers find it
+_MOST_LENT = 32 << 20  # bytes that lie there and were not sent yet; what comes then is copied by who sends it
 
 
 class ZmqStream(SourceRoutine):
@@ -59,7 +66,9 @@ class ZmqStream(SourceRoutine):
 
     def setup(self) -> None:
         zmq = _zmq()
+        keep_freed_memory(2 * _MOST_WAITING)
         known = protocol_of(self.protocol)
+        self._lent: deque[weakref.ref[Any]] = deque()
         self._assemble = known.assembler() if known is not None and known.assembler is not None else None
         self._zmq_context: Any = zmq.Context()
         self._socket: Any = self._zmq_context.socket(zmq.PULL if self.pattern == "pull" else zmq.SUB)
@@ -79,9 +88,7 @@ class ZmqStream(SourceRoutine):
         found: list[StreamFrame] = []
         size = bytes_of_one = 0
         while len(found) < _MOST and size + bytes_of_one <= LARGEST_BYTES and (not size or self._socket.poll(0)):
-            parts = [
-                part.buffer if len(part) > 1024 else part.bytes for part in self._socket.recv_multipart(copy=False)
-            ]
+            parts = [self._taken(part) for part in self._socket.recv_multipart(copy=False)]
             bytes_of_one = sum(map(len, parts))
             if bytes_of_one * self._waiting_now > _MOST_WAITING:
                 self._let_fewer_wait(bytes_of_one)
@@ -89,6 +96,19 @@ class ZmqStream(SourceRoutine):
             messages = [parts] if self._assemble is None else self._assemble(parts)
             found += [StreamFrame(self.stream, StreamData(self.protocol, one)) for one in messages]
         return found or None
+
+    def _taken(self, part: Any) -> Any:
+        """A part's bytes; of a large one where workers will find them, if there is room, copied while others work."""
+        if len(part) < _LARGE:
+            return part.bytes
+        while self._lent and self._lent[0]() is None:
+            self._lent.popleft()
+        if len(self._lent) * len(part) >= _MOST_LENT:
+            return part.buffer
+        place = self.loan(len(part), wait=False)
+        place[:] = np.frombuffer(part.buffer, np.uint8)
+        self._lent.append(weakref.ref(place))
+        return place.data
 
     def _let_fewer_wait(self, size: int) -> None:
         """Messages of this size may wait: as many as have little enough memory together, and two at least."""

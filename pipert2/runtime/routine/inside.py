@@ -63,10 +63,10 @@ class Inside:
         with self._loop.not_busy():
             return self._loop.host.call(self._caller, routine, data, timeout)
 
-    def loan(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    def loan(self, shape: tuple[int, ...], dtype: np.dtype[Any], *, wait: bool = True) -> np.ndarray[Any, Any]:
         if self._loop.outlet is None or not self._loop.is_own_thread():
             return np.empty(shape, dtype)
-        return self._loop.outlet.loan(shape, dtype)
+        return self._loop.outlet.loan(shape, dtype, wait=wait)
 
     def wait(self, seconds: float) -> bool:
         return self._loop.wait_in_users_code(seconds)

@@ -180,3 +180,23 @@ def test_a_source_does_not_wait_for_memory_for_ever(make_rig: Any, monkeypatch: 
         rig.send("a", frame(2, size))
     assert held[0] == 1
     assert rig.counters("a>b").discarded == 1
+
+
+def test_who_does_not_wait_for_a_loan_gets_memory_of_its_own(make_rig: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given memory for two slots, one of which the receiver holds
+    size = pool_module.STEP_BYTES
+    kind = np.dtype("u1")
+    rig = make_rig("a>b", memory=2 * size)
+    rig.send("a", frame(1, size))
+    held = rig.take("a>b")
+    # When there is memory, then when there is none, and then when there is some again
+    first = rig.outlets["a"].loan((1000,), kind, wait=False)
+    second = rig.outlets["a"].loan((size,), kind, wait=False)
+    rig.memory += 2 * size
+    third = rig.outlets["a"].loan((size,), kind, wait=False)
+    # Then it is loaned, or not, and nobody has waited; for more memory it is not asked each time
+    monkeypatch.setattr(pool_module, "monotonic", lambda: float("inf"))
+    fourth = rig.outlets["a"].loan((size,), kind, wait=False)
+    assert [rig.place_of(one) is not None for one in (first, second, third, fourth)] == [True, False, False, True]
+    assert rig.waiters["a"].slept == []
+    assert held[0] == 1
