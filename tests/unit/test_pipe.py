@@ -25,6 +25,7 @@ from pipert2 import (
     events,
     source,
 )
+from pipert2.runtime.flow.host import FlowHost
 from pipert2.testing import CollectingDestination, ListSource
 
 
@@ -388,6 +389,32 @@ def test_a_mistyped_event_gets_the_nearest_name(
 def test_a_time_to_wait_is_a_time(zooming: Pipe, wait: float) -> None:
     with pytest.raises(ValueError, match=r"notify_event\(wait=...\) is a time in seconds, 0 or more, not"):
         zooming.notify_event("ZOOM", wait=wait)
+
+
+@pytest.mark.expects_errors
+@pytest.mark.parametrize(("fails", "state"), [(False, "running"), (True, "failed")])
+def test_who_waited_for_a_start_finds_the_routine_running_or_failed(
+    monkeypatch: pytest.MonkeyPatch, fails: bool, state: str
+) -> None:
+    class Opens(Zoom):
+        def setup(self) -> None:
+            if fails:
+                raise OSError("no camera")
+
+    pipe, found = Pipe("shop", inline=True), []
+    pipe.create_flow("all", True, ListSource([], "numbers"), Opens("zoom"), destination(show, name="show"))
+    answer = FlowHost.answer
+
+    def look_and_answer(host: FlowHost, number: int, routine: int, *what: Any) -> None:
+        found.append(pipe.status().routines[routine])
+        answer(host, number, routine, *what)
+
+    with pipe:
+        pipe.build()
+        monkeypatch.setattr(FlowHost, "answer", look_and_answer)
+        pipe.notify_event("start", {"all": ["zoom"]}, wait=30.0)
+        monkeypatch.undo()
+    assert [(routine.name, routine.state) for routine in found] == [("zoom", state)]
 
 
 # ------------------------------------------------------------------------------------------------ what it says

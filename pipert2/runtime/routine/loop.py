@@ -212,8 +212,9 @@ class RoutineLoop:
             try:
                 self._session()
             except BaseException as error:  # the last resort: without it the thread would be gone and nobody told
-                reason, _ = self.failures.note("the loop", error)
-                self._set_state(RoutineState.FAILED, reason)
+                failure = self.failures.note("the loop", error)
+                self._set_state(RoutineState.FAILED, failure[0])
+                self._answer_start(failure)
                 self._answer_all(self._ending)
             if self.wanted in (End.KILLED, End.LEFT):
                 break
@@ -263,17 +264,16 @@ class RoutineLoop:
             self._asked_to_end.clear()
         self._set_state(RoutineState.STARTING, "")
         failure = self.call_user("setup", self.routine.setup)
-        if self._starting is not None:
-            self.answer(self._starting, None, failure)
-            self._starting = None
         if failure is not None:
             self._set_state(RoutineState.FAILED, failure[0])
+            self._answer_start(failure)
             return
         assert self.outlet is not None
         self.outlet.reopen()
         self._ticker.reset()
         self._failed_calls = 0
         self._set_state(RoutineState.RUNNING, "")
+        self._answer_start(None)
         try:
             self.outlet.resume()
             worker = self.consumer or self.producer
@@ -500,6 +500,12 @@ class RoutineLoop:
         """Answer a command, if anybody waits for that."""
         if command.number:
             self.host.answer(command.number, self.spec.index, value, error)
+
+    def _answer_start(self, failure: Failure | None) -> None:
+        """Answer who waits for the start; after the state is said, so that they find it so."""
+        command, self._starting = self._starting, None
+        if command is not None:
+            self.answer(command, None, failure)
 
     def _answer_all(self, commands: list[Command] | deque[Command]) -> None:
         for command in tuple(commands):
