@@ -8,6 +8,7 @@ import time
 import zlib
 from collections import Counter, deque
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ SPARE = 64
 
 
 class Numbers(SourceRoutine):
-    """Sends 0, 1, 2, ... with rests; can be told to end, and to take its time over one message."""
+    """Sends 0, 1, 2, ... with rests; can be told to end, to take its time over one message, and to wait for a file."""
 
     def __init__(self, name: str, rest: float = 0.0005) -> None:
         super().__init__(name)
@@ -47,6 +48,7 @@ class Numbers(SourceRoutine):
         self.next = 0
         self.ending = False
         self.long = 0.0
+        self.awaited: Path | None = None
 
     @events("END")
     def end(self) -> None:
@@ -56,9 +58,16 @@ class Numbers(SourceRoutine):
     def take_long(self, seconds: float) -> None:
         self.long = seconds
 
+    @events("WAIT_FOR")
+    def wait_for(self, file: Path) -> None:
+        self.awaited = file
+
     def main_logic(self) -> int:
         if self.ending:
             raise EndOfStream
+        if self.awaited is not None:
+            wait_until(self.awaited.exists, what=f"the file {self.awaited}")
+            self.awaited = None
         time.sleep(self.long or self.rest)
         self.long = 0.0
         self.next += 1
@@ -113,13 +122,15 @@ def settled(pipe: Pipe, *sources: str) -> PipeStatus:
     pipe.notify_event("END", flows)
     wait_until(lambda: all(pipe.status().routine(name).finished for name in sources), 60.0, f"the end of {sources}")
 
-    def quiet() -> bool:
-        status = pipe.status()
-        return all(wire.queued == 0 for wire in status.wires) and not any(
-            routine.busy_for for routine in status.routines if routine.kind != "source"
-        )
+    def counts() -> list[tuple[int, int, int]]:
+        return [(wire.sent, wire.received, wire.queued) for wire in pipe.status().wires]
 
-    wait_until(lambda: quiet() and quiet(), 60.0, "an empty pipe")
+    def quiet() -> bool:
+        before = counts()
+        pipe.notify_event("configure", wait=60)  # answered between two messages: what was in hand has been sent on
+        return counts() == before and not any(queued for *_, queued in before)
+
+    wait_until(quiet, 60.0, "an empty pipe")
     return pipe.status()
 
 
@@ -371,17 +382,17 @@ def test_a_finished_source_that_is_started_again_sends_on_the_new_wire(inline: b
     assert sorted(late.items()) == sorted([*range(3), *range(3), *range(5)])
 
 
-def test_a_routine_that_is_long_at_it_refuses_the_wire_and_takes_it_later(inline: bool) -> None:
+def test_a_routine_that_is_long_at_it_refuses_the_wire_and_takes_it_later(inline: bool, tmp_path: Path) -> None:
     numbers, old, late = Numbers("numbers"), CollectingDestination("old"), CollectingDestination("late")
     rests = Rests("rests")
     with pipe_of(inline, (numbers,), (old,), (rests, late)) as pipe:
         pipe.link(Wire(numbers, old), Wire(rests, late))
         started(pipe)
         await_sent(pipe, "numbers", 10)
-        pipe.notify_event("TAKE_LONG", {"numbers": ["numbers"]}, seconds=1.0, wait=60)
-        wait_until(lambda: pipe.status().routine("numbers").busy_for > 0.05)
+        pipe.notify_event("WAIT_FOR", {"numbers": ["numbers"]}, file=tmp_path / "go on", wait=60)
         with pytest.raises(PipeStateError, match="'numbers'"):
             pipe.link(Wire(numbers, late), wait=0.1)
+        (tmp_path / "go on").touch()
         assert known_wires(pipe) == [("numbers", "old"), ("rests", "late")]
         assert open_wires(pipe) == [("numbers", "old"), ("rests", "late")]
         await_sent(pipe, "numbers", 20)
