@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 
 from pipert2 import (
-    DestinationRoutine,
     EndOfStream,
     MiddleRoutine,
     Pipe,
@@ -53,10 +52,10 @@ class Work(MiddleRoutine):
         return os.getpid()
 
 
-def shop(items: list[Any], *, inline: bool, seconds: float = 0.0, replicas: int = 2) -> tuple[Pipe, Any]:
-    pipe = Pipe(inline=inline, lossless=True)
-    tasks, work, results = ListSource(items, "tasks"), Work("work"), CollectingDestination("results")
-    work.seconds = seconds
+def shop(items: list[Any] | ListSource, *, inline: bool, work: Any = None, replicas: int = 2) -> tuple[Pipe, Any]:
+    pipe, results = Pipe(inline=inline, lossless=True), CollectingDestination("results")
+    tasks = items if isinstance(items, ListSource) else ListSource(items, "tasks")
+    work = work or Work("work")
     pipe.create_flow("source", True, tasks)
     pipe.create_flow("workers", True, work, replicas=replicas)
     pipe.create_flow("end", True, results)
@@ -136,38 +135,36 @@ def test_each_message_goes_to_one_replica(inline: bool, replicas: int) -> None:
 
 
 @INLINE
-def test_the_replicas_share_the_work(inline: bool) -> None:
-    pipe, results = shop(list(range(60)), inline=inline, seconds=0.01)
-    with pipe:
-        pipe.notify_event("start", {"workers": []}, wait=60)  # so that none begins before the other
-        assert pipe.run(timeout=60).ok
+def test_the_replicas_share_the_work(inline: bool, tmp_path: Path) -> None:
+    class InPairs(Work):
+        """Is not done with a number before somebody has begun with the one beside it."""
+
+        def main_logic(self, number: int) -> Any:
+            (tmp_path / str(number)).touch()
+            wait_until((tmp_path / str(number ^ 1)).exists, what=f"somebody to begin with {number ^ 1}")
+            return super().main_logic(number)
+
+    pipe, results = shop(list(range(60)), inline=inline, work=InPairs("work"))
+    assert pipe.run(timeout=60).ok
     shares = Counter((pid, thread) for _, pid, thread in results.items())
-    assert len(shares) == 2
-    assert min(shares.values()) >= 10
+    assert list(shares.values()) == [30, 30]
 
 
-def test_a_slow_replica_holds_up_nobody() -> None:
+def test_a_slow_replica_holds_up_nobody(tmp_path: Path) -> None:
     """A-2: replicas compete: a slow one gets what it has time for, and nothing waits for it."""
 
     class Uneven(Work):
-        def setup(self) -> None:
-            self.seconds = 0.2 if self.slow.acquire(block=False) else 0.005
+        """Whoever gets the first number is not done with it before somebody has begun with the last one."""
 
-    import multiprocessing
+        def main_logic(self, number: int) -> Any:
+            (tmp_path / str(number)).touch()
+            if number == 0:
+                wait_until((tmp_path / "59").exists, what="somebody to begin with the last one")
+            return super().main_logic(number)
 
-    pipe = Pipe(lossless=True)
-    tasks, work, results = ListSource(list(range(60)), "tasks"), Uneven("work"), CollectingDestination("results")
-    work.slow = multiprocessing.get_context("forkserver").Semaphore(1)
-    pipe.create_flow("source", True, tasks)
-    pipe.create_flow("workers", True, work, replicas=2)
-    pipe.create_flow("end", True, results)
-    pipe.link(Wire(tasks, work), Wire(work, results))
-    with pipe:
-        pipe.notify_event("start", {"workers": []}, wait=60)  # so that none begins before the other
-        assert pipe.run(timeout=60).ok
-    shares = sorted(Counter(pid for _, pid, _ in results.items()).values())
-    assert sum(shares) == 60
-    assert shares[0] < 20
+    pipe, results = shop(list(range(60)), inline=False, work=Uneven("work"))
+    assert pipe.run(timeout=60).ok
+    assert sorted(Counter(pid for _, pid, _ in results.items()).values()) == [1, 59]
 
 
 @INLINE
@@ -240,8 +237,18 @@ def test_large_data_arrives_whole(inline: bool, transmitter: SharedMemoryTransmi
     assert sorted(results.items()) == [(number, transmitter is None) for number in range(60)]
 
 
-def test_what_a_killed_replica_had_is_done_by_another(caplog: pytest.LogCaptureFixture) -> None:
-    pipe, results = shop(list(range(120)), inline=False, seconds=0.03)
+def test_what_a_killed_replica_had_is_done_by_another(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    class Lasts(ListSource):
+        """Its stream ends when the killed replica has another process."""
+
+        def main_logic(self) -> Any:
+            if self._next == len(self._items):
+                wait_until((tmp_path / "restarted").exists, what="the restart")
+            return super().main_logic()
+
+    work = Work("work")
+    work.seconds = 0.03
+    pipe, results = shop(Lasts(range(120), "tasks"), inline=False, work=work)
     pipe.build()
     victim = pipe.status().flow("workers").pid
     assert victim is not None
@@ -249,6 +256,8 @@ def test_what_a_killed_replica_had_is_done_by_another(caplog: pytest.LogCaptureF
     def kill() -> None:
         wait_until(lambda: any(pid == victim for _, pid, _ in results.items()), what="that it has done something")
         os.kill(victim, signal.SIGKILL)
+        wait_until(lambda: pipe.status().flow("workers").restarts == 1, what="the restart")
+        (tmp_path / "restarted").touch()
 
     killer = threading.Thread(target=kill)
     killer.start()
@@ -274,6 +283,7 @@ def test_a_message_that_fails_is_tried_again_and_then_kept(inline: bool) -> None
         assert (letter.routine, letter.data, letter.attempts) == ("work", -1, 3)
         assert letter.reason == "ValueError: minus one"
         assert "minus one" in letter.traceback
+        wait_until(lambda: len(results.items()) == 2)
     assert sorted(number for number, _, _ in results.items()) == [1, 2]
 
 
@@ -305,34 +315,27 @@ def test_a_dead_letter_can_be_tried_again_or_dropped(inline: bool) -> None:
         def mend(self) -> None:
             self.broken = False
 
-    pipe = Pipe(inline=inline, lossless=True)
-    tasks, work, results = ListSource([1, 2], "tasks"), Mended("work"), CollectingDestination("results")
+    class Waits(ListSource):
+        """Its stream does not end, so that its messages can be worked on again."""
 
-    class Goes(DestinationRoutine):
-        def main_logic(self, data: Any) -> None:
-            pass
+        def main_logic(self) -> Any:
+            if self._next == len(self._items):
+                self.wait(60.0)
+                return None
+            return super().main_logic()
 
-    endless, goes = ListSource([0], "more"), Goes("goes")
-    pipe.create_flow("source", True, tasks)
-    pipe.create_flow("workers", True, work, replicas=1)
-    pipe.create_flow("end", True, results)
-    pipe.create_flow("beside", True, endless, goes)
-    pipe.link(Wire(tasks, work), Wire(work, results))
-    tasks.rest_at_end = True
+    pipe, results = shop(Waits([1, 2], "tasks"), inline=inline, work=Mended("work"), replicas=1)
     with pipe:
-        pipe.build()
         pipe.notify_event("start", wait=60)
         wait_until(lambda: len(pipe.dead_letters()) == 2)
         first, second = pipe.dead_letters()
         with pytest.raises(UnknownDeadLetterError, match="no dead letter '77'"):
             pipe.drop_dead_letter(77)
         pipe.drop_dead_letter(second.number)
-        pipe.notify_event("start", {"workers": []}, wait=60)
         pipe.notify_event("MEND", wait=60)
-        if pipe.status().routine("work").state == "running":
-            pipe.requeue_dead_letter(first.number)
-            wait_until(lambda: results.items() == [first.data])
-            assert pipe.dead_letters() == ()
+        pipe.requeue_dead_letter(first.number)
+        wait_until(lambda: results.items() == [first.data])
+        assert pipe.dead_letters() == ()
 
 
 @INLINE
