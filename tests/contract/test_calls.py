@@ -56,12 +56,18 @@ def service(inline: bool, routine: Any, *, replicas: int = 1, **options: Any) ->
 def test_each_caller_gets_the_reply_to_its_own_request_and_replicas_share_them(inline: bool) -> None:
     """C-8: 200 calls from four clients to two replicas, 30 % each at least."""
     upper = Upper("upper")
-    upper.seconds = 0.005  # a replica that waits for a processor for once does not fall far behind
+    upper.seconds = 0.005
     with service(inline, upper, replicas=2) as pipe:
         pipe.notify_event("start", wait=60)
 
+        together = threading.Barrier(4)  # so that a replica that waits for a processor does not fall far behind
+
         def client(who: int) -> list[Any]:
-            return [pipe.call("upper", f"client {who}, {number}", timeout=60) for number in range(50)]
+            replies = []
+            for number in range(50):
+                together.wait(60)
+                replies.append(pipe.call("upper", f"client {who}, {number}", timeout=60))
+            return replies
 
         with ThreadPoolExecutor(4) as clients:
             found = list(clients.map(client, range(4)))
@@ -201,13 +207,19 @@ def test_a_call_that_nobody_waits_for_any_more_is_not_worked_on(inline: bool, tm
         def main_logic(self, go_on: Path | None) -> int:
             self.calls += 1
             if go_on is not None:
+                (tmp_path / "begun").touch()
                 wait_until(go_on.exists)
             return self.calls
 
     with service(inline, Counts("counts")) as pipe:
         pipe.notify_event("start", wait=60)
-        with pytest.raises(CallTimeoutError):
-            pipe.call("counts", tmp_path / "go on", timeout=0.5)
+
+        def begins() -> bool:
+            with pytest.raises(CallTimeoutError):
+                pipe.call("counts", tmp_path / "go on", timeout=0.5)
+            return (tmp_path / "begun").exists()
+
+        wait_until(begins)
         for _ in range(3):
             with pytest.raises(CallTimeoutError):
                 pipe.call("counts", None, timeout=0.05)

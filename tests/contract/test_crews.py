@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -448,20 +449,30 @@ def test_destinations_and_sources_may_be_async(inline: bool) -> None:
         assert writes.items() == [*expected, "cleaned"]
 
 
-def test_who_blocks_the_event_loop_is_named(inline: bool, caplog: pytest.LogCaptureFixture) -> None:
+def test_who_blocks_the_event_loop_is_named(inline: bool, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     """A-4: a blocking call inside the async flow."""
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
 
     @destination(name="bad-neighbour")
     async def blocks(number: int) -> None:
-        time.sleep(1.7)  # what it is about: it blocks
+        os.close(os.open(gate, os.O_RDONLY))  # what it is about: it blocks, until somebody opens the other end
 
-    with caplog.at_level(logging.WARNING):
-        pipe = Pipe(inline=inline, lossless=True)
-        pipe.create_flow("first", True, ListSource([1], "tasks"), blocks)
-        assert pipe.run(timeout=60).ok
-    (record,) = [one for one in caplog.records if "has blocked the event loop" in one.getMessage()]
-    assert record.getMessage().startswith("bad-neighbour has blocked the event loop of its flow for more than 1 s")
-    assert "time.sleep(1.7)" in record.getMessage()
+    def said() -> list[str]:
+        return [text for one in caplog.records if "has blocked the event loop" in (text := one.getMessage())]
+
+    pipe = Pipe(inline=inline, lossless=True)
+    pipe.create_flow("first", True, ListSource([1], "tasks"), blocks)
+    with caplog.at_level(logging.WARNING), pipe:
+        pipe.notify_event("start")
+        try:
+            wait_until(said, what="a warning")
+        finally:
+            os.close(os.open(gate, os.O_RDWR))
+        assert pipe.join(timeout=60)
+    (text,) = said()
+    assert text.startswith("bad-neighbour has blocked the event loop of its flow for more than 1 s")
+    assert "os.open(gate, os.O_RDONLY)" in text
 
 
 @pytest.mark.expects_errors

@@ -183,6 +183,7 @@ def test_two_routines_of_a_flow_that_fail_at_one_message_make_one_further_attemp
     pipe.link(Wire(tasks, split), Wire(split, (one, other)))
     with pipe:
         pipe.notify_event("start", wait=60)
+        wait_until(lambda: pipe.status().wire("tasks", "split").sent)
         nothing_is_left(pipe)
         told = pipe.notify_event("TELL", wait=60)
     assert {name: max(result.value) for name, result in told.items() if name in ("one", "other")} == {

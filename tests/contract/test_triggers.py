@@ -288,10 +288,13 @@ def test_async_runs_and_async_generators(inline: bool) -> None:
     pipe.create_flow("other", True, pages)
     pipe.link(Wire(pages, seen))
     pipe.notify_event("start")
-    wait_until(lambda: len(found := seen.items()) > 20 and "one" in found and 2 in found)
+
+    def numbers() -> list[Any]:
+        return [item for item in seen.items() if item != "one"]
+
+    wait_until(lambda: len(numbers()) > 6 and seen.items().count("one") > 2)
     pipe.join(to_kill=True)
-    numbers = [item for item in seen.items() if item != "one"]
-    assert numbers[:6] == [0, 1, 2, 0, 1, 2]
+    assert numbers()[:6] == [0, 1, 2, 0, 1, 2]
 
 
 def test_a_run_in_the_midst_of_which_it_is_stopped_was_interrupted(rigs: Rigs, tmp_path: Path) -> None:
@@ -417,12 +420,13 @@ def test_an_async_run_that_takes_too_long_is_cancelled_and_the_next_ones_go_on(i
     pipe.notify_event("start")
     store = pipe.store
     assert store is not None
-    wait_until(lambda: len(store.runs.list("slow")) > 2)
+    wait_until(lambda: any(run.outcome is RunOutcome.COMPLETED for run in store.runs.list("slow")))
     pipe.join(to_kill=True)
-    first = store.runs.list("slow")[-1]
-    assert first.outcome is RunOutcome.TIMED_OUT
-    assert "cancelled" in first.text
-    assert pipe.status().routine("slow").errors == 1
+    runs = store.runs.list("slow", limit=1000)
+    assert runs[-1].outcome is RunOutcome.TIMED_OUT
+    assert "cancelled" in runs[-1].text
+    late = [run for run in runs if run.outcome is RunOutcome.TIMED_OUT]  # a slow disk may hold up a later one
+    assert pipe.status().routine("slow").errors == len(late)
     store.close()
 
 
