@@ -71,14 +71,12 @@ class Workers(Executor):
                 return
             number = self._made = self._made + 1
             thread = threading.Thread(target=self._work, args=(number,), name=f"{self._name}-{number}", daemon=True)
+            try:
+                thread.start()  # before close can find it, which could not wait for it
+            except RuntimeError:  # no more threads to be had, or the interpreter ends: those that there are go on
+                return
             self._threads[number] = thread
             self._idle += 1
-        try:
-            thread.start()
-        except RuntimeError:  # no more threads to be had, or the interpreter ends: those that there are go on
-            with self._lock:
-                del self._threads[number]
-                self._idle -= 1
 
     def _work(self, number: int) -> None:
         if self._prepare is not None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
 
 import pytest
 
@@ -66,6 +68,29 @@ def test_close_tells_of_those_who_still_work_and_they_end_when_it_is_done() -> N
     go.set()
     assert waiting.result(5)
     assert workers.close(5.0)
+    assert not _alive()
+
+
+def test_close_waits_for_a_worker_that_is_just_being_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    workers, begun, go, start = Workers("pipert2-test"), threading.Event(), threading.Event(), threading.Thread.start
+
+    def start_late(thread: threading.Thread) -> None:
+        if thread.name.startswith("pipert2-test"):
+            begun.set()
+            assert go.wait(60)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_late)
+    asked = workers.submit(pow, 2, 2)
+    assert begun.wait(60)
+    with ThreadPoolExecutor(1) as other:
+        closing = other.submit(workers.close, 0.0)
+        with pytest.raises(FutureTimeoutError):
+            closing.result(0.2)
+        go.set()
+        closing.result(60)
+    assert asked.result(60) == 4
+    assert workers.close(60.0)
     assert not _alive()
 
 
