@@ -84,7 +84,8 @@ def test_run_returns_and_the_documents_routes_drive_the_pipe(pipe: Pipe) -> None
     pipe.join(to_kill=True)
 
 
-def test_close_ends_it_and_closes_twice_and_it_can_run_again(pipe: Pipe) -> None:
+def test_close_ends_it_and_closes_twice_and_it_can_run_again(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipert2.control.http.server._WORKERS_SECONDS", ENOUGH)  # which have nothing to do
     api = APIWrapper(pipe, port=0)
     api.close()
     api.run()

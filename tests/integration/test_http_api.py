@@ -31,7 +31,7 @@ class Telling(Camera):
     def __init__(self) -> None:
         super().__init__("cam")
         self.seen = {}
-        self.gate = threading.Event()
+        self.gate, self.holding = threading.Event(), threading.Event()
 
     @events("ZOOM")
     def zoom(self, factor: float = 1.0, mode: str = "slow") -> Any:
@@ -44,6 +44,7 @@ class Telling(Camera):
 
     @events("HOLD")
     def hold(self) -> bool:
+        self.holding.set()
         return self.gate.wait(60)
 
 
@@ -294,7 +295,7 @@ def test_join_without_a_timeout_is_answered_before_anybody_hangs_up(
     pipe.build()
     monkeypatch.setattr(http, "JOIN_SECONDS", 0.01)
     assert client.post("/api/v1/join").get_json() == {"ended": False}
-    assert client.post("/api/v1/join", json={"to_kill": True, "timeout": 5}).get_json() == {"ended": True}
+    assert client.post("/api/v1/join", json={"to_kill": True, "timeout": 60}).get_json() == {"ended": True}
 
 
 def test_only_so_many_requests_wait_and_the_others_are_told(
@@ -305,8 +306,8 @@ def test_only_so_many_requests_wait_and_the_others_are_told(
     app.test_client().post("/api/v1/start", json={"wait": 60})
     held = threading.Thread(target=lambda: app.test_client().post("/api/v1/events/HOLD", json={"wait": 60}))
     held.start()
-    wait_until(lambda: service.pipe.status().routine("cam").busy_for > 0 or held.is_alive())
-    wait_until(lambda: app.test_client().post("/api/v1/join", json={"timeout": 0.001}).status_code == 409)
+    assert camera.holding.wait(60)
+    assert app.test_client().post("/api/v1/join", json={"timeout": 0.001}).status_code == 409
     assert app.test_client().get("/api/v1/status").status_code == 200
     assert app.test_client().post("/api/v1/events/ZOOM").status_code == 202
     camera.gate.set()

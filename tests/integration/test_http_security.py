@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from pipert2.control.http.connection import Connection
-from pipert2.control.http.listener import MOST_CONNECTIONS, Listener
+from pipert2.control.http.listener import BACKLOG, MOST_CONNECTIONS, Listener
 from pipert2.control.http.server import ControlServer
 from pipert2.control.http.tokens import Tokens
 from pipert2.control.verbs import Scope
@@ -311,12 +311,12 @@ def test_a_connection_that_says_nothing_is_closed(serve: Serve, monkeypatch: pyt
 
 
 def test_a_second_request_that_comes_too_slowly_is_given_up_too(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Connection, "head_seconds", 0.3)
     server = serve()
 
     with socket.create_connection(("127.0.0.1", server.port), timeout=ENOUGH) as connection:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+        monkeypatch.setattr(Connection, "head_seconds", 0.3)
         connection.sendall(b"GET /start HT")
         assert everything(connection) == b""
 
@@ -333,12 +333,12 @@ def test_hundreds_of_idle_connections_keep_nobody_out(serve: Serve) -> None:
 def test_more_connections_than_there_is_room_for_cost_the_oldest_idle_one(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Listener, "most", 10)
+    monkeypatch.setattr(Listener, "most", BACKLOG + 20)  # more than can come at once
     server = serve()
 
     with contextlib.ExitStack() as stack:
         first = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=ENOUGH))
-        for _ in range(30):
+        for _ in range(BACKLOG + 40):
             stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=ENOUGH))
         assert everything(first) == b""
         assert ask(server)[0] == 200
