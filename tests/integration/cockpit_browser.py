@@ -7,6 +7,7 @@ import logging
 import threading
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -20,15 +21,34 @@ PUSHED = ("hello", "pipes", "structure", "status", "logs", "frame")
 
 
 class _Engine(engineio.Client):  # type: ignore[misc]
+    """Hands on what comes in the order in which it came, as browsers do; its own way is a thread for each piece."""
+
     def start_background_task(self, target: Any, *args: Any, **kwargs: Any) -> threading.Thread:
         thread = threading.Thread(target=target, args=args, kwargs=kwargs, name="test-io", daemon=True)
         thread.start()
         return thread
 
+    def _trigger_event(self, event: str, *args: Any, **kwargs: Any) -> Any:
+        if event == "message":
+            return self.handlers[event](*args)
+        return super()._trigger_event(event, *args, **kwargs)
+
 
 class _Client(socketio.Client):  # type: ignore[misc]
+    """Notes events in order; their handlers, which may take their time to acknowledge them, hold up nothing else."""
+
+    note: Callable[[str, Any], None] | None = None
+
     def _engineio_client_class(self) -> type[engineio.Client]:
         return _Engine
+
+    def _handle_event(self, namespace: str, number: int | None, data: list[Any]) -> None:
+        if self.note is not None:
+            self.note(data[0], data[1])
+        self.start_background_task(super()._handle_event, namespace, number, data)
+
+    def _handle_disconnect(self, namespace: str) -> None:
+        self.start_background_task(super()._handle_disconnect, namespace)  # it waits for the thread that hands on
 
 
 def client(**options: Any) -> socketio.Client:
@@ -62,18 +82,15 @@ class Browser:
         if acknowledges:
             self.acknowledges.set()
         self.client = client()
+        self.client.note = lambda name, data: self.got[name].append(data)
         for name in PUSHED:
-            self.client.on(name, self._keep(name), namespace="/ui")
+            self.client.on(name, self._acknowledge, namespace="/ui")
         self.refusal: Any = None
         self.client.on("connect_error", self._refused, namespace="/ui")
 
-    def _keep(self, name: str) -> Any:
-        def keep(data: Any) -> None:
-            self.got[name].append(data)
-            while not self.acknowledges.wait(0.1) and not self._gone.is_set():
-                pass
-
-        return keep
+    def _acknowledge(self, data: Any) -> None:
+        while not self.acknowledges.wait(0.1) and not self._gone.is_set():
+            pass
 
     def _refused(self, data: Any = None) -> None:
         self.refusal = data
@@ -195,7 +212,13 @@ class FakePipe:
         self.refusal = data
 
     def __enter__(self) -> FakePipe:
-        self.client.connect(self.url, auth=self.auth, transports=["websocket"], namespaces=["/pipe"], wait_timeout=60)
+        try:
+            self.client.connect(
+                self.url, auth=self.auth, transports=["websocket"], namespaces=["/pipe"], wait_timeout=60
+            )
+        except BaseException:
+            end(self.client)
+            raise
         return self
 
     def __exit__(

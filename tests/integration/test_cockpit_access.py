@@ -87,7 +87,7 @@ def test_a_viewer_sees_everything_and_changes_nothing(accounts: Accounts, server
         assert ask(server.url, "/api/pipes/fake", method="DELETE", cookie=cookie)[0] == 403
         browser.watch("fake", None, [("camera", "output")])
         wait_until(lambda: any(one["verb"] == "preview" for one in pipe.commands), what="a preview for a viewer")
-        refused = [one for one in browser.get("/api/audit")["entries"] if one["verb"] == "kill"]
+        refused = wait_until(lambda: [one for one in browser.get("/api/audit")["entries"] if one["verb"] == "kill"])
         assert [(one["user"], one["outcome"]) for one in refused] == [("vera", "forbidden")]
 
 

@@ -33,13 +33,13 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Chatty(SourceRoutine):
-    """Logs as it goes, some hundred records a second."""
+    """Logs as it goes, some hundred records a second: a link keeps those of an outage of 50 s."""
 
     def setup(self) -> None:
         self.number = 0
 
     def main_logic(self) -> int:
-        time.sleep(0.002)
+        time.sleep(0.005)
         self.number += 1
         self.logger.info("number %d", self.number)
         return self.number
@@ -141,7 +141,7 @@ def test_records_arrive_when_a_killed_cockpit_is_back_and_the_pipe_never_waits(
         assert link.connected.wait(60)
         before = pipe.status().routine("chatty").sent
         wait_until(
-            lambda: any(one["message"] == f"number {before}" for one in _stored(cockpit.url, link.id)[-3000:]),
+            lambda: any(one["message"] == f"number {before}" for one in _stored(cockpit.url, link.id)),
             timeout=60,
             what="what was logged meanwhile",
         )
@@ -175,7 +175,6 @@ def test_what_a_pipe_cannot_keep_during_an_outage_is_counted(
 def test_a_cockpit_that_stalls_holds_nobody_up(
     cockpit: _Cockpit, chatty: Callable[[str], Pipe], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipert2.cockpit.link.conversation._ANSWER_SECONDS", 0.5)
     pipe = chatty("patient")
     cockpit.start()
     with CockpitLink(pipe, cockpit.url) as link:
@@ -183,7 +182,9 @@ def test_a_cockpit_that_stalls_holds_nobody_up(
         cockpit.send(signal.SIGSTOP)
         try:
             _goes_on(pipe)
-            wait_until(lambda: not link.connected.is_set(), timeout=60, what="the link gives it up")
+            with monkeypatch.context() as soon:  # a cockpit that works may take longer to answer on a busy machine
+                soon.setattr("pipert2.cockpit.link.conversation._ANSWER_SECONDS", 0.5)
+                wait_until(lambda: not link.connected.is_set(), timeout=60, what="the link gives it up")
             _goes_on(pipe)
             assert sum(thread.name.startswith("pipert2-cockpit") for thread in threading.enumerate()) < 10
         finally:
@@ -237,15 +238,16 @@ def test_nothing_that_was_acknowledged_is_lost_when_the_cockpit_is_killed_while_
         stop = threading.Event()
 
         def flood(name: str, stop: threading.Event = stop) -> None:
-            try:
-                with FakePipe(cockpit.url, name) as pipe:
-                    pipe.patience = 3.0
-                    number = acknowledged.get(name, 0)
-                    while not stop.is_set():
-                        batch = [record(number + n, f"text {number + n}") for n in range(1, 301)]
-                        number = acknowledged[name] = pipe.log(*batch)["last"]
-            except Exception:  # the cockpit was killed: that is the point
-                return
+            while not stop.is_set():
+                try:
+                    with FakePipe(cockpit.url, name) as pipe:
+                        pipe.patience = 3.0
+                        number = acknowledged.get(name, 0)
+                        while not stop.is_set():
+                            batch = [record(number + n, f"text {number + n}") for n in range(1, 301)]
+                            number = acknowledged[name] = pipe.log(*batch)["last"]
+                except Exception:  # the cockpit was killed: that is the point; or it took its time to answer
+                    stop.wait(0.05)
 
         threads = [threading.Thread(target=flood, args=(name,), daemon=True) for name in ("a", "b", "c")]
         goal = sum(acknowledged.values()) + 3_000
@@ -272,6 +274,8 @@ def test_a_refused_pipe_goes_on_and_says_so_once(
     tmp_path: Path, chatty: Callable[[str], Pipe], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(link_module, "_REFUSED_PAUSE", 0.1)
+    # A cockpit that could not be reached in between, as it may be on a busy machine, refuses the pipe anew.
+    monkeypatch.setattr("pipert2.cockpit.link.client._DIAL_SECONDS", 60.0)
     settings = CockpitSettings(
         port=0, keep_days=1e5, database=tmp_path / "cockpit.db", token="the-token-of-this-cockpit"
     )

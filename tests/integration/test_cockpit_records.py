@@ -185,6 +185,7 @@ def test_a_browser_that_stalls_holds_up_nobody_and_learns_what_it_missed(server:
             return len(browser.records()) + sum(batch["skipped"] for batch in browser.got["logs"])
 
         wait_until(lambda: told(quick) == total, timeout=60, what="the quick one was told all")
+        wait_until(lambda: stalled.got["logs"], what="the stalled one got its first records")
         assert len(stalled.got["logs"]) == 1
         stalled.acknowledges.set()
         wait_until(lambda: told(stalled) == total, what="the stalled one was told what it missed")
