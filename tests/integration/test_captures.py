@@ -25,6 +25,7 @@ from pipert2 import (
     Wire,
 )
 from pipert2.patterns.capture.info import capture_info
+from pipert2.patterns.capture.mcap_reader import TORN
 from pipert2.pipe.recording import Recording
 from pipert2.testing import CollectingDestination, ListSource, wait_until
 
@@ -61,13 +62,13 @@ def camera(count: int, name: str = "camera") -> Camera:
     return made
 
 
-def play(source: Replay, **options: Any) -> list[Any]:
+def play(source: Replay, *, ok: bool = True, **options: Any) -> list[Any]:
     seen = CollectingDestination("seen")
     pipe = Pipe(lossless=True, **options)
     pipe.create_flow("in", False, source)
     pipe.create_flow("out", False, seen)
     pipe.link(Wire(source, seen))
-    assert pipe.run(timeout=60.0).ok
+    assert pipe.run(timeout=60.0).ok is ok
     return seen.items()
 
 
@@ -150,8 +151,9 @@ def test_what_a_killed_recorder_had_flushed_is_readable_and_its_successor_begins
 
     first, second = capture_info(path), capture_info(tmp_path / "run-2.mcap")
     assert first.messages >= 20
-    assert (first.closed, first.problem, second.whole) == (False, None, True)
-    played = play(Replay(path, speed="max"))
+    assert (first.closed, second.whole) == (False, True)
+    assert first.problem in (None, TORN)  # it may have been killed while the system wrote
+    played = play(Replay(path, speed="max"), ok=first.problem is None)
     assert len(played) == first.messages
     assert all(bool((shot.frame == shot.number % 251).all()) for shot in played)
 

@@ -258,7 +258,7 @@ if sys.argv[2] == "break":
     sys.stdin.read()
 else:
     for letter in pipe.dead_letters():
-        print(letter.earlier, letter.routine, letter.data, letter.attempts)
+        print(letter.earlier, letter.routine, letter.data, letter.attempts, flush=True)
         pipe.requeue_dead_letter(letter.number)
     print(pipe.dead_letters())
     pipe.join(to_kill=True)

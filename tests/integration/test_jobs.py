@@ -187,7 +187,7 @@ def test_a_finish_hook_runs_once_and_after_the_last_result() -> None:
     assert summary.ok
 
 
-def test_ten_threads_in_each_of_two_processes_work_at_once() -> None:
+def test_ten_threads_in_each_of_two_processes_work_at_once(tmp_path: Path) -> None:
     """C-2: see also tests/integration/test_tasks.py."""
 
     class Work(MiddleRoutine):
@@ -201,8 +201,10 @@ def test_ten_threads_in_each_of_two_processes_work_at_once() -> None:
 
         def main_logic(self, number: int) -> Any:
             assert self.local.ready
-            time.sleep(0.01)  # the work itself
-            return number, os.getpid(), threading.current_thread().name
+            hand = threading.current_thread().name
+            (tmp_path / f"{os.getpid()} {hand}").touch()
+            wait_until(lambda: len(list(tmp_path.iterdir())) == 20, what="all hands at work")
+            return number, os.getpid(), hand
 
     pipe = Pipe(lossless=True)
     tasks, work, results = ListSource(list(range(600)), "tasks"), Work("work"), CollectingDestination("results")

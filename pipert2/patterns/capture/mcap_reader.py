@@ -28,7 +28,7 @@ from pipert2.patterns.capture.mcap_format import (
 )
 
 _LARGEST_CHUNK = 4 << 30
-_TORN = "the file ends in the middle of a record"
+TORN = "the file ends in the middle of a record"
 
 
 class McapMessage(NamedTuple):
@@ -122,7 +122,7 @@ class McapReader:
                 count += 1
                 yield message
         except _TornError as error:
-            raise CaptureError(self.path, _TORN, error.offset, count) from None
+            raise CaptureError(self.path, TORN, error.offset, count) from None
         except _DamageError as error:
             raise CaptureError(self.path, str(error), error.offset, count) from None
         except OSError as error:
