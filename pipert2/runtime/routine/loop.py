@@ -138,6 +138,8 @@ class RoutineLoop:
             self.consumer = Consumer(self)
         else:
             self.producer = Producer(self, ledger)
+        # Said before the flow says that it is up: once a start was asked for, it would be taken for a step back.
+        self._set_state(RoutineState(self.words[self.row + b.STATE]), "")
 
     def post(self, command: Command) -> None:
         """Put something into the inbox, from any thread."""
@@ -205,10 +207,7 @@ class RoutineLoop:
     # --- life
 
     def _live(self) -> None:
-        while True:
-            self._set_state(RoutineState(self.words[self.row + b.STATE]), "")
-            if not self._await_start():
-                break
+        while self._await_start():
             try:
                 self._session()
             except BaseException as error:  # the last resort: without it the thread would be gone and nobody told
