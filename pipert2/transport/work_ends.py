@@ -157,7 +157,8 @@ class WorkSender:
         try:
             while True:
                 self._waiter.check()
-                self._waiter.wait_for_room("room")
+                if not self._closed:  # unlinked by what was just looked at: nothing would ring for that again
+                    self._waiter.wait_for_room("room")
                 if self._put_now(cell, slots, size, parent, above):
                     return
         finally:

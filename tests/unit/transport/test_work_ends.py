@@ -198,6 +198,17 @@ def play(shop: Shop, mortal: str, stores: int) -> tuple[list[int], bool]:
                 working = processes[mortal].run()
 
 
+def test_who_is_told_while_it_waits_for_room_that_the_wire_is_gone_waits_no_longer(shop: Shop) -> None:
+    outlet = Process(shop, "hand").outlet
+    (sender,) = outlet.senders
+    for number in range(sender.spec.capacity):
+        outlet.send(number, number, 1)
+    waiter = sender._waiter  # type: ignore[union-attr]
+    waiter.check = lambda: outlet.unlink(sender.spec.destination)  # type: ignore[method-assign]
+    outlet.send("too much", 1, 1)
+    assert waiter.slept == []  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize("mortal", ROUTINES)
 def test_a_process_may_die_before_any_store(mortal: str) -> None:
     died, stores = True, 0
