@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -49,7 +50,7 @@ class ParameterStatus:
 
 
 class LiveParameters:
-    """The parameters of one routine, running or not.
+    """The parameters of one routine, running or not. Safe to use from any thread.
 
     Args:
         routine: the object in the main process; it is kept up to date, so that a new process gets the values of now.
@@ -59,11 +60,14 @@ class LiveParameters:
         self._routine = routine
         self._declared = parameters_of(type(routine))
         self._changes: dict[str, deque[ParameterChange]] = {}
+        self._lock = threading.Lock()  # who sees a value sees the change that brought it
 
     def changed(self, name: str, value: Any) -> None:
         """The routine says that it has this value now."""
-        self._declared[name].store(self._routine, self._declared[name].check(self._routine.name, value))
-        self._changes.setdefault(name, deque(maxlen=MOST_CHANGES)).append(ParameterChange(time.time(), value))
+        checked = self._declared[name].check(self._routine.name, value)
+        with self._lock:
+            self._declared[name].store(self._routine, checked)
+            self._changes.setdefault(name, deque(maxlen=MOST_CHANGES)).append(ParameterChange(time.time(), value))
 
     def checked(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Values as they are sent to the routine.
@@ -80,18 +84,20 @@ class LiveParameters:
 
     def status(self) -> tuple[ParameterStatus, ...]:
         """All parameters as they are."""
-        return tuple(
-            ParameterStatus(
-                name=name,
-                type=parameter.type.__name__,
-                value=plain_value(getattr(self._routine, name)),
-                default=plain_value(parameter.default),
-                minimum=parameter.minimum,
-                maximum=parameter.maximum,
-                choices=None if parameter.choices is None else tuple(map(plain_value, parameter.choices)),
-                unit=parameter.unit,
-                help=parameter.help,
-                changes=tuple(self._changes.get(name, ())),
-            )
-            for name, parameter in self._declared.items()
+        with self._lock:
+            return tuple(map(self._status, self._declared))
+
+    def _status(self, name: str) -> ParameterStatus:
+        parameter = self._declared[name]
+        return ParameterStatus(
+            name=name,
+            type=parameter.type.__name__,
+            value=plain_value(getattr(self._routine, name)),
+            default=plain_value(parameter.default),
+            minimum=parameter.minimum,
+            maximum=parameter.maximum,
+            choices=None if parameter.choices is None else tuple(map(plain_value, parameter.choices)),
+            unit=parameter.unit,
+            help=parameter.help,
+            changes=tuple(self._changes.get(name, ())),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import asdict
 from enum import Enum
 from typing import Any
@@ -77,6 +78,21 @@ def test_the_last_twenty_changes_are_kept(camera: Camera) -> None:
         live.changed("steps", value)
     assert [change.value for change in live.status()[2].changes] == list(range(50 - MOST_CHANGES, 50))
     assert live.status()[0].changes == ()
+
+
+def test_who_sees_a_value_sees_the_change_that_brought_it(camera: Camera, monkeypatch: pytest.MonkeyPatch) -> None:
+    live, seen, store = LiveParameters(camera), [], Parameter.store
+    looks = threading.Thread(target=lambda: seen.append(live.status()[2]))
+
+    def store_and_be_seen(parameter: Parameter[Any], routine: Any, value: Any) -> None:
+        store(parameter, routine, value)
+        looks.start()
+        looks.join(0.1)  # somebody looks just now, and may be made to wait
+
+    monkeypatch.setattr(Parameter, "store", store_and_be_seen)
+    live.changed("steps", 5)
+    looks.join(60.0)
+    assert [(status.value, [change.value for change in status.changes]) for status in seen] == [(5, [5])]
 
 
 def test_checked_values_are_plain_and_converted(camera: Camera) -> None:
