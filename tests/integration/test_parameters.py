@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -51,23 +52,27 @@ class Camera(SourceRoutine):
     mode = Parameter(Mode.FAST)
     side = Parameter(Crossed.LEFT)
     steady = Parameter(0)
+    until: str | None = None  # the folder of a message that takes until a file is in it
 
     def __init__(self, name: str, gain: float = 1.0) -> None:
         super().__init__(name)
         self.gain = gain
 
     @events("LONG")
-    def long(self, seconds: float) -> None:
-        self.seconds = seconds
+    def long(self, until: str) -> None:
+        self.until = until
 
     @events("SET")
     def set(self, name: str, value: Any) -> None:
         setattr(self, name, value)
 
     def main_logic(self) -> dict[str, Any]:
-        seconds, self.seconds = getattr(self, "seconds", 0.001), 0.001
+        until, self.until = self.until, None
         first, steady = self.first, self.steady
-        time.sleep(seconds)
+        time.sleep(0.001)
+        if until is not None:
+            Path(until, "begun").touch()
+            wait_until(Path(until, "enough").exists)
         steadily = steady == self.steady
         pair = (first, self.second)
         return {"gain": self.gain, "mode": self.mode.name, "side": self.side.name, "pair": pair, "steady": steadily}
@@ -282,14 +287,15 @@ def test_a_routine_with_a_fixed_rate_goes_on_while_parameters_are_set(chain, pac
 # ------------------------------------------------------------------------------------------------ time
 
 
-def test_a_routine_that_is_long_at_it_gets_the_values_afterwards(camera_pipe):
-    camera_pipe.notify_event("LONG", {"in-camera": ["camera"]}, wait=60, seconds=0.6)
-    wait_until(lambda: camera_pipe.status().routine("camera").busy_for > 0.05)
+def test_a_routine_that_is_long_at_it_gets_the_values_afterwards(camera_pipe, tmp_path):
+    camera_pipe.notify_event("LONG", {"in-camera": ["camera"]}, wait=60, until=str(tmp_path))
+    wait_until((tmp_path / "begun").exists)
     with pytest.raises(EventTimeoutError, match="may still do what was asked"):
         camera_pipe.set_parameters("camera", {"gain": 5}, wait=0.05)
     assert value(camera_pipe, "gain") == 1.0
+    (tmp_path / "enough").touch()
     await_seen(camera_pipe, gain=5.0)
-    assert value(camera_pipe, "gain") == 5.0
+    wait_until(lambda: value(camera_pipe, "gain") == 5.0)
 
 
 def test_the_history_has_the_last_twenty_changes_with_their_times(camera_pipe):
