@@ -12,8 +12,19 @@ import pytest
 from pipert2.testing import CollectingDestination, ListSource, wait_until
 
 SCRIPT = """
-import os, sys, time
+import os, signal, sys, threading, time
 from pipert2 import DestinationRoutine, Pipe, SourceRoutine, Wire
+from pipert2.testing import wait_until
+
+def waits():
+    "Say so as soon as the main thread waits in the pipe, which has signal handlers of its own then."
+    before = signal.getsignal(signal.SIGTERM)
+
+    def look():
+        wait_until(lambda: signal.getsignal(signal.SIGTERM) is not before)
+        print("waits", flush=True)
+
+    threading.Thread(target=look, daemon=True).start()
 
 class Numbers(SourceRoutine):
     next = 0
@@ -46,23 +57,32 @@ print("end of the script", flush=True)
 """
 
 WAITS = {
-    "join": 'pipe.notify_event("start")\npipe.join()',
-    "run": "print(pipe.run().reason)",
-    "with_join": 'with pipe:\n    pipe.notify_event("start")\n    pipe.join()',
-    "with_run": "with pipe:\n    print(pipe.run().reason)",
+    "join": 'pipe.notify_event("start")\nwaits()\npipe.join()',
+    "run": "waits()\nprint(pipe.run().reason)",
+    "with_join": 'with pipe:\n    pipe.notify_event("start")\n    waits()\n    pipe.join()',
+    "with_run": "with pipe:\n    waits()\n    print(pipe.run().reason)",
 }
+SLEEPS = 'with pipe:\n    pipe.notify_event("start")\n    print("waits", flush=True)\n    time.sleep(600)'
 HANGS = "while True: time.sleep(1)"
 
 
-def script(wait: str, cleanup: str = "pass", kill_timeout: float = 2.0, method: str | None = None) -> str:
+def script(wait: str, cleanup: str = "pass", kill_timeout: float = 30.0, method: str | None = None) -> str:
     return SCRIPT.format(wait=wait, cleanup=cleanup, kill_timeout=kill_timeout, method=method)
 
 
-def start(scripts, code: str) -> subprocess.Popen[str]:
-    """Start a script and wait until data flows."""
+def start(scripts, code: str, *said: str) -> subprocess.Popen[str]:
+    """Start a script and wait until data flows, and until it has said more, in whatever order."""
     process = scripts.start(code)
-    assert scripts.read_line(process) == "ready\n"
+    missing = {"ready", *said}
+    while missing:
+        missing.discard(next_line(scripts, process))
     return process
+
+
+def next_line(scripts, process: subprocess.Popen[str]) -> str:
+    line = scripts.read_line(process)
+    assert line, "the script has ended"
+    return line.strip()
 
 
 def tree(process: subprocess.Popen[str]) -> list[psutil.Process]:
@@ -83,7 +103,7 @@ SENT = {
 @pytest.mark.parametrize("sent", SENT)
 @pytest.mark.parametrize("wait", WAITS)
 def test_a_first_signal_stops_the_pipe_cleanly_and_the_script_goes_on(scripts, wait, sent):
-    process = start(scripts, script(WAITS[wait]))
+    process = start(scripts, script(WAITS[wait]), "waits")
     children = tree(process)
     SENT[sent](process)
     out = scripts.finish(process)
@@ -99,10 +119,10 @@ def test_a_first_signal_stops_the_pipe_cleanly_and_the_script_goes_on(scripts, w
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
 @pytest.mark.parametrize("wait", ["join", "run", "with_join"])
 def test_a_second_signal_ends_a_routine_that_hangs_in_its_cleanup(scripts, wait, number):
-    process = start(scripts, script(WAITS[wait], HANGS, kill_timeout=300.0))
+    process = start(scripts, script(WAITS[wait], HANGS, kill_timeout=300.0), "waits")
     children = tree(process)
     os.killpg(process.pid, signal.SIGINT)
-    while scripts.read_line(process) != "sink cleans up\n":
+    while next_line(scripts, process) != "sink cleans up":
         pass
     assert process.poll() is None
     os.kill(process.pid, number)
@@ -113,8 +133,7 @@ def test_a_second_signal_ends_a_routine_that_hangs_in_its_cleanup(scripts, wait,
 
 
 def test_a_signal_when_the_script_does_not_wait_in_the_pipe_is_a_keyboard_interrupt_as_ever(scripts):
-    body = 'with pipe:\n    pipe.notify_event("start")\n    time.sleep(600)'
-    process = start(scripts, script(body))
+    process = start(scripts, script(SLEEPS), "waits")
     children = tree(process)
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=60)
@@ -125,11 +144,10 @@ def test_a_signal_when_the_script_does_not_wait_in_the_pipe_is_a_keyboard_interr
 
 
 def test_a_signal_during_the_wait_for_the_end_of_a_with_block_ends_it_by_force(scripts):
-    body = 'with pipe:\n    pipe.notify_event("start")\n    time.sleep(600)'
-    process = start(scripts, script(body, HANGS, kill_timeout=300.0))
+    process = start(scripts, script(SLEEPS, HANGS, kill_timeout=300.0), "waits")
     children = tree(process)
     os.killpg(process.pid, signal.SIGINT)
-    while scripts.read_line(process) != "sink cleans up\n":
+    while next_line(scripts, process) != "sink cleans up":
         pass
     os.killpg(process.pid, signal.SIGINT)
     process.communicate(timeout=60)
@@ -139,7 +157,7 @@ def test_a_signal_during_the_wait_for_the_end_of_a_with_block_ends_it_by_force(s
 def test_signal_handlers_of_the_script_are_back_after_join(scripts):
     wait = 'signal.signal(signal.SIGTERM, lambda *_: print("my own", flush=True))\n' + WAITS["join"]
     after = "\nos.kill(os.getpid(), signal.SIGTERM)\nprint(signal.getsignal(signal.SIGINT).__name__, flush=True)"
-    process = start(scripts, script("import signal\n" + wait + after))
+    process = start(scripts, script(wait + after), "waits")
     os.kill(process.pid, signal.SIGTERM)
     out = scripts.finish(process)
     assert out.splitlines()[-3:] == ["my own", "default_int_handler", "end of the script"]
