@@ -30,7 +30,7 @@ from pipert2.testing import CollectingDestination, ListSource, SlowRoutine, wait
 class Late(Restart):
     """Restarts a flow in ten minutes."""
 
-    def delay(self, deaths: Any, now: float) -> float:
+    def delay(self, deaths: Any, now: float, attempts: int = 0) -> float:
         return 600.0
 
 
@@ -229,7 +229,7 @@ def test_a_flow_that_was_given_up_comes_back_and_all_behind_it_go_on(chain, whic
             assert pipe.status().state is PipeState.FAILED
             assert pipe.restart_flow(f"in-{which}") == times
             restarted(pipe, f"in-{which}", times + 1)
-            assert pipe.status().state is PipeState.RUNNING
+            wait_until(lambda: pipe.status().state is PipeState.RUNNING)  # all who had ended begin again
             moved_on(pipe, "seen")
         drained(pipe)
     if which == "seen":
