@@ -29,13 +29,24 @@ class Stamps(SourceRoutine):
 
 
 def lag(stamps: list[float], fps: float) -> list[float]:
-    """How far each stamp is from its place in an ideal schedule that begins with the first, in periods."""
-    return [(stamp - stamps[0]) * fps - round((stamp - stamps[0]) * fps) for stamp in stamps]
+    """How far each stamp is from its place in an ideal schedule, in periods; most are near it in the schedule taken.
+
+    Any call may come late, also the first one.
+    """
+    schedules = [[(at - first) * fps - round((at - first) * fps) for at in stamps] for first in stamps[:20]]
+    return min(schedules, key=lambda found: median(map(abs, found)))
 
 
 def usual_gap(stamps: list[float]) -> float:
     """The median time between two stamps."""
     return median(after - before for before, after in pairwise(stamps))
+
+
+def times_and_skipped(pipe: Pipe, seen: CollectingDestination) -> tuple[list[float], int] | None:
+    """The stamps so far, and how many ticks were skipped between them; None if some were while this looked."""
+    skipped, before = pipe.status().routine("stamps").skipped, len(seen.items())
+    times = wait_until(lambda: len(found := seen.items()) > before and found)  # the call after what was skipped
+    return (times, skipped) if pipe.status().routine("stamps").skipped == skipped else None
 
 
 @pytest.mark.parametrize("fps", [10, 100, 333])
@@ -45,8 +56,7 @@ def test_a_fixed_rate_does_not_drift(chain, fps):
     with chain(stamps, seen, lossless=True) as pipe:
         pipe.notify_event("start", wait=60)
         wait_until(lambda: len(seen.items()) > max(30, 2 * fps), timeout=60)
-        skipped = pipe.status().routine("stamps").skipped
-    times = seen.items()
+        times, skipped = wait_until(lambda: times_and_skipped(pipe, seen))
     # A busy machine makes single ticks late, by whole periods even; the schedule itself must not move.
     ticks = (times[-1] - times[0]) * fps
     assert ticks == pytest.approx(len(times) - 1 + skipped, abs=max(2.0, 0.01 * ticks))
@@ -69,8 +79,7 @@ def test_the_rate_can_be_changed_and_lifted_while_the_routine_runs(chain):
     times = seen.items()
     assert usual_gap(times[5:30]) == pytest.approx(1 / 50, rel=0.2)
     assert usual_gap(times[slow + 2 : slow + 100]) == pytest.approx(1 / 200, rel=0.3)
-    rest = times[fast + 5 :]
-    assert (rest[-1] - rest[0]) / len(rest) < 1 / 300
+    assert usual_gap(times[fast + 5 :]) < 1 / 300
 
 
 def test_a_consumer_with_a_fixed_rate_takes_the_newest_at_each_tick(chain):
@@ -84,8 +93,7 @@ def test_a_consumer_with_a_fixed_rate_takes_the_newest_at_each_tick(chain):
         wait_until(lambda: len(seen.items()) > 50)
         status = pipe.status()
     assert status.wire("stamps", "seen").dropped > 50
-    items = seen.items()
-    assert (len(items) - 1) / (items[-1] - items[0]) < 55
+    assert usual_gap(seen.items()) > 1 / 55
 
 
 def test_fixed_rate_routines_stop_at_once_however_slow_they_are(chain):
