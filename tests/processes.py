@@ -16,6 +16,11 @@ import cloudpickle
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def whole_lines(path: Path) -> list[str]:
+    """The lines of a file that somebody may be writing to just now, without what is not a line yet."""
+    return path.read_text().rpartition("\n")[0].splitlines() if path.exists() else []
+
+
 class Journal:
     """Lines that routines note from whatever process they run in, in the order in which they were noted.
 
@@ -31,7 +36,7 @@ class Journal:
         os.close(handle)
 
     def lines(self) -> list[str]:
-        return self.path.read_text().splitlines() if self.path.exists() else []
+        return whole_lines(self.path)
 
     def count(self, line: str) -> int:
         return self.lines().count(line)

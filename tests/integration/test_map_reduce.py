@@ -25,6 +25,7 @@ from pipert2.patterns.streams.stins import StinsData, StinsEnd, StinsStart, pars
 from pipert2.patterns.streams.stream_data import EventData, StreamFrame
 from pipert2.testing import wait_until
 from tests.ports import free_port
+from tests.processes import whole_lines
 
 INLINE = pytest.mark.parametrize("inline", [True, False], ids=["inline", "processes"])
 
@@ -46,16 +47,20 @@ def scan(stream: str, frames: int) -> list[StreamFrame]:
 
 
 class Detector(ScanSource):
-    """Sends messages one by one."""
+    """Sends messages one by one; those from number *pause* on not before a file is there."""
 
     seconds = 0.0
+    pause: tuple[int, Path] | None = None
 
     def __init__(self, messages: list[Any], name: str = "detector") -> None:
         super().__init__(name)
         self.given = messages
 
     def messages(self) -> Iterator[Any]:
-        for message in self.given:
+        for number, message in enumerate(self.given):
+            while self.pause is not None and number >= self.pause[0] and not self.pause[1].exists():
+                self.wait(0.01)
+                yield []  # and hears what it is told
             if self.seconds:
                 self.wait(self.seconds)
             yield message
@@ -110,6 +115,9 @@ class Run:
         self.pipe = Pipe(lossless=True, inline=options.pop("inline", False))
         self.detector = Detector(messages)
         self.detector.seconds = options.pop("seconds", 0.0)
+        self.resume = folder / "resume"
+        if "pause" in options:
+            self.detector.pause = options.pop("pause"), self.resume
         map_reduce(
             self.pipe,
             self.detector,
@@ -125,11 +133,11 @@ class Run:
 
     @property
     def scans(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.report.read_text().splitlines()] if self.report.exists() else []
+        return [json.loads(line) for line in whole_lines(self.report)]
 
     @property
     def notes(self) -> list[list[Any]]:
-        return [json.loads(line) for line in self.notes_file.read_text().splitlines()]
+        return [json.loads(line) for line in whole_lines(self.notes_file)]
 
     def frames(self, number: int = 1) -> dict[int, Any]:
         """What was seen of each event of a scan, other than its first and last."""
@@ -393,13 +401,14 @@ def test_a_replay_whose_reducer_was_killed_goes_on_with_the_next_scan(tmp_path: 
 
 @pytest.mark.expects_errors
 def test_when_the_streams_come_from_a_new_process_a_new_scan_begins_and_the_old_one_ends(tmp_path: Path) -> None:
-    run = Run(tmp_path, scan("a", 100), seconds=0.01, timeout=10.0)
+    run = Run(tmp_path, scan("a", 100), seconds=0.01, pause=90, timeout=10.0)
     with run.pipe:
         run.pipe.notify_event("start", wait=60)
-        wait_until(lambda: run.notes_file.exists() and len(run.notes) > 10, timeout=60)
+        wait_until(lambda: len(run.notes) > 10, timeout=60)
         pid = run.pipe.status().flow("input").pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
+        run.resume.touch()
         wait_until(lambda: len(run.scans) == 2, timeout=60)
     states = sorted(report["state"] for report in run.scans)
     assert states == ["done", "failed"]
@@ -415,11 +424,12 @@ def test_a_pipe_that_may_lose_messages_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_aborted_scan_is_finished_at_once_and_only_once(tmp_path: Path) -> None:
-    run = Run(tmp_path, [*scan("a", 200), *scan("a", 3)], seconds=0.01)
+    run = Run(tmp_path, [*scan("a", 200), *scan("a", 3)], seconds=0.01, pause=190)
     with run.pipe:
         run.pipe.notify_event("start", wait=60)
-        wait_until(lambda: run.notes_file.exists() and len(run.notes) > 10, timeout=60)
+        wait_until(lambda: len(run.notes) > 10, timeout=60)
         run.pipe.notify_event(ABORT, wait=60)
+        run.resume.touch()
         first = wait_until(lambda: run.scans, timeout=60)[0]
         assert first["state"] == "aborted"
         accounts(first)
@@ -434,7 +444,7 @@ def test_a_pipe_that_is_stopped_in_the_middle_finishes_its_scan(tmp_path: Path) 
     run = Run(tmp_path, scan("a", 1000), seconds=0.01)
     with run.pipe:
         run.pipe.notify_event("start", wait=60)
-        wait_until(lambda: run.notes_file.exists() and len(run.notes) > 10, timeout=60)
+        wait_until(lambda: len(run.notes) > 10, timeout=60)
     (report,) = run.scans
     assert report["state"] == "aborted"
     assert run.notes[-1][1] == "finish"
@@ -465,11 +475,12 @@ def test_a_changed_parameter_holds_from_one_event_on(tmp_path: Path) -> None:
         def process_result(self, result: Any) -> None:
             self.note("result", result.event_number, result.payload, result.parameters_hash)
 
-    run = Run(tmp_path, scan("a", 200), rows, Pairs, seconds=0.005)
+    run = Run(tmp_path, scan("a", 200), rows, Pairs, seconds=0.005, pause=190)
     with run.pipe:
         run.pipe.notify_event("start", wait=60)
-        wait_until(lambda: run.notes_file.exists() and len(run.notes) > 20, timeout=60)
+        wait_until(lambda: len(run.notes) > 20, timeout=60)
         run.pipe.set_parameters("align", {"rows": 3})
+        run.resume.touch()
         wait_until(lambda: run.scans, timeout=60)
     seen = [(note[3], note[4]) for note in run.notes if note[1] == "result"]
     values = [value for value, _ in seen]

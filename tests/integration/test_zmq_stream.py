@@ -15,6 +15,7 @@ from pipert2.patterns.map_reduce.pipes import map_reduce
 from pipert2.patterns.streams import stins
 from pipert2.patterns.streams.zmq_stream import ZmqStream
 from pipert2.testing import wait_until
+from tests.processes import whole_lines
 
 zmq: Any = pytest.importorskip("zmq")
 
@@ -52,9 +53,7 @@ def test_two_scans_of_a_detector_are_analysed_while_they_are_measured(detector: 
             messages += [stins.StinsData.of(np.full((64, 64), n, np.uint32), frame=n) for n in range(20)]
             for message in [*messages, stins.StinsEnd()]:
                 detector.send_multipart(message.to_stream_data().frames)
-            wait_until(
-                lambda wanted=scan + 1: report.exists() and len(report.read_text().splitlines()) == wanted, timeout=60
-            )
+            wait_until(lambda wanted=scan + 1: len(whole_lines(report)) == wanted)
     found = [json.loads(line) for line in report.read_text().splitlines()]
     assert [(one["state"], one["done"]) for one in found] == [("done", 22)] * 2
     assert sums.read_text().split() == [str(64 * 64 * n) for n in range(20)] * 2
