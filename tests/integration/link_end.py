@@ -1,6 +1,7 @@
 """One end of a link on a host of its own: ``python link_end.py send|receive OPTIONS``, options as JSON.
 
-Prints a line of JSON for each line that it reads, which is a number of seconds to wait for the end of its stream.
+Prints a line of JSON for each line that it reads, which is a number of seconds to wait for the end of its stream; but
+"end" ends it.
 """
 
 from __future__ import annotations
@@ -9,21 +10,25 @@ import json
 import sys
 from typing import Any
 
-from pipert2 import EndOfStream, Pipe, SourceRoutine, Wire
+from pipert2 import EndOfStream, Pipe, SourceRoutine, Wire, events
 from pipert2.engine.link import Egress, Ingress, LinkSettings
 from pipert2.testing import CollectingDestination, wait_until
 
 
 class Numbers(SourceRoutine):
-    """1, 2, 3, ... at a rate, for a time."""
+    """1, 2, 3, ... at a rate, so many, or until it is told to end."""
 
-    def __init__(self, rate: float, count: int) -> None:
+    def __init__(self, rate: float, count: int | None) -> None:
         super().__init__("source")
         self.count = count
         self.set_const_fps(rate)
 
     def setup(self) -> None:
         self.number = 0
+
+    @events("END")
+    def end(self) -> None:
+        self.count = self.number
 
     def main_logic(self) -> Any:
         if self.number == self.count:
@@ -58,6 +63,9 @@ def main() -> None:
         pipe.notify_event("start")
         print("started", flush=True)
         for line in sys.stdin:
+            if line == "end\n":
+                pipe.notify_event("END")
+                continue
             try:
                 wait_until(lambda: all(one.finished for one in pipe.status().routines), float(line))
                 ended = True
@@ -68,7 +76,7 @@ def main() -> None:
                 "ended": ended,
                 "sent": status.routine(first.name).sent,
                 "dropped": sum(wire.dropped for wire in status.wires),
-                "link": {one.name.removeprefix("link/"): one.text for one in pipe.results(end).values},
+                "link": {one.name.removeprefix("link/"): one.text for one in pipe.results(end, wait=20.0).values},
                 "age": status.routine(second.name).age.p50,
             }
             if way == "receive":
