@@ -108,17 +108,19 @@ def test_an_end_in_the_midst_leaves_what_was_in_hand_unacknowledged_and_no_proce
     """A-3, extra: SIGINT: exit code 130, all processes gone. A-6: kill -9. Who begins anew finds what was not done."""
     script = """
         import time
+        from pathlib import Path
         from pipert2 import Pipe, Wire, destination, middle, source
 
         @source
         def tasks(self):
-            for number in range(200):
+            for number in range(1000):
                 if self.store.get("report", number) is None:
                     yield number
 
         @middle
         def work(number):
-            time.sleep(0.02)
+            if Path("slowly").exists():  # a run that is to be ended in its midst
+                time.sleep(0.02)
             return number
 
         @destination
@@ -132,6 +134,7 @@ def test_an_end_in_the_midst_leaves_what_was_in_hand_unacknowledged_and_no_proce
         pipe.link(Wire(tasks, work), Wire(work, report))
     """
     (scripts.folder / "analysis.py").write_text(textwrap.dedent(script))
+    (scripts.folder / "slowly").touch()
     process = scripts.command("-m", "pipert2", "run", "analysis.py", "--no-api")
     path = scripts.folder / "run.db"
     wait_until(lambda: path.exists() and path.stat().st_size, 60)
@@ -140,12 +143,13 @@ def test_an_end_in_the_midst_leaves_what_was_in_hand_unacknowledged_and_no_proce
         process.send_signal(number)
         out, err = process.communicate(timeout=60)
         assert process.returncode == code, out + err
-        assert 10 <= store.count("report") < 200
+        assert 10 <= store.count("report") < 1000
         assert number == signal.SIGKILL or "SIGINT" in out + err
+        (scripts.folder / "slowly").unlink()
         done = scripts.command("-m", "pipert2", "run", "analysis.py", "--no-api")
         out, err = done.communicate(timeout=60)
         assert done.returncode == 0, out + err
-        assert store.count("report") == 200
+        assert store.count("report") == 1000
 
 
 # --- A-4: async stages on one loop
@@ -221,7 +225,7 @@ def test_a_blocking_call_in_the_same_flow_is_named_in_a_warning(caplog: pytest.L
     class Blocks(MiddleRoutine):
         async def main_logic(self, item: Any) -> Any:
             if item[0] == 7:
-                time.sleep(1.3)  # what it is about: over a second
+                time.sleep(2.0)  # what it is about: over a second, also for a watcher that looks late
             return item
 
     with caplog.at_level(logging.WARNING):
