@@ -70,20 +70,20 @@ CRASHES = {
 def test_a_crash_is_told_with_its_cause_and_the_flow_is_restarted(crash, capfd):
     act, cause = CRASHES[crash]
     seen = CollectingDestination("seen")
-    with row(Numbers("numbers"), Acts(act), seen, lossless=True, restart=Restart(times=3, backoff=0.01)) as pipe:
+    # However late somebody looks, it is not dead for good: it can die more often than it gets the time to.
+    with row(Numbers("numbers"), Acts(act), seen, lossless=True, restart=Restart(times=1000, backoff=0.01)) as pipe:
         pipe.notify_event("start", wait=60)
         wait_until(lambda: pipe.status().flow("in-acts").restarts >= 2)
         count = len(seen.items())
-        wait_until(lambda: len(seen.items()) > count)
-        status = pipe.status()
+        items = wait_until(lambda: len(found := seen.items()) > count and found)
+        status = pipe.status()  # after what was seen: it tells of all deaths that came before
     assert status.flow("in-acts").last_exit == cause
     assert cause in status.routine("acts").last_error
     assert status.routine("acts").interrupted >= 2
     assert status.flow("in-numbers").restarts == status.flow("in-seen").restarts == 0
-    items = seen.items()
     missing = sorted(set(range(items[-1])) - set(items))
     assert items == sorted(set(items))
-    assert len(missing) <= status.flow("in-acts").restarts + 1
+    assert len(missing) <= status.flow("in-acts").restarts
 
 
 def test_a_flow_that_dies_too_often_stays_dead_and_run_says_so():
@@ -181,7 +181,7 @@ def test_waiting_in_calls_of_the_runtime_is_no_hang():
     with row(Naps("numbers"), Patient("patient"), lossless=True, hang_timeout=1.5) as pipe:
         pipe.notify_event("start", wait=60)
         wait_until(lambda: pipe.status().routine("patient").received >= 2)
-        assert pipe.status().wire("numbers", "patient").blocked
+        wait_until(lambda: pipe.status().wire("numbers", "patient").blocked, what="the source waiting for its wire")
         assert [flow.restarts for flow in pipe.status().flows] == [0, 0]
 
 
@@ -221,8 +221,7 @@ class AlwaysFails(SourceRoutine):
 def test_a_source_that_always_fails_does_not_burn_the_processor():
     with row(AlwaysFails("camera"), CollectingDestination("seen")) as pipe:
         pipe.notify_event("start", wait=60)
-        wait_until(lambda: pipe.status().routine("camera").errors >= 8)
-        errors = pipe.status().routine("camera").errors
+        errors = wait_until(lambda: (found := pipe.status().routine("camera").errors) >= 8 and found)
         assert not pipe.notify_event("stop", wait=60)["camera"].error
         assert errors < 30
 

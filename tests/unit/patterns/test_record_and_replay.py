@@ -278,17 +278,18 @@ def test_endless_loop_goes_on_until_it_is_stopped(tmp_path: Path) -> None:
 
 
 def test_stop_and_start_go_on_with_the_next_message(tmp_path: Path) -> None:
-    path = capture(tmp_path / "a.mcap", numbers=[(at / 100, at) for at in range(60)])
+    path = capture(tmp_path / "a.mcap", numbers=[(at / 50, at) for at in range(2000)])  # of forty seconds
     source, seen = Replay(path), CollectingDestination()
     with Pipe(inline=True, lossless=True) as pipe:
         pipe.create_flow("all", True, source, seen)
         pipe.notify_event("start", wait=5.0)
         wait_until(lambda: len(seen.items()) >= 5)
         pipe.notify_event("stop", {"all": [source.name]}, wait=5.0)
-        assert len(seen.items()) < 60
+        assert len(seen.items()) < 2000
+        pipe.set_parameters(source.name, {"speed": 0})
         pipe.notify_event("start", {"all": [source.name]}, wait=5.0)
-        wait_until(lambda: len(seen.items()) >= 60)
-    assert seen.items() == list(range(60))
+        wait_until(lambda: pipe.status().routine(seen.name).finished)
+    assert seen.items() == list(range(2000))
 
 
 def test_start_after_the_end_plays_it_again(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import mmap
 import os
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -76,26 +77,26 @@ def test_a_holder_that_is_killed_lets_go_of_it(make: Make, memory: mmap.mmap) ->
 @between_processes
 def test_two_locks_are_given_back_together(make: Make, memory: mmap.mmap) -> None:
     first, second = make(memory, 0), make(memory, MUTEX_BYTES)
-    with Both(first, second):
-        taken = _whether_free_in_a_child(memory, first)
-    assert not taken
-    assert _whether_free_in_a_child(memory, first)
-    assert _whether_free_in_a_child(memory, second)
+    with Both(first, second), _child_that_takes(memory, first) as has_it, pytest.raises(TimeoutError):
+        wait_until(has_it, timeout=0.2)
+    for lock in (first, second):
+        with _child_that_takes(memory, lock) as has_it:
+            wait_until(has_it, what="the lock in another process")
 
 
-def _whether_free_in_a_child(memory: mmap.mmap, lock: QueueLock) -> bool:
-    """Let another process take it; it is given a moment, then it is killed."""
-    memory[2048] = 0
+@contextmanager
+def _child_that_takes(memory: mmap.mmap, lock: QueueLock) -> Iterator[Callable[[], bool]]:
+    """Another process that waits for the lock by now; the answer is whether it has got it."""
+    memory[2048] = memory[2049] = 0
     child = os.fork()
     if not child:
+        memory[2049] = 1
         with lock:
             memory[2048] = 1
         os._exit(0)
     try:
-        wait_until(lambda: memory[2048] == 1, timeout=0.2)
-    except Exception:
-        return False
+        wait_until(lambda: memory[2049] == 1)
+        yield lambda: memory[2048] == 1
     finally:
         os.kill(child, 9)
         os.waitpid(child, 0)
-    return True
