@@ -67,7 +67,7 @@ class VirtualClock:
     def __init__(self, start: float = 0.0) -> None:
         self._now = start
         self._monotonic = start
-        self._waiting: list[threading.Condition] = []
+        self._waiting: list[tuple[threading.Condition, float]] = []  # and until when
         self._sleeping: list[Bell] = []
         self._lock = threading.Lock()
 
@@ -79,9 +79,12 @@ class VirtualClock:
 
     @property
     def waiting(self) -> int:
-        """How many threads wait for this clock just now: wait for them before moving it."""
+        """How many threads wait for this clock just now: wait for them before moving it.
+
+        One whose time is over does not wait any more, even if it has not got to know yet.
+        """
         with self._lock:
-            return len(self._waiting) + len(self._sleeping)
+            return sum(until > self._monotonic for _, until in self._waiting) + len(self._sleeping)
 
     def advance(self, seconds: float) -> None:
         """Let *seconds* go by."""
@@ -100,8 +103,9 @@ class VirtualClock:
         deadline = float("inf") if timeout is None else self._monotonic + timeout
         if isinstance(signal, threading.Event):
             return self._wait_for_event(signal, deadline)
+        entry = signal, deadline
         with self._lock:
-            self._waiting.append(signal)
+            self._waiting.append(entry)
         try:
             if self._monotonic >= deadline:
                 return False
@@ -109,7 +113,7 @@ class VirtualClock:
             return self._monotonic < deadline
         finally:
             with self._lock:
-                self._waiting.remove(signal)
+                self._waiting.remove(entry)
 
     def sleep(self, bell: Bell, until: float) -> None:
         with self._lock:
@@ -124,20 +128,20 @@ class VirtualClock:
                     self._sleeping.remove(bell)
 
     def _wait_for_event(self, event: threading.Event, deadline: float) -> bool:
-        condition = threading.Condition()
+        entry = threading.Condition(), deadline
         with self._lock:
-            self._waiting.append(condition)
+            self._waiting.append(entry)
         try:
             while not event.is_set() and self._monotonic < deadline:
                 event.wait(self._LOOK)
             return event.is_set()
         finally:
             with self._lock:
-                self._waiting.remove(condition)
+                self._waiting.remove(entry)
 
     def _wake(self) -> None:
         with self._lock:
-            waiting = list(self._waiting)
+            waiting = [condition for condition, _ in self._waiting]
             sleeping, self._sleeping = self._sleeping, []  # so that who still sleeps is told from who was woken
         for bell in sleeping:
             bell.ring()

@@ -54,6 +54,21 @@ def test_time_that_is_let_pass_ends_a_wait(signal: threading.Event | threading.C
     assert clock.waiting == 0
 
 
+def test_who_is_to_wake_does_not_wait_any_more_however_late_it_does() -> None:
+    clock, condition = VirtualClock(), threading.Condition()
+    answers = waited(clock, condition, 10.0)
+    clock.advance(5.0)
+    assert clock.waiting == 1
+    with condition:  # it is told that its time is over, and cannot go on before this is let go of
+        mover = threading.Thread(target=clock.advance, args=(5.0,), daemon=True)
+        mover.start()
+        wait_until(lambda: clock.monotonic() == 10.0)
+        assert clock.waiting == 0
+    mover.join(60.0)
+    wait_until(lambda: answers)
+    assert answers == [False]
+
+
 def test_an_event_ends_a_wait() -> None:
     clock, event = VirtualClock(), threading.Event()
     answers = waited(clock, event, 10.0)
