@@ -74,11 +74,12 @@ class Ledger(DestinationRoutine):
         life, number = data
         last_life, last = int(book[0]), int(book[1])
         expected = last + 1 if life == last_life else 0
-        if number < expected:
-            book[4] += 1
-        book[3] += number - expected
-        book[2] += 1
-        book[0], book[1] = life, number
+        count, missing, disorder = (
+            int(book[2]) + 1,
+            int(book[3]) + number - expected,
+            int(book[4]) + (number < expected),
+        )
+        book[:] = life, number, count, missing, disorder  # at once: a kill in between would have it count twice
 
     def read(self) -> dict[str, int]:
         _, _, count, missing, disorder = np.fromfile(self.path, np.int64)
