@@ -72,7 +72,7 @@ set_at: list[float] = []
 def set_parameters_later() -> None:
     time.sleep(0.5)
     set_at.append(time.time())
-    pipe.set_parameters(workload=0.01)
+    pipe.set_parameters(workload=0.03)  # long enough for both processes to have some, whichever begins first
 
 
 threading.Thread(target=set_parameters_later, daemon=True).start()

@@ -109,7 +109,7 @@ class Monitor:
     def snapshot(self, state: PipeState, reason: str | None) -> PipeStatus:
         """The pipe as it is now."""
         with self._lock:
-            now = self._sample()
+            now, at = self._sample(), time.time()
             before = self._samples[0]
             fresh = len(now.received) - len(before.received)  # wires that came since
             before = replace(before, received=before.received + (0,) * fresh)
@@ -130,7 +130,7 @@ class Monitor:
             flows = tuple(self._flow(flow) for flow in self._supervisor.flows.values() if not flow.dormant)
         size = self._supervisor.memory.size
         dead, dropped = sum(letters.values()), self._supervisor.dead_letters.dropped
-        return PipeStatus(spec.name, state, reason, time.time(), size, routines, wires, flows, dead, dropped)
+        return PipeStatus(spec.name, state, reason, at, size, routines, wires, flows, dead, dropped)
 
     def _routine(self, pipe: PipeSpec, index: int, before: _Sample, now: _Sample, dead_letters: int) -> RoutineStatus:
         """A routine, all its replicas taken together: counts are summed, and the most remarkable state is shown."""
