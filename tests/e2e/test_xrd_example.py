@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.e2e.blocks import ROOT
+from tests.ports import free_port
 
 h5py: Any = pytest.importorskip("h5py")
 EXAMPLE = ROOT / "examples" / "xrd"
@@ -86,8 +86,6 @@ def test_azint_integrates_where_it_is_installed(tmp_path: Path) -> None:
 
 def test_it_analyses_what_a_detector_sends(tmp_path: Path) -> None:
     pytest.importorskip("zmq")
-    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
-        ports = [each.getsockname()[1] for each in (one, other)]
-    out = run(tmp_path, EXAMPLE / "live.py", f"tcp://127.0.0.1:{ports[0]}", ports[1])
+    out = run(tmp_path, EXAMPLE / "live.py", f"tcp://127.0.0.1:{free_port()}", free_port())
     assert out == SAID + "{'state': 'done', 'events': 42, 'done': 42, 'lost': 0}\n"
     assert np.isfinite(curves(tmp_path)).all()
