@@ -20,6 +20,7 @@ import pytest
 
 from pipert2.testing import wait_until
 from tests.integration.cockpit_tls import Certificates
+from tests.ports import free_port
 
 pytest.importorskip("playwright", reason='needs pip install "pipert2[dev]"')
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
@@ -33,6 +34,8 @@ FLAGS = (
     "--host-resolver-rules=MAP evil.example 127.0.0.1",
 )
 PATIENCE_MS = 20_000
+PATIENCE = 120.0
+"""Seconds until a pipe or a cockpit is up: ten processes take their time on a busy machine, and the page is tested."""
 
 expect.set_options(timeout=PATIENCE_MS)
 
@@ -133,7 +136,9 @@ class CockpitProcess:
         self.url = ""
         self.certificates: Certificates | None = None
         """If set, it is served over TLS."""
-        self._port = 0
+        # Of those that no connection is given: it must still be there when the cockpit is started again, while the
+        # pages and pipes that lost it try to reach it all the time.
+        self._port = free_port()
         self._running: Running | None = None
 
     def start(self) -> None:
@@ -144,9 +149,15 @@ class CockpitProcess:
         if self.certificates is not None:
             arguments += ["--certificate", str(self.certificates.certificate), "--key", str(self.certificates.key)]
         self._running = start("-m", "pipert2", "cockpit", *arguments, log=log)
-        found = wait_until(lambda: re.search(r"https?://[\d.]+:(\d+)", log.read_text()), 30.0, "the cockpit's address")
-        self.url, self._port = found[0], int(found[1])
-        wait_until(lambda: self._answers(), 30.0, "the cockpit's answer")
+        found = wait_until(lambda: re.search(r"https?://[\d.]+:\d+", self._said()), PATIENCE, "the cockpit's address")
+        self.url = found[0]
+        wait_until(self._answers, PATIENCE, "the cockpit's answer")
+
+    def _said(self) -> str:
+        assert self._running is not None
+        said = self._running.log.read_text()
+        assert self._running.process.poll() is None, said
+        return said
 
     def _answers(self) -> bool:
         try:
@@ -213,7 +224,7 @@ def pipe(cockpit: CockpitProcess, tmp_path_factory: pytest.TempPathFactory) -> I
     """The pipe ``stripes``, shown in the cockpit."""
     running = start_pipe(cockpit.url, "stripes", tmp_path_factory.mktemp("pipe"))
     try:
-        wait_until(lambda: is_up(cockpit.url, running, "stripes"), 40.0, "the pipe in the cockpit")
+        wait_until(lambda: is_up(cockpit.url, running, "stripes"), PATIENCE, "the pipe in the cockpit")
         yield running
     finally:
         running.close()
@@ -222,7 +233,10 @@ def pipe(cockpit: CockpitProcess, tmp_path_factory: pytest.TempPathFactory) -> I
 def is_up(url: str, running: Running, name: str, state: str | None = "running") -> bool:
     """Whether the cockpit shows a pipe of this name, in this state if one is given."""
     assert running.process.poll() is None, running.log.read_text()
-    pipes = httpx.get(f"{url}/api/pipes", timeout=5.0).json()["pipes"]
+    try:
+        pipes = httpx.get(f"{url}/api/pipes", timeout=5.0).json()["pipes"]
+    except httpx.TransportError:  # a busy machine: asked again
+        return False
     return any(one["name"] == name and one["connected"] and state in (None, one["state"]) for one in pipes)
 
 
@@ -233,7 +247,7 @@ def another_pipe(cockpit: CockpitProcess, tmp_path: Path) -> Iterator[Callable[[
 
     def begin(name: str) -> Running:
         started.append(start_pipe(cockpit.url, name, tmp_path))
-        wait_until(lambda: is_up(cockpit.url, started[-1], name), 40.0, "the pipe in the cockpit")
+        wait_until(lambda: is_up(cockpit.url, started[-1], name), PATIENCE, "the pipe in the cockpit")
         return started[-1]
 
     yield begin
@@ -250,7 +264,7 @@ def own_pipe(own_cockpit: CockpitProcess, tmp_path: Path) -> Iterator[StartPipe]
         ca = own_cockpit.certificates.ca if own_cockpit.certificates is not None else None
         started.append(start_pipe(own_cockpit.url, "stripes", tmp_path, ca))
         wait_until(
-            connected or (lambda: is_up(own_cockpit.url, started[-1], "stripes")), 40.0, "the pipe in the cockpit"
+            connected or (lambda: is_up(own_cockpit.url, started[-1], "stripes")), PATIENCE, "the pipe in the cockpit"
         )
         return started[-1]
 
@@ -267,8 +281,7 @@ def script_beside(
     path = str(Path(__file__).with_name(script))
     running = start(path, cockpit.url, *arguments, log=folder / f"{script}.log", stdin=True)
     try:
-        # Ten processes take their time on a busy machine; what is tested is the page.
-        wait_until(lambda: is_up(cockpit.url, running, name, state), 120.0, "the pipe in the cockpit")
+        wait_until(lambda: is_up(cockpit.url, running, name, state), PATIENCE, "the pipe in the cockpit")
         yield running
     finally:
         running.close()

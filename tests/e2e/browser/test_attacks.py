@@ -118,11 +118,12 @@ def test_a_foreign_page_can_neither_frame_the_cockpit_nor_send_it_a_form(foreign
     page.on("response", lambda one: statuses.append(one.status) if one.url.startswith(cockpit.url) else None)
     page.goto(foreign)
     if way == "frame":
-        page.evaluate(
-            "url => new Promise(done => {const f = document.createElement('iframe'); f.onload = done; f.src = url;"
-            " document.body.append(f)})",
-            f"{cockpit.url}/",
-        )
+        with page.expect_response(lambda one: one.url.startswith(cockpit.url)):
+            page.evaluate(
+                "url => new Promise(done => {const f = document.createElement('iframe'); f.onload = done; f.src = url;"
+                " document.body.append(f)})",
+                f"{cockpit.url}/",
+            )
         assert page.frames[-1].locator("#root").count() == 0
     else:
         with page.expect_navigation():

@@ -38,6 +38,7 @@ def test_they_are_a_problem_until_somebody_has_seen_to_them(page, cockpit, baker
     problem.get_by_role("button", name="Show routine kitchen").click()
     panel = page.get_by_role("complementary", name="routine kitchen")
     panel.get_by_role("switch", name="oven").check()
+    expect(page.get_by_text("kitchen: oven = true")).to_be_visible()  # the switch shows at once what is still under way
     expect(panel.locator("[data-letter]")).to_have_count(3)
     letters.first.get_by_role("button", name="Requeue").click()
     expect(page.get_by_text("dead letter 1 was done")).to_be_visible()
