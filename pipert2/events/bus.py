@@ -82,6 +82,10 @@ class EventBus:
         self._waiting: dict[int, _Waiting] = {}
         self._lock = threading.Lock()
 
+    def describe(self, spec: PipeSpec) -> None:
+        """The pipe has further routines."""
+        self._spec = spec
+
     def send(self, name: str, routines: Sequence[RoutineSpec], params: Any) -> None:
         """Send an event and forget it."""
         self._post(0, name, [routine for routine in routines if self._present(routine.index)], params)

@@ -100,6 +100,7 @@ class PipeSpec:
         acknowledged: whether its lossless wires lose nothing even if a process dies.
         depends_on: by flow, the flows that must be done before it starts.
         partial: whether there are more routines, at other sites.
+        spare_routines: how many routines may come while it runs.
     """
 
     name: str
@@ -110,6 +111,12 @@ class PipeSpec:
     acknowledged: bool = False
     depends_on: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     partial: bool = False
+    spare_routines: int = 0
+
+    @property
+    def rows(self) -> int:
+        """Rows of routines on the board, which stay as many however many come."""
+        return len(self.routines) + self.spare_routines
 
     def members(self, routine: int) -> tuple[int, ...]:
         """The indices of all replicas of a routine."""
@@ -290,18 +297,7 @@ def make_spec(
                     bounds.setdefault(source, LEDGER_CAPACITY)
     edges += [_ledger(len(edges) + at, source, most) for at, (source, most) in enumerate(bounds.items())]
     routines = tuple(
-        RoutineSpec(
-            number,
-            routine.name,
-            flow,
-            settled_kind(routine, number in fed, number in feeding),
-            tuple(sorted(set(event_handlers(type(routine))) - set(BUILT_IN_EVENTS))),
-            replicated=flow in several,
-            retries=routine.retries,
-            concurrency=routine.concurrency,
-            max_in_flight=routine.max_in_flight,
-            returned_to=routine.max_in_flight == 1 or routine._returned_to,
-        )
+        _described(number, routine, flow, settled_kind(routine, number in fed, number in feeding), flow in several)
         for number, (flow, routine) in enumerate(order)
     )
     members = {flow: tuple(index[id(routine)] for routine in routines) for flow, routines in flows.items()}
@@ -310,6 +306,21 @@ def make_spec(
         for replica in range(1, max(count, most_replicas(count))):
             spec = with_replica(spec, flow, replica)
     return spec
+
+
+def _described(index: int, routine: Routine, flow: str, kind: RoutineKind, replicated: bool) -> RoutineSpec:
+    return RoutineSpec(
+        index,
+        routine.name,
+        flow,
+        kind,
+        tuple(sorted(set(event_handlers(type(routine))) - set(BUILT_IN_EVENTS))),
+        replicated=replicated,
+        retries=routine.retries,
+        concurrency=routine.concurrency,
+        max_in_flight=routine.max_in_flight,
+        returned_to=routine.max_in_flight == 1 or routine._returned_to,
+    )
 
 
 def _needs_ledgers(inputs: Iterable[EdgeSpec]) -> bool:
@@ -350,6 +361,24 @@ def with_replica(spec: PipeSpec, flow: str, replica: int) -> PipeSpec:
         flows={**spec.flows, process_name(flow, replica): tuple(twins.values())},
         routines=(*spec.routines, *routines),
         edges=(*spec.edges, *edges),
+    )
+
+
+def with_flow(spec: PipeSpec, flow: str, routines: Sequence[Routine]) -> PipeSpec:
+    """The pipe with a further flow of routines whose classes say what they are, without wires."""
+    first = len(spec.routines)
+    added = tuple(
+        _described(first + at, routine, flow, settled_kind(routine, False, False), False)
+        for at, routine in enumerate(routines)
+    )
+    bounds = [(one.index, one.max_in_flight) for one in added if one.max_in_flight is not None]
+    ledgers = tuple(_ledger(len(spec.edges) + at, source, most) for at, (source, most) in enumerate(bounds))
+    return replace(
+        spec,
+        flows={**spec.flows, flow: tuple(one.index for one in added)},
+        routines=(*spec.routines, *added),
+        edges=(*spec.edges, *ledgers),
+        spare_routines=spec.spare_routines - len(added),
     )
 
 

@@ -111,8 +111,7 @@ class Monitor:
         with self._lock:
             now, at = self._sample(), time.time()
             before = self._samples[0]
-            fresh = len(now.received) - len(before.received)  # wires that came since
-            before = replace(before, received=before.received + (0,) * fresh)
+            before = _padded(before, now)
             spec = self._supervisor.spec
             letters = self._supervisor.dead_letters.counts()
             routines = tuple(
@@ -256,6 +255,19 @@ class Monitor:
             waits_for=self._supervisor.waits_for(first.flow),
             replica_of=first.flow if first.replica else None,
         )
+
+
+def _padded(before: _Sample, now: _Sample) -> _Sample:
+    """A sample with what came since, of which nothing was counted then."""
+    wires, routines = len(now.received) - len(before.received), len(now.sent) - len(before.sent)
+    nothing = ((0,) * b.HISTOGRAM_BUCKETS,) * routines
+    return replace(
+        before,
+        received=before.received + (0,) * wires,
+        sent=before.sent + (0,) * routines,
+        logic=before.logic + nothing,
+        age=before.age + nothing,
+    )
 
 
 def _one_each(wires: Sequence[WireStatus]) -> tuple[WireStatus, ...]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pipert2.errors import PipeBuildError, PipeStateError
 from pipert2.graph.routine import Routine
-from pipert2.graph.spec import EdgeSpec
+from pipert2.graph.spec import EdgeSpec, PipeSpec
 from pipert2.graph.wire import Wire
 from pipert2.pipe.base import PipeBase
 from pipert2.runtime.supervision.rewiring import Rewiring
@@ -47,8 +48,8 @@ class WiringVerbs(PipeBase):
 
     def _new_edges(self, supervisor: Supervisor, wires: Sequence[Wire]) -> list[EdgeSpec]:
         self._check_new(wires)
-        edges = self.blueprint.edges(wires)
         spec = supervisor.spec
+        edges = self._numbered(spec, self.blueprint.edges(wires))
         for edge in edges:
             source, end = spec.routines[edge.source].name, spec.routines[edge.destination].name
             if not spec.inputs(edge.destination):
@@ -59,6 +60,15 @@ class WiringVerbs(PipeBase):
                 if supervisor.state(index) is RoutineState.KILLED:
                     raise PipeStateError(f"link {source!r} to {end!r}: {spec.routines[index].name!r} was killed")
         return edges
+
+    def _numbered(self, spec: PipeSpec, edges: Sequence[EdgeSpec]) -> list[EdgeSpec]:
+        """Edges by the numbers of the running pipe, where a further flow's routines come behind all replicas."""
+        names = [routine.name for routine in self.blueprint.routines]
+        number = {routine.name: routine.base for routine in spec.routines}
+        return [
+            replace(edge, source=number[names[edge.source]], destination=number[names[edge.destination]])
+            for edge in edges
+        ]
 
     def _check_new(self, wires: Sequence[Wire]) -> None:
         """Raise what is wrong with further wires."""

@@ -83,7 +83,7 @@ class FlowHost:
         self._requests = itertools.count(1)
         self._pending: dict[int, Callable[[Any], None]] = {}
         self._bells: dict[int, Bell] = {}
-        board = Board(arena.open(BOARD_KEY), len(spec.routines))
+        board = Board(arena.open(BOARD_KEY), spec.rows)
         self._segments = Segments(arena, self._bell)
         self._board = board
         self._carriers = _carriers_of(spec)

@@ -84,6 +84,7 @@ class RoutineCommands:
     def _learn(self, params: dict[str, Any]) -> None:
         loop = self._loop
         loop.pipe = pipe = params["spec"]
+        loop.returns_results = any(one.returned_to for one in pipe.routines)
         loop.host.learn(pipe)
         assert loop.outlet is not None
         loop.outlet.watch(pipe.carriers(loop.spec.index))

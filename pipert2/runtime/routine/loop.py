@@ -101,7 +101,7 @@ class RoutineLoop:
         self.configuration = Configuration((), Declared(None, {}))
         self.trigger: Trigger | None = None
         self.about: About | None = None
-        # Whether a source may wait for what this routine returns; live wiring adds no routines.
+        # Whether a source may wait for what this routine returns.
         self.returns_results = any(one.returned_to for one in pipe.routines)
         self._bell = bell
         self._handlers = event_handlers(type(routine))

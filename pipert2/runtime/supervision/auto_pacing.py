@@ -25,17 +25,21 @@ class AutoPacing:
     """
 
     def __init__(self, described: Callable[[], PipeSpec], board: Board) -> None:
-        spec = described()
         self._described = described
         self._board = board
         self._seen: dict[int, tuple[int, int]] = {}
-        self._loads = {routine.index: Load(None) for routine in spec.routines}
-        self._sources = [routine.index for routine in spec.routines if not spec.inputs(routine.index)]
+        self._loads: dict[int, Load] = {}
+        self._spec: PipeSpec | None = None
+        self._sources: list[int] = []
 
     def tick(self) -> None:
         """Look and adjust."""
         words, board = self._board.words, self._board
         spec = self._described()
+        if spec is not self._spec:
+            self._spec = spec
+            self._loads = {routine.index: self._loads.get(routine.index, Load(None)) for routine in spec.routines}
+            self._sources = [routine.index for routine in spec.routines if not spec.inputs(routine.index)]
         for routine in spec.routines:
             self._look(routine.index)
         outputs: dict[int, list[int]] = {}

@@ -61,10 +61,12 @@ class PipeMemory:
             raise
 
     def _make(self) -> None:
-        routines, edges = len(self._spec.routines), len(self._spec.edges)
+        routines, edges = self._spec.rows, len(self._spec.edges)
         self._columns = edges + SPARE_EDGES
         self.board = Board(self.arena.create(BOARD_KEY, Board.size(routines, self._columns)), routines)
-        self._bells: list[Bell] = [self.arena.bell(bell_key(index), create=True) for index in range(routines)]
+        self._bells: list[Bell] = [
+            self.arena.bell(bell_key(index), create=True) for index in range(len(self._spec.routines))
+        ]
         for edge in self._spec.edges:
             self._make_edge(edge)
         self.arena.lock_file()
@@ -84,8 +86,8 @@ class PipeMemory:
         """How many more wires can be added."""
         return self._columns - len(self._spec.edges)
 
-    def add_edges(self, spec: PipeSpec) -> None:
-        """Make what the further edges of *spec* need. They are shut: no sender may use them yet.
+    def grow(self, spec: PipeSpec) -> None:
+        """Make what the further routines and edges of *spec* need. Edges are shut: no sender may use them yet.
 
         Raises:
             SharedMemoryFullError: there is no room; the pipe is as it was.
@@ -95,8 +97,12 @@ class PipeMemory:
             if self._closed:
                 raise PipeStateError(f"pipe {spec.name!r} has ended")
             try:
+                for index in range(len(self._bells), len(spec.routines)):
+                    self._bells.append(self.arena.bell(bell_key(index), create=True))
                 for edge in fresh:
                     self._make_edge(edge)
+                    if edge.ledger:
+                        continue
                     row = self.board.edge(edge.index)
                     self.board.words[row + b.CLOSED] = self.board.words[row + b.ENDED] = 1
             except BaseException:

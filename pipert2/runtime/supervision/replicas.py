@@ -28,11 +28,11 @@ class Replicas:
         """Whether this is one of the replicas that a flow begins with; else it is put to sleep."""
         if self._replica(flow) < self._supervisor.settings.replicas.get(self._logical(flow), 1):
             return True
-        self._put_to_sleep(flow)
+        self.put_to_sleep(flow)
         return False
 
-    def _put_to_sleep(self, flow: FlowRecord) -> None:
-        """This is a replica that there could be."""
+    def put_to_sleep(self, flow: FlowRecord) -> None:
+        """This is a replica that there could be, or a flow that has no process yet."""
         flow.dormant = flow.ended = True
         supervisor = self._supervisor
         supervisor.killed.update(flow.routines)
@@ -70,11 +70,11 @@ class Replicas:
                 elif self._replica(flow) < count and flow.dormant:
                     if not flow.ended:
                         raise PipeStateError(f"flow {flow.name!r} is still ending: try again in a moment")
-                    self._wake_up(flow, records[0])
+                    self.wake_up(flow, records[0])
         supervisor.watch.wake()
 
-    def _wake_up(self, flow: FlowRecord, first: FlowRecord) -> None:
-        """Let a replica that there could be come into being, as its flow's first one is."""
+    def wake_up(self, flow: FlowRecord, first: FlowRecord) -> None:
+        """Let one that sleeps come into being, as its flow's first replica is; :meth:`Watch.wake` has it looked at."""
         supervisor = self._supervisor
         flow.dormant = flow.ended = flow.exiting = flow.given_up = False
         flow.revived = True

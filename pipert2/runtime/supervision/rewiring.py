@@ -17,6 +17,7 @@ from dataclasses import replace
 from pipert2.errors import EventTimeoutError, PipeBuildError, PipeStateError, UnsendableDataError
 from pipert2.graph.spec import EdgeSpec, with_edges
 from pipert2.runtime import commands
+from pipert2.runtime.supervision.further_flows import NewFlow, begin, describe
 from pipert2.runtime.supervision.supervisor import Supervisor
 from pipert2.transport import board as b
 from pipert2.transport.board import RoutineState
@@ -40,15 +41,17 @@ class Rewiring:
         if self._closed:
             raise PipeStateError(f"pipe {self._supervisor.spec.name!r} has ended, create a new one")
 
-    def link(self, edges: Sequence[EdgeSpec], wait: float) -> None:
+    def link(self, edges: Sequence[EdgeSpec], wait: float, flow: NewFlow | None = None) -> None:
         """Add edges; their numbers are given here. When this returns, their sources send on them.
 
         Args:
             edges: what to add.
             wait: seconds that routines may take to end the message in hand.
+            flow: has a process when they are opened; a further one is numbered as :func:`with_flow` does.
 
         Raises:
             PipeStateError: there is no room on the board, or a routine did not answer; no edge was opened then.
+            FlowStartError: the flow's process did not come up; likewise.
             PipeBuildError: a data transmitter does not work.
             SharedMemoryFullError: there is no memory for their rings.
         """
@@ -56,8 +59,12 @@ class Rewiring:
             self._try_transmitter(edge)
         with self._lock:
             self._must_be_open()
+            if flow is not None:
+                describe(self._supervisor, flow)
             numbers = self._make(edges)
             self._let_all_learn(wait)
+            if flow is not None:
+                begin(self._supervisor, flow)
             opened: list[int] = []
             try:
                 for number in numbers:
@@ -121,7 +128,7 @@ class Rewiring:
                 "more: build it anew with the wires it needs"
             )
         first = len(supervisor.spec.edges)
-        supervisor.memory.add_edges(spec)
+        supervisor.memory.grow(spec)
         supervisor.spec = spec  # a flow that is started from now on knows them
         new = iter(range(first, len(spec.edges)))
         return [number if number is not None else next(new) for number in numbers]

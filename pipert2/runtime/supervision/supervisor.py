@@ -141,6 +141,19 @@ class Supervisor:
             self.close()
             raise
 
+    def grow(self, spec: PipeSpec, name: str, routines: Sequence[Routine]) -> None:
+        """The pipe has a further flow, which has no process yet. The memory of *spec* is there."""
+        with self.lock:
+            flow = FlowRecord(name, spec.flows[name])
+            self.routines = (*self.routines, *routines)
+            self._parameters = [*self._parameters, *(LiveParameters(routine) for routine in routines)]
+            # Others may be looking through these: what they see stays as it is.
+            self.states = {**self.states, **dict.fromkeys(flow.routines, RoutineState.IDLE)}
+            self.flows = {**self.flows, name: flow}
+            self.bus.describe(spec)
+            self.replicas.put_to_sleep(flow)
+            self.spec = spec
+
     def _await_ready(self) -> None:
         deadline = monotonic() + START_TIMEOUT
         with self.changed:
