@@ -13,6 +13,7 @@ from pipert2.engine.fragment import FlowPlan, Fragment, LinkPlan, with_count
 from pipert2.engine.placement import Placement
 from pipert2.engine.reserve import Reserve
 from pipert2.engine.sites import ANSWER, Sites
+from pipert2.engine.stream_keeper import StreamKeeper
 from pipert2.graph.spec import process_name
 
 
@@ -25,6 +26,7 @@ class Cluster:
         fragments: by site, as they are now. planned: as they were when the pipe was built.
         progress: how far it is.
         reserve: what is held for replicas that came while it runs.
+        run: names the run, for the links' keys.
     """
 
     def __init__(
@@ -33,14 +35,17 @@ class Cluster:
         placement: Placement,
         fragments: dict[str, Fragment],
         reserve: Reserve,
+        run: str,
         stack: contextlib.ExitStack,
     ) -> None:
         self.sites = sites
         self.reserve = reserve
+        self.run = run
         self.placement = dict(placement)
         self.fragments = fragments
         self.planned = dict(fragments)
         self.progress = ClusterProgress(sites.records)
+        self._keeper = StreamKeeper(sites, lambda: self.fragments)
         self._stack = stack
         self._names = tuple(fragments)
         self._flow_of = {
@@ -167,5 +172,6 @@ class Cluster:
     def close(self) -> None:
         """End all sites and let go of the cluster."""
         atexit.unregister(self.close)
+        self._keeper.close()
         self.sites.close()
         self._stack.close()

@@ -10,10 +10,16 @@ from typing import Any
 from pipert2.engine.cluster import Cluster
 from pipert2.engine.cluster_base import ClusterBase
 from pipert2.engine.sites import ANSWER
-from pipert2.errors import EventHandlerError
+from pipert2.errors import EventHandlerError, PipertError
 from pipert2.events.bus import EventResult
 from pipert2.events.target import Targets, resolve
-from pipert2.graph.handlers import KILL_EVENT_NAME, START_EVENT_NAME, STOP_EVENT_NAME
+from pipert2.graph.handlers import (
+    CONFIGURE_EVENT_NAME,
+    KILL_EVENT_NAME,
+    START_EVENT_NAME,
+    STOP_EVENT_NAME,
+    UNLINK_EVENT_NAME,
+)
 from pipert2.graph.spec import PipeSpec
 from pipert2.transport.codec import dumps_plain
 
@@ -42,8 +48,10 @@ class EventsAtSites(ClusterBase):
             raise ValueError(f"notify_event(wait=...) is a time in seconds, 0 or more, not {wait!r}")
         names = tuple(dict.fromkeys(spec.name for spec in specs))
         whole = not specific_flow_routines and event_name in (START_EVENT_NAME, STOP_EVENT_NAME, KILL_EVENT_NAME)
-        self._note(event_name, names)
         dumps_plain(params)  # what cannot travel is said here
+        self._note(event_name, names, params)
+        if event_name == UNLINK_EVENT_NAME:
+            return self._unlink_all(cluster, names, wait, params)
         if event_name == STOP_EVENT_NAME and whole and self.blueprint.lossless:
             return self._stop_empty(cluster, wait)
         wanted: dict[str, tuple[str, ...] | None] = {}
@@ -55,6 +63,29 @@ class EventsAtSites(ClusterBase):
         for site, answers in self._event_at(cluster, wanted, event_name, wait, params).items():
             results.update(self._named(cluster, site, answers, event_name, wanted[site] or names))
         return None if wait is None else {name: results[name] for name in sorted(results, key=self._place_of)}
+
+    def _unlink_all(
+        self, cluster: Cluster, names: Sequence[str], wait: float | None, params: Mapping[str, Any]
+    ) -> dict[str, EventResult] | None:
+        """Take wires away as the event asks for that; one to another site is not known by its end at the source's."""
+        end = str(params.get("unlink_routine_name"))
+
+        def unlink() -> dict[str, EventResult]:
+            results = {}
+            for name in names:
+                error = None
+                try:
+                    self.unlink(name, end, **({} if wait is None else {"wait": wait}))
+                except PipertError as failure:
+                    error = EventHandlerError(name, UNLINK_EVENT_NAME, str(failure))
+                    self.logger.warning("%s", error)
+                results[name] = EventResult(name, error is None or None, error)
+            return results
+
+        if wait is not None:
+            return unlink()
+        cluster.sites.later(unlink)
+        return None
 
     def _event_at(
         self,
@@ -97,8 +128,12 @@ class EventsAtSites(ClusterBase):
         name = label.partition("#")[0]
         return next((spec.index for spec in self._spec.routines if label == spec.label or name == spec.name), 0)
 
-    def _note(self, event: str, names: Iterable[str]) -> None:
+    def _note(self, event: str, names: Iterable[str], params: Mapping[str, Any]) -> None:
         """Remember what each routine was asked for, for sites that begin anew."""
+        if event == CONFIGURE_EVENT_NAME and params:
+            for name in names:
+                key = ("configure", name, *sorted(params))
+                self._given[key] = ("configure", (name, dict(params)), {})
         if event == START_EVENT_NAME:
             self._wanted.update(names)
         elif event in (STOP_EVENT_NAME, KILL_EVENT_NAME):

@@ -7,9 +7,9 @@ import logging
 from typing import Any
 
 from pipert2.engine.cluster_base import ClusterBase
-from pipert2.engine.new_wires import undone
+from pipert2.engine.new_wires import laid_for, undone
 from pipert2.engine.site_words import Feed
-from pipert2.engine.sites import ANSWER
+from pipert2.engine.sites import ANSWER, LAYS
 from pipert2.errors import PipertError, PipeStateError
 from pipert2.graph.handlers import START_EVENT_NAME
 from pipert2.runtime.messages import CallOutcome, OutwardRequest, Packed
@@ -107,7 +107,8 @@ class SitesHeard(ClusterBase):
         for one in change.gone:
             cluster.sites.ask_all([site], "unlink_wire", one.source, one.destination, ANSWER)
         for one in change.new:
-            cluster.sites.ask_all([site], "link_wire", one, ANSWER)
+            laid = laid_for(cluster.planned[site], cluster.fragments[site], one)
+            cluster.sites.ask_all([site], "link_wire", one, ANSWER, laid, patience=LAYS)
         names = tuple(name for name in self._wanted if site in cluster.sites_with(name))
         if cluster.note_done(site):
             wired = {routine.name for wire in self.blueprint.wires for routine in (wire.source, *wire.destinations)}

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from time import monotonic
 
 from pipert2.engine.cluster import Cluster
 from pipert2.engine.cluster_base import ClusterBase
-from pipert2.engine.new_wires import SiteChange, linked, unlinked
-from pipert2.engine.sites import ANSWER
-from pipert2.graph.handlers import START_EVENT_NAME
+from pipert2.engine.fragment import WirePlan
+from pipert2.engine.link.counting import CONNECTED
+from pipert2.engine.new_wires import Ground, SiteChange, laid_for, linked, unlinked
+from pipert2.engine.site import RESTING
+from pipert2.engine.sites import ANSWER, LAYS
 from pipert2.graph.routine import Routine
 from pipert2.graph.wire import Wire
 
 _LOOK = 0.05
-"""Seconds between two looks whether a link has delivered what was under way."""
+"""Seconds between two looks at what a link does."""
 
 
 class WiringAtSites(ClusterBase):
@@ -26,21 +29,19 @@ class WiringAtSites(ClusterBase):
                 super().link(*wires, wait=wait)
                 return
             self._check_new(wires)
-            for wire in self.blueprint.settled(wires):
-                changes = linked(cluster.fragments, cluster.sites_of, wire)
-                done: list[SiteChange] = []
-                try:
-                    for change in changes:
-                        done.append(change)
+            before, changes = dict(cluster.fragments), list[SiteChange]()
+            try:
+                for wire in self.blueprint.settled(wires):
+                    for change in linked(cluster.fragments, cluster.sites_of, wire, self._ground(cluster)):
+                        changes.append(change)
                         self._change(cluster, change, wait)
-                except BaseException:
-                    for change in reversed(done):  # as it was: what did not come about is unlinked without complaint
-                        for one in change.new:
-                            cluster.sites.ask_all(
-                                [change.site], "unlink_wire", one.source, one.destination, wait, patience=wait + ANSWER
-                            )
-                    raise
-                self._note_changes(cluster, changes)
+                        cluster.fragments[change.site] = change.applied(cluster.fragments[change.site])
+            except BaseException:
+                for change in reversed(changes):
+                    self._take_back(cluster, change, wait)
+                cluster.fragments.update(before)
+                raise
+            self._await_streams(cluster, changes, wait)
             self.blueprint.add_wires(wires)
 
     def unlink(self, source: Routine | str, destination: Routine | str, *, wait: float = 5.0) -> None:
@@ -52,7 +53,7 @@ class WiringAtSites(ClusterBase):
                 changes = unlinked(cluster.fragments, cluster.sites_of, start, end)
                 for change in changes:
                     self._change(cluster, change, wait)
-                self._note_changes(cluster, changes)
+                    cluster.fragments[change.site] = change.applied(cluster.fragments[change.site])
             super().unlink(source, destination, wait=wait)
 
     def _change(self, cluster: Cluster, change: SiteChange, wait: float) -> None:
@@ -62,13 +63,46 @@ class WiringAtSites(ClusterBase):
             self._await_empty(cluster, *change.empty, wait)
         for one in change.gone:
             self._all(here, "unlink_wire", one.source, one.destination, wait, patience=wait + ANSWER)
+        fragment = change.applied(cluster.fragments[change.site])
         for one in change.new:
-            self._all(here, "link_wire", one, wait, patience=wait + ANSWER)
-        if change.begins:  # a stream that is still ending would take the start for its own, and end after it
-            record, begins = cluster.sites.records[change.site], set(change.begins)
-            cluster.sites.wait(lambda: record.progress is not None and begins <= record.progress.finished, wait)
-            self._all(here, "event", START_EVENT_NAME, change.begins, wait, {}, patience=wait + ANSWER)
-            self._all(here, "go_on", tuple(one.destination for one in change.new))
+            link = laid_for(cluster.planned[change.site], fragment, one)
+            patience = wait + (ANSWER if link is None else LAYS)
+            self._all(here, "link_wire", one, wait, link, patience=patience)
+
+    def _take_back(self, cluster: Cluster, change: SiteChange, wait: float) -> None:
+        """As it was; what did not come about is unlinked without complaint. A link that was laid stays, unused."""
+        here, patience = [change.site], wait + ANSWER
+        for one in change.new:
+            cluster.sites.ask_all(here, "unlink_wire", one.source, one.destination, wait, patience=patience)
+        for one in change.gone:
+            cluster.sites.ask_all(here, "link_wire", one, wait, patience=patience)
+        if change.link is not None and change.link.target == change.site:
+            cluster.sites.ask_all(here, "end_streams", (change.link.ingress,), patience=ANSWER)
+
+    def _ground(self, cluster: Cluster) -> Ground:
+        whole = self.blueprint.lossless
+        accounting = [site for site, one in cluster.planned.items() if whole or one.has_lossless_links]
+        return Ground(cluster.run, accounting, self.blueprint.settled_wires)
+
+    def _await_streams(self, cluster: Cluster, changes: Sequence[SiteChange], wait: float) -> None:
+        """Wait until what is sent on the new wires reaches the other side, or as long as the user would."""
+        deadline = monotonic() + wait
+        for change in changes:
+            egresses = {link.egress for link in cluster.fragments[change.site].egresses}
+            for wire in (one for one in change.new if one.destination in egresses):
+                while monotonic() < deadline and not self._reaches(cluster, change.site, wire):
+                    if cluster.sites.closed.wait(_LOOK):
+                        return
+
+    def _reaches(self, cluster: Cluster, site: str, wire: WirePlan) -> bool:
+        """Whether an egress hears the other side, or will not before its source is started again."""
+        progress = cluster.sites.records[site].progress
+        if progress is None or wire.source in progress.finished:
+            return True
+        return cluster.sites.ask_all([site], "link_end", wire.destination, patience=ANSWER)[site] in (
+            CONNECTED,
+            RESTING,
+        )
 
     def _await_empty(self, cluster: Cluster, site: str, egress: str, wait: float) -> None:
         """Wait until nothing is under way on a link, or as long as the user would."""
@@ -76,8 +110,3 @@ class WiringAtSites(ClusterBase):
         while monotonic() < deadline and not self._all([site], "delivered", egress)[0]:
             if cluster.sites.closed.wait(_LOOK):
                 return
-
-    @staticmethod
-    def _note_changes(cluster: Cluster, changes: list[SiteChange]) -> None:
-        for change in changes:
-            cluster.fragments[change.site] = change.applied(cluster.fragments[change.site])

@@ -110,7 +110,7 @@ class _Cutter:
         for wire in sorted(wires, key=lambda wire: (bool(wire.lossless), _room(wire))):
             self._ruling.update({end.name: wire for end in wire.destinations})
         self._wires = wires
-        self._asking = _asking(wires)
+        self._asking = asking(wires)
         self._placement = placement
         self._drafts = drafts
         self._run = run
@@ -124,7 +124,7 @@ class _Cutter:
 
     def carry(self, site: str, target: str, source: str, lossless: bool, wires: Sequence[Wire]) -> None:
         """One link for all wires of one source and one rule to one site."""
-        link = self._link(site, target, source, lossless, source in self._asking)
+        link = link_of(self._run, site, target, source, lossless, returns=source in self._asking)
         near, far = self._drafts[site], self._drafts[target]
         near.egresses.append(link)
         far.ingresses.append(link)
@@ -151,7 +151,8 @@ class _Cutter:
                 count = self._placement[flow].count(target)
                 returns = any(one.source.name in self._asking for one in self._wires if one.destinations[0] is end)
                 credit = count * end.concurrency
-                link = self._link(site, target, f"{end.name}.in", bool(ruling.lossless), returns, credit)
+                what = f"{end.name}.in"
+                link = link_of(self._run, site, target, what, bool(ruling.lossless), returns=returns, credit=credit)
                 part[end.name] = link
                 self._drafts[target].ingresses.append(link)
                 self._drafts[target].wires.append(WirePlan(ruling, link.ingress, end.name, where=False))
@@ -176,24 +177,27 @@ class _Cutter:
             return plan
         return replace(plan, replicas=(plan.replicas or 0) + len(others), links=links)
 
-    def _link(
-        self, site: str, target: str, what: str, lossless: bool, returns: bool, credit: int | None = None
-    ) -> LinkPlan:
-        rule = "lossless" if lossless else "real-time"
-        return LinkPlan(
-            key="/".join(_plain(part) for part in (self._run, site, target, what, rule)),
-            origin=site,
-            target=target,
-            egress=f"{what} to {target}" + ("" if lossless else ", newest"),
-            ingress=f"{what} from {site}" + ("" if lossless else ", newest"),
-            lossless=lossless,
-            source=what if credit is None else "",
-            credit=credit,
-            returns=lossless and returns,
-        )
+
+def link_of(
+    run: str, site: str, target: str, what: str, lossless: bool, *, returns: bool, credit: int | None = None
+) -> LinkPlan:
+    """The link from one site to another for what a routine sends under one rule, or, with credit, for what replicas of
+    it take."""
+    rule = "lossless" if lossless else "real-time"
+    return LinkPlan(
+        key="/".join(_plain(part) for part in (run, site, target, what, rule)),
+        origin=site,
+        target=target,
+        egress=f"{what} to {target}" + ("" if lossless else ", newest"),
+        ingress=f"{what} from {site}" + ("" if lossless else ", newest"),
+        lossless=lossless,
+        source=what if credit is None else "",
+        credit=credit,
+        returns=lossless and returns,
+    )
 
 
-def _asking(wires: Sequence[Wire]) -> set[str]:
+def asking(wires: Sequence[Wire]) -> set[str]:
     """The routines that send what came of messages whose source waits for what is returned for each."""
     found = {wire.source.name for wire in wires if wire.source.max_in_flight == 1}
     todo = list(found)

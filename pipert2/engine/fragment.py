@@ -34,6 +34,10 @@ class LinkPlan:
     credit: int | None = None
     returns: bool = False
 
+    def end_at(self, site: str) -> str:
+        """The name of its end at one of its sites."""
+        return self.egress if site == self.origin else self.ingress
+
 
 @dataclass(frozen=True, slots=True)
 class WirePlan:

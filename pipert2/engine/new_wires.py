@@ -1,13 +1,15 @@
 """What becomes of wires that are added or taken away while a pipe runs at several sites. Plain decisions.
 
-Links are laid when the pipe is built. So a new wire between sites needs one that carries what its source sends already.
+A new wire between sites goes over the link that carries what its source sends under its rule. If there is none, one is
+laid; it stays when its last wire is taken away, and is used again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from pipert2.engine.cutting import asking, link_of
 from pipert2.engine.fragment import Fragment, LinkPlan, Trace, WirePlan
 from pipert2.errors import PipeBuildError
 from pipert2.graph.wire import Wire
@@ -21,30 +23,52 @@ class SiteChange:
     """What changes at a site, in this order.
 
     Attributes:
-        gone: wires that are taken away. begins: ingresses whose stream had ended, and comes again. new: wires.
+        gone: wires that are taken away. new: wires.
         traces: where the user's new wires are seen there.
         empty: an egress that is to have nothing under way any more before this happens, and its site.
+        link: one that is laid, with one end there.
     """
 
     site: str
     gone: tuple[WirePlan, ...] = ()
-    begins: tuple[str, ...] = ()
     new: tuple[WirePlan, ...] = ()
     traces: tuple[Trace, ...] = ()
     empty: tuple[str, str] | None = None
+    link: LinkPlan | None = None
 
     def applied(self, fragment: Fragment) -> Fragment:
         """The site's fragment after it."""
         wires = tuple(one for one in fragment.wires if one not in self.gone)
         traces = tuple(one for one in fragment.traces if one not in self.traces)
-        return replace(fragment, wires=(*wires, *self.new), traces=(*traces, *self.traces))
+        found = replace(fragment, wires=(*wires, *self.new), traces=(*traces, *self.traces))
+        if self.link is None:
+            return found
+        if self.link.origin == self.site:
+            return replace(found, egresses=(*found.egresses, self.link))
+        return replace(found, ingresses=(*found.ingresses, self.link))
 
 
-def linked(fragments: Mapping[str, Fragment], sites_of: SitesOf, wire: Wire) -> list[SiteChange]:
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What links are laid on.
+
+    Attributes:
+        run: names the run, for the links' keys.
+        accounting: the sites that keep account of what is acknowledged, which lossless links need at both ends.
+        wires: the pipe's, settled.
+    """
+
+    run: str
+    accounting: Collection[str]
+    wires: Sequence[Wire]
+
+
+def linked(fragments: Mapping[str, Fragment], sites_of: SitesOf, wire: Wire, ground: Ground) -> list[SiteChange]:
     """What a new wire means for each site.
 
     Args:
         wire: with its rule settled, one destination.
+        ground: for a link that is to be laid.
 
     Raises:
         PipeBuildError: it cannot be while the pipe runs.
@@ -61,14 +85,9 @@ def linked(fragments: Mapping[str, Fragment], sites_of: SitesOf, wire: Wire) -> 
         )
     near, far = fragments[here[0]], fragments[there[0]]
     link = _link(near, far, source, bool(wire.lossless))
+    laid = None
     if link is None:
-        raise PipeBuildError(
-            [
-                f"wire {source!r} -> {end!r}: what {source!r} sends does not go from {near.site} to {far.site} yet, "
-                "and the ways between hosts are laid when the pipe is built: build it with a wire of this rule from "
-                f"{source!r} to a routine there, or put both on one host"
-            ]
-        )
+        link = laid = _laid(near, far, wire, ground)
     carrying = next((one for one in near.wires if (one.source, one.destination) == (source, link.egress)), None)
     filtered = carrying is not None and carrying.where and carrying.wire.where is not None
     if carrying is not None and filtered and carrying.wire.where is not wire.where:
@@ -83,14 +102,14 @@ def linked(fragments: Mapping[str, Fragment], sites_of: SitesOf, wire: Wire) -> 
         SiteChange(
             far.site,
             gone=stale,
-            begins=() if carrying is not None else (link.ingress,),
             new=(WirePlan(wire, link.ingress, end, where=not filtered),),
             traces=(Trace(source, end, (link.ingress, end), begins=False, ends=True),),
+            link=laid,
         )
     ]
     seen = Trace(source, end, (source, link.egress), begins=True, ends=False)
     again = () if carrying is not None else (WirePlan(wire, source, link.egress, where=False),)
-    return [*changes, SiteChange(near.site, new=again, traces=(seen,))]
+    return [*changes, SiteChange(near.site, new=again, traces=(seen,), link=laid)]
 
 
 def unlinked(fragments: Mapping[str, Fragment], sites_of: SitesOf, source: str, end: str) -> list[SiteChange]:
@@ -121,6 +140,34 @@ def undone(planned: Fragment, now: Fragment) -> SiteChange:
     """What is to be changed at a site that begins anew with what was planned, so that it is as it was."""
     gone = tuple(one for one in planned.wires if one not in now.wires)
     return SiteChange(now.site, gone=gone, new=tuple(one for one in now.wires if one not in planned.wires))
+
+
+def laid_for(planned: Fragment, now: Fragment, wire: WirePlan) -> LinkPlan | None:
+    """The link that a wire there leads to or comes from, if it was laid after the pipe was built."""
+    known = {link.key for link in (*planned.egresses, *planned.ingresses)}
+    return next(
+        (
+            link
+            for link in (*now.egresses, *now.ingresses)
+            if link.key not in known and link.end_at(now.site) in (wire.source, wire.destination)
+        ),
+        None,
+    )
+
+
+def _laid(near: Fragment, far: Fragment, wire: Wire, ground: Ground) -> LinkPlan:
+    source, end, lossless = wire.source.name, wire.destinations[0].name, bool(wire.lossless)
+    without = [site for site in (near.site, far.site) if site not in ground.accounting]
+    if lossless and without:
+        raise PipeBuildError(
+            [
+                f"wire {source!r} -> {end!r}: it is lossless, and nothing keeps account of what is acknowledged at "
+                f"{' and '.join(without)}, where no lossless wire came from another host or went to one when the pipe "
+                "was built: make it real-time, or build the pipe with lossless=True, or with this wire"
+            ]
+        )
+    returns = source in asking([*ground.wires, wire])
+    return link_of(ground.run, near.site, far.site, source, lossless, returns=returns)
 
 
 def _link(near: Fragment, far: Fragment, source: str, lossless: bool) -> LinkPlan | None:

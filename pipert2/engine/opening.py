@@ -100,7 +100,7 @@ def open_cluster(
         stack.callback(sites.close)
         kept = contextlib.ExitStack()
         kept.push(stack.pop_all())
-        return Cluster(sites, placement, fragments, reserve, kept)
+        return Cluster(sites, placement, fragments, reserve, run, kept)
 
 
 def _placed(pipe: Pipe, ray: RayCluster) -> tuple[list[HostOffer], Placement]:

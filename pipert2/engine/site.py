@@ -14,7 +14,7 @@ from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any
 
-from pipert2.engine.fragment import WirePlan
+from pipert2.engine.fragment import LinkPlan, WirePlan
 from pipert2.engine.link import LinkSettings
 from pipert2.engine.link.egress import CREDIT_EVENT, Egress
 from pipert2.engine.site_links import LinkWatch
@@ -22,7 +22,7 @@ from pipert2.engine.site_pipe import LINK_FLOW, SitePipe, SitePlan
 from pipert2.engine.site_words import Feed, SiteProgress, SiteReport
 from pipert2.errors import PipertError, PipeStateError, StoreError
 from pipert2.events.bus import EventResult
-from pipert2.graph.handlers import START_EVENT_NAME, STOP_EVENT_NAME
+from pipert2.graph.handlers import CONFIGURE_EVENT_NAME, START_EVENT_NAME, STOP_EVENT_NAME
 from pipert2.graph.spec import RoutineSpec
 from pipert2.runtime import commands
 from pipert2.runtime.flow.logs import FORWARDED_ATTRIBUTE, ForwardingHandler
@@ -30,6 +30,7 @@ from pipert2.runtime.messages import CallOutcome, OutwardRequest, Packed
 from pipert2.runtime.supervision.dead_letter_shelves import Letter
 from pipert2.runtime.supervision.supervisor import Supervisor
 from pipert2.store import Store
+from pipert2.transport.board import RoutineState
 from pipert2.transport.codec import dumps_plain
 
 _VERBS = frozenset(
@@ -42,9 +43,23 @@ _VERBS = frozenset(
 _OWN_VERBS = frozenset(
     (
         *("event", "drain", "end_streams", "quiet", "answer", "end", "progress", "report", "stop_sources"),
-        *("waits_for", "redo_letter", "link_wire", "unlink_wire", "go_on", "delivered", "set_credit"),
+        *(
+            "waits_for",
+            "redo_letter",
+            "link_wire",
+            "unlink_wire",
+            "delivered",
+            "set_credit",
+            "link_end",
+            "begin_stream",
+            "configure",
+        ),
     )
 )
+FINISHED, RESTING = "finished", "resting"
+"""Ends of links that say nothing: because their stream has ended, or because they do not run."""
+ANSWER_SOON = 5.0
+"""Seconds in which an end of a link opens its session."""
 LETTER_PATIENCE = 4.0
 """Seconds that the driver may take to keep a dead letter; after that it lies in memory here."""
 
@@ -99,6 +114,7 @@ class Site:
         )
         self.pipe.build()
         self._supervisor = self.pipe._running("site")
+        self._here = plan.fragment.site
         self._links = LinkWatch(self.pipe, plan.fragment)
 
     def _nudge(self) -> None:
@@ -132,6 +148,11 @@ class Site:
             return None
         return supervisor.bus.call(name, specs, params, wait)
 
+    def configure(self, routine: str, params: dict[str, Any]) -> None:
+        """Send a routine settings that it was sent before this began anew."""
+        spec, bus = self._running().spec, self._running().bus
+        bus.send(CONFIGURE_EVENT_NAME, [one for one in spec.routines if one.name == routine], params)
+
     def _sources(self) -> list[RoutineSpec]:
         """The user's sources; what comes from other sites has its source there."""
         spec = self._running().spec
@@ -158,9 +179,15 @@ class Site:
         """Let a routine here work on a dead letter that the driver keeps."""
         self._running().dead_letters.redo(number, letter, wait)
 
-    def link_wire(self, plan: WirePlan, wait: float) -> None:
-        """Add a wire here."""
-        self.pipe.link_plan(plan, wait)
+    def link_wire(self, plan: WirePlan, wait: float, link: LinkPlan | None = None) -> None:
+        """Add a wire here, and the end of a link that it needs, which runs if anything was asked to."""
+        if link is None or self.pipe.has_end(link):
+            self.pipe.link_plan(plan, wait)
+            return
+        end = self.pipe.link_way(plan, link, wait)
+        self._links.add(end.name, mendable=link.origin == self._here)
+        if self._running().wanted:
+            self.begin_stream(end.name)
 
     def unlink_wire(self, source: str, destination: str, wait: float) -> None:
         """Take a wire here away."""
@@ -174,10 +201,25 @@ class Site:
                 routine.credit = credit  # for its next process
                 supervisor.bus.send(CREDIT_EVENT, [spec], {"credit": credit})
 
-    def go_on(self, routines: tuple[str, ...]) -> None:
-        """Start routines again that finished although an input of theirs lives again."""
+    def link_end(self, name: str) -> str:
+        """How one end of a link is: finished, resting, or what it shows of the other end."""
         supervisor = self._running()
-        supervisor.go_on([one.index for one in supervisor.spec.routines if one.name in routines])
+        spec = supervisor.spec.routine(name)
+        if spec is not None and supervisor.progress.has_finished(spec.index):
+            return FINISHED
+        if spec is None or supervisor.state(spec.index) not in _IN_A_SESSION:
+            return RESTING
+        shown = {one.name: one.text for one in self.pipe.results(name, wait=1.0).values}
+        return shown.get("link/state", "")
+
+    def begin_stream(self, name: str) -> None:
+        """Let an end of a link that has finished begin again, and those behind it go on."""
+        supervisor = self._running()
+        spec = supervisor.spec.routine(name)
+        assert spec is not None
+        for result in supervisor.bus.call(START_EVENT_NAME, [spec], {}, ANSWER_SOON).values():
+            result.unwrap()
+        supervisor.go_on([spec.index])
 
     def delivered(self, egress: str) -> bool:
         """Whether nothing is on its way to an egress, or from it to the other site."""
@@ -299,6 +341,7 @@ class Site:
         self.close()
 
 
+_IN_A_SESSION = (RoutineState.STARTING, RoutineState.RUNNING)
 _ACTIVE = ("STARTING", "RUNNING", "STOPPING")
 
 

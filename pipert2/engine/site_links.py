@@ -37,6 +37,15 @@ class LinkWatch:
         if self._names:
             self._thread.start()
 
+    def add(self, name: str, *, mendable: bool) -> None:
+        """Look at another end."""
+        if mendable:
+            self._mendable.add(name)
+        if name not in self._names:
+            self._names = [*self._names, name]
+        if not self._thread.is_alive() and not self._ended.is_set():
+            self._thread.start()
+
     @property
     def counts(self) -> Mapping[str, Mapping[str, Any]]:
         """What each end counts, by its name."""

@@ -12,18 +12,21 @@ from pipert2.engine.fragment import FlowPlan, Fragment, LinkPlan, WirePlan
 from pipert2.engine.link import Egress, Ingress, LinkSettings
 from pipert2.graph.blueprint import Blueprint
 from pipert2.graph.routine import MiddleRoutine, Routine
-from pipert2.graph.spec import PipeSpec
+from pipert2.graph.spec import PipeSpec, with_flow
 from pipert2.graph.wire import QueueNetwork, Wire
 from pipert2.pipe import Pipe
 from pipert2.runtime.configuration.live import LiveConfigurations
 from pipert2.runtime.configuration.routines import Configured, configure_all
 from pipert2.runtime.supervision.dead_letter_shelves import Letter, SentShelf
+from pipert2.runtime.supervision.further_flows import NewFlow
 from pipert2.runtime.supervision.restart import Restart
 from pipert2.store import Store
 from pipert2.store.elsewhere import StoreElsewhere
 
 LINK_FLOW = "link: "
 """What the names of flows begin with that carry wires to other sites."""
+SPARE_LINKS = 16
+"""Ends of links that a site may get while the pipe runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +81,8 @@ class _SiteBlueprint(Blueprint):
         return []
 
     def spec(self, most_replicas: Callable[[int], int]) -> PipeSpec:
-        return replace(super().spec(most_replicas), partial=self.partial)
+        spare = SPARE_LINKS if self.partial else 0
+        return replace(super().spec(most_replicas), partial=self.partial, spare_routines=spare)
 
 
 class SitePipe(Pipe):
@@ -147,14 +151,10 @@ class SitePipe(Pipe):
                 plan.name, False, *routines, replicas=plan.replicas, depends_on=self._plan.depends_on.get(plan.name, ())
             )
             ends.update((routine.name, routine) for routine in routines)
-        for link in fragment.egresses:
-            ends[link.egress] = self._egress(link, link.egress)
-            self.create_flow(LINK_FLOW + link.egress, False, ends[link.egress])
-        for link in fragment.ingresses:
-            ends[link.ingress] = Ingress(
-                link.ingress, key=link.key, link=self._link, lossless=link.lossless, returns=link.returns
-            )
-            self.create_flow(LINK_FLOW + link.ingress, False, ends[link.ingress])
+        for link in (*fragment.egresses, *fragment.ingresses):
+            end = self._end_of(link)
+            ends[end.name] = end
+            self.create_flow(LINK_FLOW + end.name, False, end)
         for one in fragment.wires:
             if one.source not in ends or one.destination not in ends:
                 continue
@@ -164,8 +164,38 @@ class SitePipe(Pipe):
         """Add a wire while the pipe runs."""
         self.link(_wire(one, self.blueprint.routine(one.source), self.blueprint.routine(one.destination)), wait=wait)
 
+    def link_way(self, one: WirePlan, link: LinkPlan, wait: float) -> Routine:
+        """Add a wire and the end of a link that it leads to or comes from, in a flow of its own; the end."""
+        with self._wiring:
+            supervisor, rewiring = self._running("link"), self._rewiring
+            assert rewiring is not None
+            known = {routine.name: routine for routine in self.blueprint.routines}
+            end = known.get(link.end_at(self._plan.fragment.site))
+            if end is None:
+                end = self._end_of(link)
+                self.blueprint.add_flow(LINK_FLOW + end.name, False, [end])
+            flow = NewFlow(LINK_FLOW + end.name, (end,))
+            spec = supervisor.spec
+            if flow.name not in spec.flows:
+                spec = with_flow(spec, flow.name, flow.routines)
+            wire = _wire(one, self.blueprint.routine(one.source), self.blueprint.routine(one.destination))
+            rewiring.link(self._numbered(spec, self.blueprint.edges([wire])), wait, flow)
+            self.blueprint.add_wires([wire])
+            return end
+
+    def has_end(self, link: LinkPlan) -> bool:
+        """Whether the end of a link that is here has a process."""
+        flow = self._running("link").flows.get(LINK_FLOW + link.end_at(self._plan.fragment.site))
+        return flow is not None and not flow.dormant
+
     def _show_to_handlers(self) -> None:
         """They show the whole pipe."""
+
+    def _end_of(self, link: LinkPlan) -> Routine:
+        """The end of a link that is here."""
+        if link.origin == self._plan.fragment.site:
+            return self._egress(link, link.egress)
+        return Ingress(link.ingress, key=link.key, link=self._link, lossless=link.lossless, returns=link.returns)
 
     def _egress(self, link: LinkPlan, name: str) -> Egress:
         return Egress(name, key=link.key, link=self._link, lossless=link.lossless, credit=link.credit)

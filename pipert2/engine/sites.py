@@ -16,6 +16,8 @@ from pipert2.errors import PipeStateError
 
 ANSWER = 10.0
 """Seconds that a site may take for a question that it need not think about."""
+LAYS = 60.0
+"""Seconds that a site may take to make an end of a link, which is a process."""
 FEED_WAIT = 5.0
 _RETRY = 0.2  # seconds between two looks whether a lost site is back
 LONGEST = 3600.0

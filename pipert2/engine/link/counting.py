@@ -11,6 +11,8 @@ from pipert2.graph.routine import Routine
 _SHOW_EVERY = 500_000_000
 SILENCE = 5_000_000_000
 """Nanoseconds without a word after which the other end is said to be out of reach; pings come every two seconds."""
+WAITING, CONNECTED, CUT = "waiting for the other end", "connected", "cut"
+"""What an end of a link says of the other one: never heard since it was started, heard, or not for long."""
 _LOOK_EVERY = 2.0
 
 
@@ -59,7 +61,7 @@ class Counting:
         elif self._counts != self._shown:
             later = (self._due - now) / 1e9
             wait = later if wait is None else min(wait, later)
-        if self._state == "connected":
+        if self._state == CONNECTED:
             wait = _LOOK_EVERY if wait is None else min(wait, _LOOK_EVERY)
         return wait
 
@@ -72,10 +74,10 @@ class Counting:
 
     def _watch(self, now: int) -> None:
         there = bool(self._heard_at) and not self.is_cut(now)
-        state = "connected" if there else "cut" if self._heard_at else "waiting for the other end"
+        state = CONNECTED if there else CUT if self._heard_at else WAITING
         if state == self._state:
             return
-        if state == "cut":
+        if state == CUT:
             self.warn(f"nothing heard of the other end for {SILENCE / 1e9:g} s")
         elif self._state:
             self._routine.logger.info("link %r: the other end is there", getattr(self._routine, "key", ""))

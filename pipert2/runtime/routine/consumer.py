@@ -199,6 +199,7 @@ class Consumer:
         busy, in_hand = loop.row + b.BUSY_SINCE, loop.row + b.IN_HAND
         take, _ = loop.inputs.taker()
         alone = False
+        ending = False
 
         def takes() -> bool:
             return not crew.busy or (not alone and self._held is None and crew.has_time)
@@ -251,8 +252,12 @@ class Consumer:
             timeout = crew.tend()
             if outcomes:
                 continue
-            if not (crew.busy or outcomes or self._unfinished.due) and loop.inputs.ended() and crew.finish():
-                return loop.finished
+            if not (crew.busy or outcomes or self._unfinished.due) and (ending or loop.inputs.ended()):
+                if crew.finish():
+                    return loop.finished
+                ending = (
+                    True  # what was said cannot be taken back: if an input comes meanwhile, it begins another stream
+                )
             loop.words[busy], loop.words[in_hand] = crew.since, crew.busy
             if (due := self._unfinished.due) is not None:
                 retry = max(0.0, due - monotonic())

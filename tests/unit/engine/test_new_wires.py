@@ -10,7 +10,8 @@ import pytest
 from pipert2 import PipeBuildError, Routine, Wire, destination, source
 from pipert2.engine.cutting import cut
 from pipert2.engine.fragment import Fragment
-from pipert2.engine.new_wires import SiteChange, linked, undone, unlinked
+from pipert2.engine.new_wires import Ground, SiteChange, laid_for, undone, unlinked
+from pipert2.engine.new_wires import linked as linked_on
 
 
 def routine(name: str) -> Routine:
@@ -29,6 +30,10 @@ def sites_of(name: str) -> tuple[str, ...]:
 def fragments(*wires: Wire) -> dict[str, Fragment]:
     flows = {one.name: [one] for one in (A, S, B, C, D)}
     return cut(flows, wires, {}, PLACES, "run")
+
+
+def linked(found: dict[str, Fragment], sites_of: Any, wire: Wire, accounting: str = "xy") -> list[SiteChange]:
+    return linked_on(found, sites_of, wire, Ground("run", accounting, ()))
 
 
 def changed(found: dict[str, Fragment], changes: list[SiteChange]) -> dict[str, Fragment]:
@@ -60,10 +65,27 @@ def test_a_wire_to_another_site_uses_the_way_that_its_source_has() -> None:
 @pytest.mark.parametrize(
     "wire", [lambda: Wire(S, C, lossless=True), lambda: Wire(A, C, lossless=False)], ids=["source", "rule"]
 )
-def test_without_a_way_it_is_said_what_to_do(wire: Callable[[], Wire]) -> None:
-    found = fragments(Wire(A, B, lossless=True))
-    with pytest.raises(PipeBuildError, match=r"does not go from x to y yet.*build it with a wire"):
-        linked(found, sites_of, wire())
+def test_without_a_way_one_is_laid_whose_ends_are_known_at_both_sites(wire: Callable[[], Wire]) -> None:
+    found, new = fragments(Wire(A, B, lossless=True)), wire()
+    far, near = linked(found, sites_of, new)
+    assert near.link is not None
+    assert near.link == far.link
+    assert (near.link.source, near.link.lossless) == (new.source.name, new.lossless)
+    after = changed(found, [far, near])
+    assert (near.link.source, near.link.egress) in pairs(after["x"])
+    assert (near.link.ingress, "c") in pairs(after["y"])
+    for site, end in (("x", near.new[0]), ("y", far.new[0])):
+        assert laid_for(found[site], after[site], end) == near.link
+        assert all(laid_for(found[site], after[site], one) is None for one in found[site].wires)
+    (change,) = linked(after, sites_of, Wire(new.source, B, lossless=new.lossless))[:1]
+    assert change.link is None  # it is used again
+
+
+def test_a_lossless_way_is_laid_only_where_account_is_kept_of_what_is_acknowledged() -> None:
+    found = fragments(Wire(A, B, lossless=False))
+    with pytest.raises(PipeBuildError, match=r"'a' -> 'c': it is lossless, and nothing keeps account .* at y, where"):
+        linked(found, sites_of, Wire(A, C, lossless=True), accounting="x")
+    linked(found, sites_of, Wire(S, C, lossless=False), accounting="")
 
 
 def test_a_condition_is_asked_where_the_way_does_not_ask_it() -> None:
@@ -90,7 +112,6 @@ def test_the_last_wire_of_a_way_ends_before_it_and_may_come_back() -> None:
     assert pairs(gone["x"]) == set()
     back = linked(gone, sites_of, Wire(A, C, lossless=True))
     after = changed(gone, back)
-    assert back[0].begins == (link.ingress,)
     assert pairs(after["x"]) == {("a", link.egress)}
     assert pairs(after["y"]) == {(link.ingress, "c")}
 
