@@ -65,7 +65,7 @@ def say(**what):
 
 seen = None
 began = time.monotonic()
-while time.monotonic() < began + 90:
+while time.monotonic() < began + 240:
     status = pipe.status()
     site = status.sites[1]
     links = [link for one in status.sites for link in one.links]
@@ -183,7 +183,7 @@ def test_a_detector_on_another_host_gets_the_newest_frames(hosts: Hosts, tmp_pat
     assert sent == received + dropped
     assert shown + lost == received
     assert run.said()[0]["host"] in hosts.addresses[1:]
-    assert abs(end["clock"][0]) <= end["clock"][1]  # these hosts have the same clock
+    assert abs(end["clock"][0]) <= end["clock"][1] + 1e-6  # these hosts have the same clock
     assert run.found() == sorted(run.found())
 
 
@@ -210,12 +210,12 @@ def test_face_watch_finds_the_same_with_its_finders_on_other_hosts(hosts: Hosts,
 def test_replicas_of_other_hosts_do_what_a_lost_host_had_in_hand(hosts: Hosts, tmp_path: Path, runs: list[Run]) -> None:
     run = Run(hosts, tmp_path, 600, 0.02, replicas=2)  # one on each of the other hosts, and there is no third
     runs.append(run)
-    wait_until(lambda: len(run.found()) > 100, 40)
-    assert set(run.said()[-1]["states"]) == set(hosts.addresses)
+    wait_until(lambda: run.said() and len(run.found()) > 100, 120)
+    assert set(run.said()[0]["states"]) == set(hosts.addresses)
     hosts.kill(2)
     try:
-        wait_until(lambda: run.said()[-1].get("states", {}).get(hosts.addresses[2]) != "running", 40)
-        wait_until(lambda: set(run.found()) == set(range(600)), 60)
+        wait_until(lambda: run.said()[-1].get("states", {}).get(hosts.addresses[2]) != "running", 90)
+        wait_until(lambda: set(run.found()) == set(range(600)), 90)
     finally:
         run.close()
         hosts.revive(2)
@@ -241,20 +241,20 @@ def test_a_document_runs_on_a_cluster_from_the_command_line_and_ctrl_c_leaves_no
         )
     seen = tmp_path / "seen"
     try:
-        wait_until(lambda: seen.exists() and len(seen.read_text().splitlines()) > 20, 60)
+        wait_until(lambda: seen.exists() and len(seen.read_text().splitlines()) > 20, 120)
         hosts_of = {line.split()[1] for line in seen.read_text().splitlines()}
         assert hosts_of <= set(hosts.addresses[1:])
         pids = {pid for host in range(3) for pid in hosts.pids(host)}
         sites = [pid for pid in pids if _title(pid).startswith("ray::SiteActor")]
         assert sites
         process.send_signal(signal.SIGINT)
-        process.wait(40)
+        process.wait(90)
     finally:
         process.kill()
         process.wait(10)
     text = (tmp_path / "said").read_text()
     assert "Traceback" not in text, text[-3000:]
-    wait_until(lambda: not [pid for pid in sites if _title(pid).startswith("ray::SiteActor")], 20)
+    wait_until(lambda: not [pid for pid in sites if _title(pid).startswith("ray::SiteActor")], 60)
     assert not [name for name in os.listdir("/dev/shm") for pid in pids if name.startswith(f"pr2-{pid:x}-")]
 
 
@@ -263,16 +263,16 @@ def test_a_cut_link_and_a_lost_host_lose_nothing_on_lossless_wires(
 ) -> None:
     run = Run(hosts, tmp_path, 900, 0.01)
     runs.append(run)
-    wait_until(lambda: len(run.found()) > 100, 40)
+    wait_until(lambda: run.said() and len(run.found()) > 100, 120)
     host = hosts.addresses.index(run.said()[0]["host"])
     hosts.cut(host)
-    wait_until(lambda: any("cut" in link for link in run.said()[-1]["links"]), 60)  # it is named
-    assert run.said()[-1]["state"] == "silent"
+    wait_until(lambda: any("cut" in link for said in run.said() for link in said["links"]), 60)  # it is named
+    wait_until(lambda: any(said["state"] == "silent" for said in run.said()), 60)
     hosts.cut(host, off=False)
     before = len(run.found())
     wait_until(lambda: len(run.found()) > before + 50, 60)
     hosts.kill(host)
-    wait_until(lambda: run.said()[-1].get("restarts") == 1 and run.said()[-1]["state"] == "running", 40)
+    wait_until(lambda: run.said()[-1].get("restarts") == 1 and run.said()[-1]["state"] == "running", 90)
     assert run.said()[-1]["host"] in set(hosts.addresses) - {hosts.addresses[host], hosts.addresses[0]}
     end = run.end()
     assert end["end"] is None
