@@ -9,47 +9,43 @@
 
 from __future__ import annotations
 
-import functools
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from pipert2.patterns.streams.messages import Data, End, ProtocolError, Start, edge, lone_object
-from pipert2.patterns.streams.stream_data import Buffer, Place, StreamData
-from pipert2.patterns.streams.stream_protocol import StreamProtocol, place_and_number
+from pipert2.patterns.streams.messages import Data, Malformed, Message, edge, json_object, only, reads
+from pipert2.patterns.streams.stream_data import Buffer, Place
+from pipert2.patterns.streams.stream_protocol import Heads, StreamProtocol
 
 PROTOCOL = "albaem"
 
-_error = functools.partial(ProtocolError, PROTOCOL)
-_PLACES = {"series-start": Place.START, "data": Place.FRAME, "series-end": Place.END}
+_HEADS = Heads(
+    "message_type", {"series-start": Place.START, "data": Place.FRAME, "series-end": Place.END}, "frame_number"
+)
 _CHANNEL = re.compile(r"channel\d+")
 _TIMES = ("timestamp", "acquisition_timestamp")
 
 
-def parse(stream: StreamData | Sequence[Buffer]) -> Start | Data | End:
+@reads(PROTOCOL)
+def parse(parts: Sequence[Buffer]) -> Message:
     """Read one message: ``data`` has the current of each channel, by name; ``meta`` the time stamps.
 
     Raises:
         ProtocolError: it is none.
     """
-    header = lone_object(stream, PROTOCOL, _error)
-    place, number = _place(header)
+    place, number, header = _HEADS.of(json_object(only(parts)))
     if place is not Place.FRAME:
         return edge(place, header)
     channels = {name: value for name, value in header.items() if _CHANNEL.fullmatch(name)}
     for name, value in channels.items():
         if type(value) not in (int, float):
-            raise _error(f"{name!r} is a number, not {value!r:.80}")
+            raise Malformed(f"{name!r} is a number, not {value!r:.80}")
     return Data(number, channels, {name: header[name] for name in _TIMES if name in header}, header)
 
 
-def glance(stream: StreamData | Sequence[Buffer]) -> tuple[Place, int | None]:
+@reads(PROTOCOL)
+def glance(parts: Sequence[Buffer]) -> tuple[Place, int | None]:
     """Where in its stream a message belongs, and its number; raises ProtocolError."""
-    return _place(lone_object(stream, PROTOCOL, _error))
-
-
-def _place(header: Mapping[str, Any]) -> tuple[Place, int | None]:
-    return place_and_number(header, "message_type", _PLACES, "frame_number", _error)
+    return _HEADS.of(json_object(only(parts)))[:2]
 
 
 STREAM = StreamProtocol(PROTOCOL, parse, glance, "sub")

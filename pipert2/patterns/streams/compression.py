@@ -5,78 +5,99 @@ Frames from the network are not trusted: that their blocks fit what they say is 
 
 from __future__ import annotations
 
+import math
+import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pipert2.errors import PipertError
-from pipert2.patterns.streams.messages import MakeError
+from pipert2.patterns.streams.messages import Malformed, array
 from pipert2.patterns.streams.stream_data import Buffer
 
 _HEADER = struct.Struct(">QI")  # the size of everything, and that of a block, before it was packed
 _SIZE = struct.Struct(">I")
 _MOST_AT_ONCE = 255  # LZ4 makes no more bytes of one
+_ENCODING = re.compile(r"(?:bs(\d{1,2})-)?(lz4)?<?")
 
 
-def unpacked(buffer: Buffer, algorithm: str, dtype: np.dtype[Any], error: MakeError) -> npt.NDArray[Any]:
+def decoded(buffer: Buffer, encoding: Any, shape: Sequence[int], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """The image that was packed in a way that is said as ``"bs32-lz4<"``, ``"lz4<"`` or, if not at all, ``"<"``.
+
+    Raises:
+        Malformed: it is not packed like that.
+        PipertError: h5py and hdf5plugin, or lz4, are not installed.
+    """
+    found = _ENCODING.fullmatch(encoding) if isinstance(encoding, str) else None
+    if found is None or (found[1] and (not found[2] or int(found[1]) != 8 * dtype.itemsize)):
+        raise Malformed(
+            f"'encoding' is one such as 'bs32-lz4<', 'lz4<' or '<', which fits the type, not {encoding!r:.80}"
+        )
+    if not found[2]:
+        return array(buffer, shape, dtype)
+    if found[1]:
+        return array(unpacked(buffer, "bslz4", dtype).data.cast("B"), shape, dtype)
+    return array(raw_lz4(buffer, math.prod(shape) * dtype.itemsize), shape, dtype)
+
+
+def unpacked(buffer: Buffer, algorithm: str, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     """The elements that were packed, in one dimension.
 
     Args:
         buffer: what the detector sent.
         algorithm: ``"bslz4"`` or ``"lz4"``, both as in HDF5 files.
         dtype: of the elements.
-        error: makes the error of a reason.
 
     Raises:
-        ProtocolError: it is not packed like that.
+        Malformed: it is not packed like that.
         PipertError: h5py and hdf5plugin, or lz4, are not installed.
     """
     view = memoryview(buffer).cast("B")
     how = _ALGORITHMS.get(algorithm)
     if how is None:
-        raise error(f"its data is packed by {algorithm!r:.80}, which is not known")
+        raise Malformed(f"its data is packed by {algorithm!r:.80}, which is not known")
     if len(view) < _HEADER.size:
-        raise error(f"its packed data has {len(view)} bytes")
+        raise Malformed(f"its packed data has {len(view)} bytes")
     size, block = _HEADER.unpack_from(view)
     if size % dtype.itemsize or size > _MOST_AT_ONCE * len(view) or not 0 < block <= 1 << 30:
-        raise error(f"its packed data of {len(view)} bytes cannot be {size} bytes in blocks of {block}")
-    return how(view, size, block, dtype, error)
+        raise Malformed(f"its packed data of {len(view)} bytes cannot be {size} bytes in blocks of {block}")
+    return how(view, size, block, dtype)
 
 
-def raw_lz4(buffer: Buffer, size: int, error: MakeError) -> bytes:
+def raw_lz4(buffer: Buffer, size: int) -> bytes:
     """The *size* bytes of one LZ4 block."""
     try:
         import lz4.block
     except ImportError:
         raise PipertError('images that are packed by LZ4 need lz4: pip install "pipert2[detectors]"') from None
     if size > _MOST_AT_ONCE * memoryview(buffer).nbytes:
-        raise error(f"{memoryview(buffer).nbytes} packed bytes cannot be {size}")
+        raise Malformed(f"{memoryview(buffer).nbytes} packed bytes cannot be {size}")
     try:
         found: bytes = lz4.block.decompress(buffer, uncompressed_size=size)
     except (lz4.block.LZ4BlockError, ValueError) as problem:
-        raise error(f"its packed data cannot be unpacked: {problem}") from None
+        raise Malformed(f"its packed data cannot be unpacked: {problem}") from None
     if len(found) != size:
-        raise error(f"its packed data has {len(found)} bytes, not {size}")
+        raise Malformed(f"its packed data has {len(found)} bytes, not {size}")
     return found
 
 
-def _lz4(view: memoryview, size: int, block: int, dtype: np.dtype[Any], error: MakeError) -> npt.NDArray[Any]:
+def _lz4(view: memoryview, size: int, block: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     found = np.empty(size, np.uint8)
     at = _HEADER.size
     for begin in range(0, size, block):
         end = min(begin + block, size)
-        start, at = _block(view, at, error)
+        start, at = _block(view, at)
         same = at - start == end - begin  # what does not get smaller is not packed
-        found[begin:end] = np.frombuffer(view[start:at] if same else raw_lz4(view[start:at], end - begin, error), "u1")
+        found[begin:end] = np.frombuffer(view[start:at] if same else raw_lz4(view[start:at], end - begin), "u1")
     if at != len(view):
-        raise error(f"{len(view) - at} bytes are left of its packed data")
+        raise Malformed(f"{len(view) - at} bytes are left of its packed data")
     return found.view(dtype)
 
 
-def _bslz4(view: memoryview, size: int, block: int, dtype: np.dtype[Any], error: MakeError) -> npt.NDArray[Any]:
+def _bslz4(view: memoryview, size: int, block: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     try:
         import h5py
         import hdf5plugin
@@ -86,12 +107,12 @@ def _bslz4(view: memoryview, size: int, block: int, dtype: np.dtype[Any], error:
         ) from None
     eight = 8 * dtype.itemsize
     if block % eight:
-        raise error(f"its packed blocks of {block} bytes are not of eights of elements")
+        raise Malformed(f"its packed blocks of {block} bytes are not of eights of elements")
     at = _HEADER.size
     for _ in range(size // block + (size % block >= eight)):
-        _, at = _block(view, at, error)
+        _, at = _block(view, at)
     if at + size % eight != len(view):  # the last elements, fewer than eight, are not packed
-        raise error(f"its packed data has {len(view)} bytes, its blocks {at + size % eight}")
+        raise Malformed(f"its packed data has {len(view)} bytes, its blocks {at + size % eight}")
     if not size:
         return np.empty(0, dtype)
     shape = (size // dtype.itemsize,)
@@ -101,16 +122,16 @@ def _bslz4(view: memoryview, size: int, block: int, dtype: np.dtype[Any], error:
         try:
             values: npt.NDArray[Any] = found[()]
         except OSError as problem:
-            raise error(f"its packed data cannot be unpacked: {problem}") from None
+            raise Malformed(f"its packed data cannot be unpacked: {problem}") from None
     return values
 
 
-def _block(view: memoryview, at: int, error: MakeError) -> tuple[int, int]:
+def _block(view: memoryview, at: int) -> tuple[int, int]:
     """Where a block begins, behind its size, and where it ends."""
     start = at + _SIZE.size
     end = start + _SIZE.unpack_from(view, at)[0] if start <= len(view) else start
     if end > len(view):
-        raise error("its packed data ends in the middle of a block")
+        raise Malformed("its packed data ends in the middle of a block")
     return start, end
 
 

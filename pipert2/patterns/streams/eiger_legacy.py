@@ -13,43 +13,35 @@ A *shape* is said as columns and rows. See "Stream" in the SIMPLON API reference
 
 from __future__ import annotations
 
-import functools
-import math
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from pipert2.patterns.streams.compression import raw_lz4, unpacked
+from pipert2.patterns.streams.compression import decoded
 from pipert2.patterns.streams.messages import (
     Data,
-    End,
-    ProtocolError,
-    Start,
+    Malformed,
+    Message,
     array,
     edge,
     json_object,
-    number_type,
-    parts_of,
+    reads,
     shape_of,
+    type_of,
 )
-from pipert2.patterns.streams.stream_data import Buffer, Place, StreamData
-from pipert2.patterns.streams.stream_protocol import StreamProtocol, place_and_number
+from pipert2.patterns.streams.stream_data import Buffer, Place
+from pipert2.patterns.streams.stream_protocol import Head, Heads, StreamProtocol
 
 PROTOCOL = "EIGER_LEGACY"
 
-_error = functools.partial(ProtocolError, PROTOCOL)
-_PLACES = {"dheader-1.0": Place.START, "dimage-1.0": Place.FRAME, "dseries_end-1.0": Place.END}
-_ENCODING = re.compile(r"(?:bs(\d+)-)?(lz4)?<?")
+_HEADS = Heads("htype", {"dheader-1.0": Place.START, "dimage-1.0": Place.FRAME, "dseries_end-1.0": Place.END}, "frame")
 
 
-def parse(stream: StreamData | Sequence[Buffer], *, decode: bool = True) -> Start | Data | End:
+@reads(PROTOCOL)
+def parse(parts: Sequence[Buffer], *, decode: bool = True) -> Message:
     """Read one message.
 
     Args:
-        stream: what an event has of a stream, or the message's parts themselves.
+        parts: what an event has of a stream, or the message's parts themselves.
         decode: unpack the image: ``data`` is an array of rows x columns. Otherwise it is the bytes as they came, and
             ``meta["encoding"]`` says how they are packed.
 
@@ -61,69 +53,56 @@ def parse(stream: StreamData | Sequence[Buffer], *, decode: bool = True) -> Star
         ProtocolError: it is none.
         PipertError: what is needed to unpack it is not installed.
     """
-    parts = parts_of(stream, PROTOCOL, _error)
-    header = json_object(parts[0], _error)
-    place, number = _place(header, parts)
+    place, number, header = _head(parts)
     if place is not Place.FRAME:
         return edge(place, {**header, **_details(parts[1:])} if place is Place.START else header)
-    image = json_object(parts[1], _error)
-    meta = {**image, **json_object(parts[3], _error)}
+    image = json_object(parts[1])
+    meta = {**image, **json_object(parts[3])}
     if len(parts) == 5:
         meta["appendix"] = bytes(parts[4])
-    return Data(number, _image(parts[2], image) if decode else parts[2], meta, header)
+    if not decode:
+        return Data(number, parts[2], meta, header)
+    return Data(number, decoded(parts[2], image.get("encoding"), shape_of(image)[::-1], type_of(image)), meta, header)
 
 
-def glance(stream: StreamData | Sequence[Buffer]) -> tuple[Place, int | None]:
+@reads(PROTOCOL)
+def glance(parts: Sequence[Buffer]) -> tuple[Place, int | None]:
     """Where in its stream a message belongs, and its number; raises ProtocolError."""
-    parts = parts_of(stream, PROTOCOL, _error)
-    return _place(json_object(parts[0], _error), parts)
+    return _head(parts)[:2]
 
 
-def _place(header: Mapping[str, Any], parts: Sequence[Buffer]) -> tuple[Place, int | None]:
-    found = place_and_number(header, "htype", _PLACES, "frame", _error)
+def _head(parts: Sequence[Buffer]) -> Head:
+    found = _HEADS.of(json_object(parts[0]))
     if found[0] is Place.FRAME and len(parts) not in (4, 5):
-        raise _error(f"an image has 4 parts, or 5 with an appendix, not {len(parts)}")
+        raise Malformed(f"an image has 4 parts, or 5 with an appendix, not {len(parts)}")
     return found
 
 
 def _details(parts: Sequence[Buffer]) -> dict[str, Any]:
     """What comes with the header: its configuration, tables (a header and a buffer each), an appendix."""
     found: dict[str, Any] = {}
-    at = 0
-    while at < len(parts):
+    left = list(parts)
+    while left:
+        part = left.pop(0)
         try:
-            one = json_object(parts[at], _error)
-        except ProtocolError:
+            one = json_object(part)
+        except Malformed:
             one = {}
         kind = one.get("htype")
-        if isinstance(kind, str) and at + 1 < len(parts):
-            found[kind.removeprefix("d").removesuffix("-1.0")] = _table(one, parts[at + 1])
-            at += 2
-            continue
-        found["config" if at == 0 and one else "appendix"] = one if at == 0 and one else bytes(parts[at])
-        at += 1
+        if left and isinstance(kind, str):
+            found[kind.removeprefix("d").removesuffix("-1.0")] = _table(one, left.pop(0))
+        elif one and not found:
+            found["config"] = one
+        else:
+            found["appendix"] = bytes(part)
     return found
 
 
-def _table(header: Mapping[str, Any], part: Buffer) -> npt.NDArray[Any] | bytes:
+def _table(header: dict[str, Any], part: Buffer) -> Any:
     try:
-        return array(part, shape_of(header, _error)[::-1], number_type(header.get("type"), _error), _error)
-    except ProtocolError:  # cut short by whoever recorded it: no reason to go without the scan
+        return array(part, shape_of(header)[::-1], type_of(header))
+    except Malformed:  # cut short by whoever recorded it: no reason to go without the scan
         return bytes(part)
-
-
-def _image(part: Buffer, header: Mapping[str, Any]) -> npt.NDArray[Any]:
-    shape, dtype = shape_of(header, _error)[::-1], number_type(header.get("type"), _error)
-    encoding = header.get("encoding")
-    found = _ENCODING.fullmatch(encoding) if isinstance(encoding, str) else None
-    if found is None or (found[1] and (not found[2] or int(found[1]) != 8 * dtype.itemsize)):
-        raise _error(f"'encoding' is one such as 'bs32-lz4<', 'lz4<' or '<', which fits the type, not {encoding!r:.80}")
-    if not found[2]:
-        return array(part, shape, dtype, _error)
-    size = math.prod(shape) * dtype.itemsize
-    if not found[1]:
-        return np.frombuffer(raw_lz4(part, size, _error), dtype).reshape(shape)
-    return array(unpacked(part, "bslz4", dtype, _error).data.cast("B"), shape, dtype, _error)
 
 
 STREAM = StreamProtocol(PROTOCOL, parse, glance)

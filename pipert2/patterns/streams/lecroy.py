@@ -15,80 +15,72 @@ goes on by itself (``"ntriggers": -1``) says the beginning once only. Pickles ar
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from pipert2.patterns.streams.messages import (
     Data,
-    End,
-    ProtocolError,
-    Start,
-    array,
+    Malformed,
+    Message,
+    array_of,
     edge,
     json_object,
-    number_type,
-    parts_of,
-    shape_of,
+    reads,
     unpickled,
     whole,
 )
-from pipert2.patterns.streams.stream_data import Buffer, Place, StreamData
-from pipert2.patterns.streams.stream_protocol import StreamProtocol
+from pipert2.patterns.streams.stream_data import Buffer, Place
+from pipert2.patterns.streams.stream_protocol import Head, StreamProtocol
 
 PROTOCOL = "lecroy_9fwdWp6Rq7"
 """As it is called in captures."""
 
-_error = functools.partial(ProtocolError, PROTOCOL)
 _PREPARE, _BEGIN, _END, _STOP = range(4)
 
 
-def parse(stream: StreamData | Sequence[Buffer]) -> Start | Data | End:
+@reads(PROTOCOL)
+def parse(parts: Sequence[Buffer]) -> Message:
     """Read one message: ``data`` has an array of triggers x samples for each channel; ``meta`` the header of each, with
     its ``timestamps``.
 
     Raises:
         ProtocolError: it is none.
     """
-    parts = parts_of(stream, PROTOCOL, _error)
-    header = json_object(parts[0], _error)
-    place, number = _place(header, parts)
+    place, number, header = _head(parts)
     if place is not Place.FRAME:
         return edge(place, header)
     traces: dict[int, Any] = {}
     meta: dict[int, Any] = {}
-    for at in range(1, len(parts) - 1, 3):
-        one = json_object(parts[at], _error)
-        channel = whole(one, "ch", _error)
-        traces[channel] = array(parts[at + 1], shape_of(one, _error), number_type(one.get("dtype"), _error), _error)
-        meta[channel] = {**one, "timestamps": unpickled(parts[at + 2], "its pickle of time stamps", _error)}
+    for part, samples, stamps in zip(parts[1:-1:3], parts[2:-1:3], parts[3:-1:3], strict=True):
+        one = json_object(part)
+        channel = whole(one, "ch")
+        traces[channel] = array_of(one, samples, key="dtype")
+        meta[channel] = {**one, "timestamps": unpickled(stamps, object)}
     if len(traces) != len(header["channels"]):
-        raise _error(f"it has traces of channels {sorted(traces)}, not of {header['channels']}")
-    return Data(number, traces, meta, header)  # type: ignore[arg-type]
+        raise Malformed(f"it has traces of channels {sorted(traces)}, not of {header['channels']}")
+    return Data(number, traces, meta, header)
 
 
-def glance(stream: StreamData | Sequence[Buffer]) -> tuple[Place, int | None]:
+@reads(PROTOCOL)
+def glance(parts: Sequence[Buffer]) -> tuple[Place, int | None]:
     """Where in its stream a message belongs, and its number; raises ProtocolError."""
-    parts = parts_of(stream, PROTOCOL, _error)
-    return _place(json_object(parts[0], _error), parts)
+    return _head(parts)[:2]
 
 
-def _place(header: Mapping[str, Any], parts: Sequence[Buffer]) -> tuple[Place, int | None]:
-    what = header.get("what")
+def _head(parts: Sequence[Buffer]) -> Head:
+    header = json_object(parts[0])
+    what, channels = header.get("what"), header.get("channels")
     if what in (_PREPARE, _STOP):
-        return (Place.START if what == _PREPARE else Place.END), None
-    channels = header.get("channels")
+        return (Place.START if what == _PREPARE else Place.END), None, header
     if what != _BEGIN or not isinstance(channels, list) or not channels:
-        raise _error("it begins neither with a start, nor an end, nor triggers of some channels")
+        raise Malformed("it begins neither with a start, nor an end, nor triggers of some channels")
     if len(parts) != 2 + 3 * len(channels):
-        raise _error(f"triggers of {len(channels)} channels have {2 + 3 * len(channels)} parts, not {len(parts)}")
-    end = json_object(parts[-1], _error)
-    if end.get("what") != _END:
-        raise _error("its last part is not the end of triggers")
-    number = whole(end, "frame", _error) // len(channels) - 1  # it counts traces
-    if number < 0:
-        raise _error(f"'frame' at the end of triggers counts traces, {len(channels)} or more, not {end['frame']}")
-    return Place.FRAME, number
+        raise Malformed(f"triggers of {len(channels)} channels have {2 + 3 * len(channels)} parts, not {len(parts)}")
+    end = json_object(parts[-1])
+    traces = whole(end, "frame")  # so far, of all channels
+    if end.get("what") != _END or traces < len(channels):
+        raise Malformed("its last part is not the end of triggers, with the number of traces so far as 'frame'")
+    return Place.FRAME, traces // len(channels) - 1, header
 
 
 class Assembler:
@@ -101,24 +93,24 @@ class Assembler:
 
     def __call__(self, parts: list[Buffer]) -> list[list[Buffer]]:
         try:
-            header = json_object(parts[0], _error) if parts else {}
-        except ProtocolError:
+            header = json_object(parts[0]) if parts else {}
+        except Malformed:
             return [parts]
-        if header.get("htype") == "traces":
-            self._held += parts
-            return []
         what = header.get("what")
-        if what == _END:
-            found, self._held = [*self._begin, *self._held, *parts], []
-            if not self._repeats:
-                self._begin = []
-            return [found]
-        broken = [[*self._begin, *self._held]] if self._held else []  # traces without an end
-        self._held, self._begin = [], []
+        if header.get("htype") == "traces" or what == _END:
+            self._held += parts
+            return self._let_go(self._repeats) if what == _END else []
+        broken = self._let_go(False) if self._held else []  # traces without an end
         if what != _BEGIN:
+            self._begin = []
             return [*broken, parts]
         self._begin, self._repeats = parts, header.get("ntriggers") == -1
         return broken
+
+    def _let_go(self, repeats: bool) -> list[list[Buffer]]:
+        found, self._held = [*self._begin, *self._held], []
+        self._begin = self._begin if repeats else []
+        return [found]
 
 
 STREAM = StreamProtocol(PROTOCOL, parse, glance, "sub", Assembler)

@@ -1,8 +1,14 @@
-"""What the messages of streams are read into, and how their headers are read; each protocol has a module of its own.
+"""What the messages of streams are read into, and how their parts are read; each protocol has a module of its own.
 
->>> header = json_object(b'{"frame": 3, "shape": [2, 2], "type": "uint16"}', functools.partial(ProtocolError, "mine"))
->>> whole(header, "frame", functools.partial(ProtocolError, "mine"))
-3
+>>> @reads("mine")
+... def parse(parts):
+...     header = json_object(only(parts))
+...     return Data(whole(header, "at"), header["current"])
+>>> parse([b'{"at": 3, "current": 2.5}'])
+Data(number=3, data=2.5, meta={})
+>>> parse([b'{"at": "x"}'])
+Traceback (most recent call last):
+pipert2.patterns.streams.messages.ProtocolError: not a mine message: 'at' of the header is a number, 0 or more, not 'x'
 """
 
 from __future__ import annotations
@@ -12,7 +18,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +27,17 @@ from pipert2.errors import PipertError
 from pipert2.patterns.streams import plain_pickle
 from pipert2.patterns.streams.stream_data import Buffer, Place, StreamData
 
+Stream = StreamData | Sequence[Buffer]
+"""What an event has of a stream, or the parts of a message themselves."""
+
+_More = ParamSpec("_More")
+_Read = TypeVar("_Read")
+_Kind = TypeVar("_Kind")
 _raw_decode = json.JSONDecoder().raw_decode
+
+
+class Malformed(PipertError, ValueError):
+    """What is wrong with a message; :func:`reads` says of which protocol it should have been."""
 
 
 class ProtocolError(PipertError, ValueError):
@@ -33,10 +49,6 @@ class ProtocolError(PipertError, ValueError):
 
     def __str__(self) -> str:
         return f"not a {self.protocol} message: {self.reason}"
-
-
-MakeError = Callable[[str], ProtocolError]
-"""Makes the error of a reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +71,7 @@ class Data:
 
     number: int | None
     data: Any
-    meta: Mapping[str, Any] = field(default_factory=dict)
+    meta: Mapping[Any, Any] = field(default_factory=dict)
     header: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
@@ -70,31 +82,60 @@ class End:
     header: Mapping[str, Any] = field(default_factory=dict)
 
 
-def edge(place: Place, header: Mapping[str, Any]) -> Start | End:
+def reads(
+    protocol: str, error: Callable[[str], ProtocolError] | None = None
+) -> Callable[[Callable[Concatenate[Sequence[Buffer], _More], _Read]], Callable[Concatenate[Stream, _More], _Read]]:
+    """Let a function of a message's parts, at least one, take what an event has of a stream as well.
+
+    Args:
+        protocol: of the message.
+        error: makes the error of a reason; :class:`ProtocolError` if left out.
+
+    Returns:
+        A decorator. The function's :class:`Malformed` becomes an error that names the protocol.
+    """
+    make = error if error is not None else functools.partial(ProtocolError, protocol)
+
+    def decorate(
+        read: Callable[Concatenate[Sequence[Buffer], _More], _Read],
+    ) -> Callable[Concatenate[Stream, _More], _Read]:
+        @functools.wraps(read)
+        def of_stream(stream: Stream, /, *more: _More.args, **options: _More.kwargs) -> _Read:
+            if isinstance(stream, StreamData):
+                if stream.typ != protocol:
+                    raise make(f"the stream's protocol is {stream.typ!r}")
+                stream = stream.frames
+            if not stream:
+                raise make("it has no parts")
+            try:
+                return read(stream, *more, **options)
+            except Malformed as problem:
+                raise make(str(problem)) from None
+            except RecursionError:
+                raise make("it is nested too deep") from None
+
+        return of_stream
+
+    return decorate
+
+
+Message = Start | Data | End
+"""What a message is read into."""
+
+
+def edge(place: Place, header: Mapping[str, Any]) -> Message:
     """The start or the end that a header says."""
     return Start(header) if place is Place.START else End(header)
 
 
-def parts_of(stream: StreamData | Sequence[Buffer], protocol: str, error: MakeError) -> Sequence[Buffer]:
-    """The parts of a message, at least one, of what an event has of a stream or of the parts themselves."""
-    if isinstance(stream, StreamData):
-        if stream.typ != protocol:
-            raise error(f"the stream's protocol is {stream.typ!r}")
-        stream = stream.frames
-    if not stream:
-        raise error("it has no parts")
-    return stream
-
-
-def lone_object(stream: StreamData | Sequence[Buffer], protocol: str, error: MakeError) -> dict[str, Any]:
-    """The JSON object that a message of one part is."""
-    parts = parts_of(stream, protocol, error)
+def only(parts: Sequence[Buffer]) -> Buffer:
+    """The part of a message that has but one."""
     if len(parts) != 1:
-        raise error(f"it has one part, not {len(parts)}")
-    return json_object(parts[0], error)
+        raise Malformed(f"it has one part, not {len(parts)}")
+    return parts[0]
 
 
-def json_object(part: Buffer, error: MakeError) -> dict[str, Any]:
+def json_object(part: Buffer) -> dict[str, Any]:
     """The JSON object that is in a part."""
     try:
         text = str(part, "utf-8")
@@ -102,41 +143,45 @@ def json_object(part: Buffer, error: MakeError) -> dict[str, Any]:
         if end != len(text):  # blanks, or worse: json.loads does all that, and takes longer for it
             header = json.loads(text)
     except (ValueError, RecursionError) as problem:
-        raise error(f"its header cannot be read ({problem})") from None
+        raise Malformed(f"its header cannot be read ({problem})") from None
     if not isinstance(header, dict):
-        raise error(f"its header is a JSON object, not {header!r:.80}")
+        raise Malformed(f"its header is a JSON object, not {header!r:.80}")
     return header
 
 
-def unpickled(part: Buffer, what: str, error: MakeError, loads: Callable[[Any], Any] = plain_pickle.loads) -> Any:
-    """What a pickled part has; nothing of it is run unless another *loads* does that."""
+def unpickled(part: Buffer, kind: type[_Kind], loads: Callable[[Any], Any] = plain_pickle.loads) -> _Kind:
+    """The dict or list that is pickled in a part; nothing of it is run unless another *loads* does that."""
     try:
-        return loads(part)
+        found = loads(part)
     except Exception as problem:  # whatever unpickling raises
-        raise error(f"{what} cannot be read: {problem}") from None
+        raise Malformed(f"its pickle cannot be read: {problem}") from None
+    if not isinstance(found, kind):
+        raise Malformed(f"its pickle is a {kind.__name__}, not {found!r:.80}")
+    return found
 
 
-def whole(header: Mapping[str, Any], name: str, error: MakeError) -> int:
+def whole(header: Mapping[str, Any], name: str) -> int:
     """The number, 0 or more, that a header has under a name."""
     value = header.get(name)
     if type(value) is not int or value < 0:
-        raise error(f"{name!r} of the header is a number, 0 or more, not {value!r:.80}")
+        raise Malformed(f"{name!r} of the header is a number, 0 or more, not {value!r:.80}")
     return value
 
 
-def shape_of(header: Mapping[str, Any], error: MakeError) -> tuple[int, ...]:
+def shape_of(header: Mapping[str, Any]) -> tuple[int, ...]:
     """The ``shape`` of a header."""
     shape = header.get("shape")
     if not isinstance(shape, list) or not all(type(size) is int and size >= 0 for size in shape):
-        raise error(f"'shape' of the header is a list of whole numbers, not {shape!r:.80}")
+        raise Malformed(f"'shape' of the header is a list of whole numbers, not {shape!r:.80}")
     return tuple(shape)
 
 
-def number_type(name: Any, error: MakeError) -> np.dtype[Any]:
-    """The numpy type of numbers of a name, little-endian."""
-    dtype = _number_type(name) if isinstance(name, str) else None
+def type_of(header: Mapping[str, Any], name: str = "type") -> np.dtype[Any]:
+    """The numpy type of numbers, little-endian, that a header has under a name."""
+    value = header.get(name)
+    dtype = _number_type(value) if isinstance(value, str) else None
     if dtype is None:
-        raise error(f"'type' of the header is a numpy type of numbers, not {name!r:.80}")
+        raise Malformed(f"{name!r} of the header is a numpy type of numbers, not {value!r:.80}")
     return dtype
 
 
@@ -150,11 +195,16 @@ def _number_type(name: str) -> np.dtype[Any] | None:
     return found if dtype.kind in "biufc" and not dtype.shape else None
 
 
-def array(buffer: Buffer, shape: Sequence[int], dtype: np.dtype[Any], error: MakeError) -> npt.NDArray[Any]:
+def array(buffer: Buffer, shape: Sequence[int], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     """The array whose elements a part has, a read-only view of it."""
     needed, found = math.prod(shape) * dtype.itemsize, memoryview(buffer).nbytes
     if needed != found:
-        raise error(f"an array of shape {list(shape)} and type {dtype.name!r} has {needed} bytes, not {found}")
+        raise Malformed(f"an array of shape {list(shape)} and type {dtype.name!r} has {needed} bytes, not {found}")
     data = np.frombuffer(buffer, dtype).reshape(shape)
     data.flags.writeable = False
     return data
+
+
+def array_of(header: Mapping[str, Any], buffer: Buffer, *, key: str = "type") -> npt.NDArray[Any]:
+    """The array whose ``shape`` and type, under the name *key*, a header has, and whose elements the next part."""
+    return array(buffer, shape_of(header), type_of(header, key))

@@ -17,24 +17,22 @@ stream by ``key="count"``. See "Data capture" in the documentation of the PandAB
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import Any
 
-from pipert2.patterns.streams.messages import Data, End, ProtocolError, Start, parts_of
-from pipert2.patterns.streams.stream_data import Buffer, Place, StreamData
+from pipert2.patterns.streams.messages import Data, End, Malformed, Message, Start, only, reads
+from pipert2.patterns.streams.stream_data import Buffer, Place
 from pipert2.patterns.streams.stream_protocol import StreamProtocol
 
 PROTOCOL = "PCAP_RAW"
 
-_error = functools.partial(ProtocolError, PROTOCOL)
 
-
-def parse(stream: StreamData | Sequence[Buffer], fields: Sequence[str] = ()) -> Start | Data | End:
+@reads(PROTOCOL)
+def parse(parts: Sequence[Buffer], fields: Sequence[str] = ()) -> Message:
     """Read one message.
 
     Args:
-        stream: what an event has of a stream, or the message's parts themselves.
+        parts: what an event has of a stream, or the message's parts themselves.
         fields: ``header["fields"]`` of the start, which every worker gets as the first event.
 
     Returns:
@@ -44,56 +42,47 @@ def parse(stream: StreamData | Sequence[Buffer], fields: Sequence[str] = ()) -> 
     Raises:
         ProtocolError: it is none.
     """
-    text = _text(stream)
-    place = _place(text)
+    place, text = _place(parts)
     if place is Place.START:
         return Start(_header(text))
     if place is Place.END:
-        count, _, reason = text[len("END ") :].strip().partition(" ")
+        count, _, reason = text.removeprefix("END ").strip().partition(" ")
         return End({"frames": _number(count), "reason": reason})
     numbers = [_number(word) for word in text.split()]
     if fields and len(numbers) != len(fields):
-        raise _error(f"it has {len(numbers)} numbers, not {len(fields)}")
+        raise Malformed(f"it has {len(numbers)} numbers, not {len(fields)}")
     return Data(None, dict(zip(fields, numbers, strict=True)) if fields else numbers)
 
 
-def glance(stream: StreamData | Sequence[Buffer]) -> tuple[Place, int | None]:
+@reads(PROTOCOL)
+def glance(parts: Sequence[Buffer]) -> tuple[Place, int | None]:
     """Where in its stream a message belongs; raises ProtocolError."""
-    return _place(_text(stream)), None
+    return _place(parts)[0], None
 
 
-def _text(stream: StreamData | Sequence[Buffer]) -> str:
-    parts = parts_of(stream, PROTOCOL, _error)
-    if len(parts) != 1:
-        raise _error(f"it has one part, not {len(parts)}")
+def _place(parts: Sequence[Buffer]) -> tuple[Place, str]:
+    """Where a message belongs, and its text."""
     try:
-        return str(parts[0], "ascii")
+        text = str(only(parts), "ascii")
     except UnicodeDecodeError:
-        raise _error("it is no text") from None
-
-
-def _place(text: str) -> Place:
-    if text.startswith("arm_time:"):
-        return Place.START
-    if text.startswith("END "):
-        return Place.END
-    if text.startswith(" ") and text.strip():
-        return Place.FRAME
-    raise _error(f"it begins with 'arm_time:', 'END' or a space, not {text[:20]!r}")
+        raise Malformed("it is no text") from None
+    for begin, place in (("arm_time:", Place.START), ("END ", Place.END), (" ", Place.FRAME)):
+        if text.startswith(begin) and text.strip():
+            return place, text
+    raise Malformed(f"it begins with 'arm_time:', 'END' or a space, not {text[:20]!r}")
 
 
 def _header(text: str) -> dict[str, Any]:
     header: dict[str, Any] = {}
     fields = []
-    for line in text.splitlines():
-        if line.startswith(" "):
-            words = line.split()
-            if len(words) < 3:
-                raise _error(f"a field has a name, a type and what is captured, not {line!r:.80}")
-            fields.append(f"{words[0]}.{words[2]}")
-        elif line:
+    for line in filter(None, text.splitlines()):
+        if not line.startswith(" "):
             name, _, value = line.partition(":")
             header[name] = value.strip()
+        elif len(words := line.split()) >= 3:
+            fields.append(f"{words[0]}.{words[2]}")
+        else:
+            raise Malformed(f"a field has a name, a type and what is captured, not {line!r:.80}")
     return {**header, "fields": fields}
 
 
@@ -101,7 +90,7 @@ def _number(word: str) -> int | float:
     try:
         return int(word) if word.lstrip("-").isdecimal() else float(word)
     except ValueError:
-        raise _error(f"{word!r:.40} is no number") from None
+        raise Malformed(f"{word!r:.40} is no number") from None
 
 
 STREAM = StreamProtocol(PROTOCOL, parse, glance, numbered=False)

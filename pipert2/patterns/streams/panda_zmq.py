@@ -12,53 +12,52 @@ A live stream is taken apart, so that each message has one point. What a PandABo
 
 from __future__ import annotations
 
-import functools
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from pipert2.patterns.streams.messages import Data, End, ProtocolError, Start, edge, lone_object
-from pipert2.patterns.streams.stream_data import Buffer, Place, StreamData
-from pipert2.patterns.streams.stream_protocol import StreamProtocol, place_and_number
+from pipert2.patterns.streams.messages import Data, Malformed, Message, edge, json_object, only, reads
+from pipert2.patterns.streams.stream_data import Buffer, Place
+from pipert2.patterns.streams.stream_protocol import Head, Heads, StreamProtocol
 
 PROTOCOL = "PCAP"
 
-_error = functools.partial(ProtocolError, PROTOCOL)
-_PLACES = {"series-start": Place.START, "data": Place.FRAME, "series-end": Place.END}
+_HEADS = Heads(
+    "message_type", {"series-start": Place.START, "data": Place.FRAME, "series-end": Place.END}, "frame_number"
+)
 _AROUND = ("message_id", "message_type", "version", "frame_number")
 
 
-def parse(stream: StreamData | Sequence[Buffer]) -> Start | Data | End:
+@reads(PROTOCOL)
+def parse(parts: Sequence[Buffer]) -> Message:
     """Read one message: ``data`` has a number for each field that was captured, or a list where it has several points.
 
     Raises:
         ProtocolError: it is none.
     """
-    header = lone_object(stream, PROTOCOL, _error)
-    place, number = _place(header)
+    place, number, header = _head(parts)
     if place is not Place.FRAME:
         return edge(place, header)
     return Data(number, {name: value for name, value in header.items() if name not in _AROUND}, {}, header)
 
 
-def glance(stream: StreamData | Sequence[Buffer]) -> tuple[Place, int | None]:
+@reads(PROTOCOL)
+def glance(parts: Sequence[Buffer]) -> tuple[Place, int | None]:
     """Where in its stream a message belongs, and its number; raises ProtocolError."""
-    return _place(lone_object(stream, PROTOCOL, _error))
+    return _head(parts)[:2]
 
 
-def _place(header: Mapping[str, Any]) -> tuple[Place, int | None]:
-    found = place_and_number(header, "message_type", _PLACES, "frame_number", _error)
-    if found[0] is Place.FRAME and len({len(one) for one in header.values() if isinstance(one, list)}) > 1:
-        raise _error("its lists have different lengths")
+def _head(parts: Sequence[Buffer]) -> Head:
+    found = _HEADS.of(json_object(only(parts)))
+    if found[0] is Place.FRAME and len({len(one) for one in found[2].values() if isinstance(one, list)}) > 1:
+        raise Malformed("its lists have different lengths")
     return found
 
 
 def _apart(parts: list[Buffer]) -> list[list[Buffer]]:
     """A message for each point."""
     try:
-        header = lone_object(parts, PROTOCOL, _error)
-        _, first = _place(header)
-    except ProtocolError:
+        _, first, header = _head(parts)
+    except Malformed:
         return [parts]
     lists = {name: value for name, value in header.items() if isinstance(value, list)}
     if first is None or not lists:

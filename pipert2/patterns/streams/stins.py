@@ -25,12 +25,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipert2.patterns.streams.messages import ProtocolError, array, json_object, number_type, parts_of, shape_of, whole
+from pipert2.patterns.streams.messages import (
+    Malformed,
+    ProtocolError,
+    Stream,
+    array,
+    json_object,
+    reads,
+    shape_of,
+    type_of,
+    whole,
+)
 from pipert2.patterns.streams.stream_data import Buffer, Place, StreamData
-from pipert2.patterns.streams.stream_protocol import StreamProtocol
+from pipert2.patterns.streams.stream_protocol import Head, Heads, StreamProtocol
 
 PROTOCOL = "STINS"
 _RAW = "none"
+_HEADS = Heads("htype", {"header": Place.START, "image": Place.FRAME, "series_end": Place.END}, "frame")
 
 
 class StinsError(ProtocolError):
@@ -113,71 +124,62 @@ class StinsEnd:
         return _packed({**self.header, "htype": self.htype, "msg_number": self.msg_number})
 
 
-def parse(stream: StreamData | Sequence[Buffer]) -> StinsStart | StinsData | StinsEnd:
+@reads(PROTOCOL, StinsError)
+def parse(parts: Sequence[Buffer]) -> StinsStart | StinsData | StinsEnd:
     """Read one message.
 
     Args:
-        stream: what an event has of a stream, or the message's parts themselves.
+        parts: what an event has of a stream, or the message's parts themselves.
 
     Raises:
         StinsError: it is none.
     """
-    parts = parts_of(stream, PROTOCOL, StinsError)
-    header = json_object(parts[0], StinsError)
-    kind = header.get("htype")
-    if kind == "image":
-        return _image(header, parts)
+    place, frame, header = _head(parts)
+    number = whole(header, "msg_number")
+    if frame is not None:
+        return _image(frame, number, header, parts[1])
     if len(parts) > 1:
-        raise StinsError(f"a {kind!r} message has one part, not {len(parts)}")
-    number = whole(header, "msg_number", StinsError)
-    if kind == "header":
-        filename = header.get("filename")
-        if not isinstance(filename, str):
-            raise StinsError(f"'filename' of the header is a text, not {filename!r:.80}")
-        return StinsStart(filename, number, header)
-    if kind == "series_end":
+        raise Malformed(f"a {header['htype']!r} message has one part, not {len(parts)}")
+    if place is Place.END:
         return StinsEnd(number, header)
-    raise StinsError(f"'htype' is 'header', 'image' or 'series_end', not {kind!r:.80}")
+    filename = header.get("filename")
+    if not isinstance(filename, str):
+        raise Malformed(f"'filename' of the header is a text, not {filename!r:.80}")
+    return StinsStart(filename, number, header)
 
 
-def _image(header: dict[str, Any], parts: Sequence[Buffer]) -> StinsData:
-    if len(parts) != 2:
-        raise StinsError(f"an image has a header and a buffer, not {len(parts)} parts")
-    shape, dtype, compression = shape_of(header, StinsError), number_type(header.get("type"), StinsError), _RAW
-    if "compression" in header:
-        compression = header["compression"]
-        if not isinstance(compression, str):
-            raise StinsError(f"'compression' of the header is a text, not {compression!r:.80}")
-    data: npt.NDArray[Any]
-    if compression == _RAW:
-        data = array(parts[1], shape, dtype, StinsError)
-    else:
-        data = np.frombuffer(parts[1], np.uint8)
-        data.flags.writeable = False
-    number, frame = whole(header, "msg_number", StinsError), whole(header, "frame", StinsError)
-    return StinsData(frame, shape, header["type"], compression, data, number, header)
-
-
-def glance(stream: StreamData | Sequence[Buffer]) -> tuple[Place, int | None]:
+def glance(stream: Stream) -> tuple[Place, int | None]:
     """Where in its stream a message belongs, and the number of its image; the image itself is not looked at.
 
     Raises:
         StinsError: it is no STINS message.
     """
-    parts: Any = getattr(stream, "frames", stream)
-    if not parts:
-        raise StinsError("it has no parts")
-    header = json_object(parts[0], StinsError)
-    kind = header.get("htype")
-    if kind == "image":
-        if len(parts) != 2:
-            raise StinsError(f"an image has a header and a buffer, not {len(parts)} parts")
-        return Place.FRAME, whole(header, "frame", StinsError)
-    if kind == "header":
-        return Place.START, None
-    if kind == "series_end":
-        return Place.END, None
-    raise StinsError(f"'htype' is 'header', 'image' or 'series_end', not {kind!r:.80}")
+    parts: Sequence[Buffer] = stream.frames if isinstance(stream, StreamData) else stream
+    try:  # by hand: @reads makes it a fifth slower, and it is asked for each frame
+        place, frame, _ = _head(parts)
+    except (Malformed, IndexError) as problem:
+        raise StinsError(str(problem) if parts else "it has no parts") from None
+    return place, frame
+
+
+def _head(parts: Sequence[Buffer]) -> Head:
+    found = _HEADS.of(json_object(parts[0]))
+    if found[0] is Place.FRAME and len(parts) != 2:
+        raise Malformed(f"an image has a header and a buffer, not {len(parts)} parts")
+    return found
+
+
+def _image(frame: int, number: int, header: dict[str, Any], buffer: Buffer) -> StinsData:
+    shape, dtype, compression = shape_of(header), type_of(header), header.get("compression", _RAW)
+    if not isinstance(compression, str):
+        raise Malformed(f"'compression' of the header is a text, not {compression!r:.80}")
+    data: npt.NDArray[Any]
+    if compression == _RAW:
+        data = array(buffer, shape, dtype)
+    else:
+        data = np.frombuffer(buffer, np.uint8)
+        data.flags.writeable = False
+    return StinsData(frame, shape, header["type"], compression, data, number, header)
 
 
 def _packed(header: Mapping[str, Any], *buffers: bytes) -> StreamData:

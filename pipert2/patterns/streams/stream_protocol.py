@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipert2.patterns.streams.messages import MakeError, whole
+from pipert2.patterns.streams.messages import Malformed, whole
 from pipert2.patterns.streams.stream_data import Buffer, Place, StreamData
 
 Glance = Callable[[StreamData], tuple[Place, int | None]]
@@ -38,18 +38,33 @@ class StreamProtocol:
     numbered: bool = True
 
 
-def place_of(header: Mapping[str, Any], key: str, places: Mapping[str, Place], error: MakeError) -> Place:
-    """Where a message belongs whose header says it under *key*."""
-    said = header.get(key)
-    place = places.get(said) if isinstance(said, str) else None
-    if place is None:
-        raise error(f"{key!r} is one of {', '.join(map(repr, places))}, not {said!r:.80}")
-    return place
+Head = tuple[Place, int | None, dict[str, Any]]
+"""What is read of a message before anything else: where in its stream it belongs, its frame's number, its header."""
 
 
-def place_and_number(
-    header: Mapping[str, Any], key: str, places: Mapping[str, Place], number: str, error: MakeError
-) -> tuple[Place, int | None]:
-    """:func:`place_of`, and the number that the header of a frame has under another name."""
-    place = place_of(header, key, places, error)
-    return place, whole(header, number, error) if place is Place.FRAME else None
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """How a protocol's headers say what a message is.
+
+    Attributes:
+        key: the name under which they say it.
+        places: what they say there.
+        number: the name under which those of frames say their number, if they do.
+
+    >>> heads = Heads("kind", {"begin": Place.START, "point": Place.FRAME, "stop": Place.END}, "at")
+    >>> heads.of({"kind": "point", "at": 7})[:2]
+    (<Place.FRAME: 'frame'>, 7)
+    """
+
+    key: str
+    places: Mapping[str, Place]
+    number: str | None = None
+
+    def of(self, header: dict[str, Any]) -> Head:
+        """What a header says; raises Malformed."""
+        said = header.get(self.key)
+        place = self.places.get(said) if isinstance(said, str) else None
+        if place is None:
+            raise Malformed(f"{self.key!r} is one of {', '.join(map(repr, self.places))}, not {said!r:.80}")
+        number = whole(header, self.number) if place is Place.FRAME and self.number is not None else None
+        return place, number, header

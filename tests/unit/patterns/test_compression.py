@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import subprocess
 import sys
 from typing import Any
@@ -15,14 +14,13 @@ from hypothesis import strategies as st
 from pipert2.patterns.capture.cbor import Tagged
 from pipert2.patterns.streams import eiger_legacy, eiger_simplon
 from pipert2.patterns.streams.compression import raw_lz4, unpacked
-from pipert2.patterns.streams.messages import Data, ProtocolError
+from pipert2.patterns.streams.messages import Data, Malformed, ProtocolError
 from tests import stream_messages as sent
 
 h5py: Any = pytest.importorskip("h5py")
 hdf5plugin: Any = pytest.importorskip("hdf5plugin")
 lz4_block: Any = pytest.importorskip("lz4.block")
 
-error = functools.partial(ProtocolError, "mine")
 U2 = np.dtype("<u2")
 
 
@@ -55,7 +53,7 @@ def values_of(size: int, dtype: Any) -> Any:
 @pytest.mark.parametrize("size", [1, 7, 8, 15, 4096, 50_003])
 def test_bitshuffled_elements_are_what_they_were(size: int, dtype: str) -> None:
     values = values_of(size, dtype)
-    found = unpacked(bslz4(values), "bslz4", values.dtype, error)
+    found = unpacked(bslz4(values), "bslz4", values.dtype)
     np.testing.assert_array_equal(found, values)
     assert found.dtype == values.dtype
 
@@ -63,7 +61,7 @@ def test_bitshuffled_elements_are_what_they_were(size: int, dtype: str) -> None:
 @pytest.mark.parametrize("block", [64, 1000, 1 << 20])
 def test_lz4_blocks_are_what_they_were(block: int) -> None:
     for values in (values_of(5000, U2), np.random.default_rng(0).integers(0, 65535, 5000).astype(U2)):
-        np.testing.assert_array_equal(unpacked(lz4(values, block), "lz4", U2, error), values)
+        np.testing.assert_array_equal(unpacked(lz4(values, block), "lz4", U2), values)
 
 
 def test_packed_images_of_eiger_detectors_are_read() -> None:
@@ -84,10 +82,10 @@ def test_an_unknown_way_of_packing_is_said() -> None:
 
 
 def test_a_header_that_promises_too_much_is_refused_before_there_is_room_for_it() -> None:
-    with pytest.raises(ProtocolError, match="cannot be"):
-        unpacked(sent.hdf5_header(1 << 40, 8192) + bytes(100), "lz4", U2, error)
-    with pytest.raises(ProtocolError, match="cannot be"):
-        raw_lz4(bytes(10), 1 << 40, error)
+    with pytest.raises(Malformed, match="cannot be"):
+        unpacked(sent.hdf5_header(1 << 40, 8192) + bytes(100), "lz4", U2)
+    with pytest.raises(Malformed, match="cannot be"):
+        raw_lz4(bytes(10), 1 << 40)
 
 
 @given(st.data())
@@ -97,18 +95,17 @@ def test_damaged_lz4_is_an_error(data: st.DataObject) -> None:
     for _ in range(data.draw(st.integers(1, 3))):
         packed[data.draw(st.integers(0, len(packed) - 1))] = data.draw(st.integers(0, 255))
     try:
-        unpacked(bytes(packed[: data.draw(st.integers(0, len(packed)))]), "lz4", U2, error)
-    except ProtocolError:
+        unpacked(bytes(packed[: data.draw(st.integers(0, len(packed)))]), "lz4", U2)
+    except Malformed:
         pass
 
 
 DAMAGE = """
-import functools, random, sys
+import random, sys
 import numpy as np
 from pipert2.patterns.streams.compression import unpacked
-from pipert2.patterns.streams.messages import ProtocolError
+from pipert2.patterns.streams.messages import Malformed
 from tests.unit.patterns.test_compression import bslz4, values_of
-error = functools.partial(ProtocolError, "mine")
 chance = random.Random(int(sys.argv[1]))
 good = bslz4(values_of(20_000, "<u2"))
 for _ in range(int(sys.argv[2])):
@@ -116,8 +113,8 @@ for _ in range(int(sys.argv[2])):
     for _ in range(chance.randint(1, 6)):
         packed[chance.randrange(len(packed))] = chance.randrange(256)
     try:
-        unpacked(bytes(packed), "bslz4", np.dtype("<u2"), error)
-    except ProtocolError:
+        unpacked(bytes(packed), "bslz4", np.dtype("<u2"))
+    except Malformed:
         pass
 """
 
