@@ -29,7 +29,8 @@ from pipert2.patterns.events.batch import (
 from pipert2.patterns.events.call_workers import call_workers
 from pipert2.patterns.events.feed import Feed
 from pipert2.patterns.events.plan import Plan, PlanError
-from pipert2.patterns.events.settled import Missing
+from pipert2.patterns.events.scan import ScanState
+from pipert2.patterns.events.settled import Counts, Missing
 from pipert2.patterns.events.time_aligner import TimeAligner
 from pipert2.patterns.map_reduce.parameters import ParameterSet
 from pipert2.patterns.streams.protocols import protocol_of
@@ -163,11 +164,14 @@ class Align(MiddleRoutine):
         self._forget()
 
     @events(SCANS)
-    def on_scans(self) -> dict[str, int]:
-        """What was seen of the frames of the scan that runs; nothing if none does."""
-        if self._feed is None:
-            return {}
-        return {**self._feed.counts.of_frames(), "refused": self.refused - self._told}
+    def on_scans(self) -> dict[str, Any]:
+        """Whether a scan is ``armed`` or runs, which streams it waits for to begin, and what was seen of its frames."""
+        feed = self._feed
+        begun, counts = (feed.started, feed.counts) if feed is not None else ({}, Counts())
+        waits_for = [stream for stream in self._streams if stream not in begun]
+        state = ScanState.ARMED if feed is None or waits_for else ScanState.RUNNING
+        frames = {**counts.of_frames(), "refused": self.refused - self._told}
+        return {"state": state.value, "waits_for": waits_for, "frames": frames}
 
     @events(BEGUN)
     def on_begun(self, scan_id: str, who: str) -> int | None:

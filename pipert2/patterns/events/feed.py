@@ -123,7 +123,7 @@ class Feed:
 
     def expire(self, before: float) -> None:
         """Wait no longer for what belongs to events that have been open since before this time."""
-        if isinstance(self._aligner, Aligner):
+        if self._aligner is not None:
             self._settled += self._aligner.expire(before)
 
     def _open_if_all_began(self) -> None:

@@ -36,7 +36,7 @@ class TimeAligner:
         self._missing = missing
         self._tolerance = tolerance
         self._limit = limit
-        self._waiting: dict[str, deque[tuple[float, Any]]] = {stream: deque() for stream in streams}
+        self._waiting: dict[str, deque[tuple[float, Any, float]]] = {stream: deque() for stream in streams}
         self._reference = streams[0]
         self._others = tuple(streams[1:])
         self._newest = dict.fromkeys(streams, -math.inf)
@@ -56,6 +56,9 @@ class TimeAligner:
     def take(self, stream: str, frame: Any, stamp: float, now: float = 0.0) -> list[Settled]:
         """A frame has come; the stamps of a stream grow.
 
+        Args:
+            now: the time, for :meth:`expire`.
+
         Returns:
             The events that are settled by it.
         """
@@ -74,7 +77,7 @@ class TimeAligner:
             return []
         self._newest[stream] = stamp
         waiting = self._waiting[stream]
-        waiting.append((stamp, frame))
+        waiting.append((stamp, frame, now))
         found: list[Settled] = []
         self._settle(found)
         while len(waiting) > self._limit:
@@ -92,6 +95,15 @@ class TimeAligner:
         if stream in self._waiting:
             self._ended.add(stream)
         found: list[Settled] = []
+        self._settle(found)
+        return found
+
+    def expire(self, before: float) -> list[Settled]:
+        """Settle events that have been open since before this time with what there is."""
+        found: list[Settled] = []
+        reference = self._waiting[self._reference]
+        while reference and reference[0][2] <= before:
+            self._take_next(found)
         self._settle(found)
         return found
 
@@ -116,7 +128,7 @@ class TimeAligner:
 
     def _take_next(self, found: list[Settled]) -> None:
         reference = self._waiting[self._reference]
-        stamp, frame = reference.popleft()
+        stamp, frame, _ = reference.popleft()
         following = reference[0][0] if reference else math.inf
         frames = {self._reference: frame}
         for stream in self._others:
@@ -133,9 +145,11 @@ class TimeAligner:
         self.counts.note(outcome)
         found.append(Settled(self._number, outcome, frames))
 
-    def _nearest(self, waiting: deque[tuple[float, Any]], stamp: float, following: float) -> tuple[float, Any] | None:
+    def _nearest(
+        self, waiting: deque[tuple[float, Any, float]], stamp: float, following: float
+    ) -> tuple[float, Any, float] | None:
         """Take the frame nearest to *stamp*, and drop those that are older; None if there is none that belongs here."""
-        best: tuple[float, Any] | None = None
+        best: tuple[float, Any, float] | None = None
         while waiting:
             other = waiting[0][0]
             if other > stamp + self._tolerance or abs(following - other) < abs(stamp - other):

@@ -97,6 +97,31 @@ def test_events_are_waited_for_no_longer_than_told() -> None:
     assert (impatient, patient) == ({1: {"a": 0}}, {1: {"a": 0, "b": 0}})
 
 
+def test_events_of_time_stamps_are_waited_for_no_longer_than_told_either() -> None:
+    messages = [
+        StreamFrame("a", START),
+        StreamFrame("b", START),
+        StreamFrame("a", frame(0)),
+        StreamFrame("a", frame(1)),
+    ]
+    align = Align(["a", "b"], stamp=lambda data: parse(data).header["time"], missing="partial", patience=0.0)
+    assert list(seen(run(align, messages)).values()) == [{1: {"a": 0}, 2: {"a": 1}}]
+
+
+def test_it_says_which_streams_it_waits_for_until_all_have_begun() -> None:
+    align = Align(["a", "b"])
+    told = [align.on_scans()]
+    for message in (StreamFrame("b", START), StreamFrame("a", START), StreamFrame("a", frame(0))):
+        run(align, [message])
+        told.append(align.on_scans())
+    assert [(one["state"], one["waits_for"], one["frames"]["frames"]) for one in told] == [
+        ("armed", ["a", "b"], 0),
+        ("armed", ["a"], 0),
+        ("running", [], 0),
+        ("running", [], 1),
+    ]
+
+
 def test_frames_without_a_number_need_another_key() -> None:
     plain = StreamData("other", [b"1"])
     align = Align(["a"], key=lambda data: int(bytes(data.frames[0])))

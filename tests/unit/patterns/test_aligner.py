@@ -246,6 +246,17 @@ def test_a_frame_that_is_nearer_to_the_next_event_is_left_for_it() -> None:
     ]
 
 
+def test_an_event_of_a_time_is_settled_with_what_there_is_when_it_is_overdue() -> None:
+    aligner = TimeAligner(["camera", "wheel", "lamp"], 0.1, missing=Missing.PARTIAL)
+    settled = aligner.take("camera", 0, 0.0, now=10.0) + aligner.take("wheel", "w", 0.01, now=10.5)
+    settled += aligner.take("camera", 1, 1.0, now=11.0)
+    assert settled + aligner.expire(9.9) == []
+    assert aligner.expire(10.0) == [Settled(1, Outcome.PARTIAL, {"camera": 0, "wheel": "w"})]
+    assert aligner.take("wheel", "x", 1.0) + aligner.take("lamp", "l", 1.0) == [
+        Settled(2, Outcome.COMPLETE, {"camera": 1, "wheel": "x", "lamp": "l"})
+    ]
+
+
 def test_stamps_that_do_not_grow_are_late_or_duplicates() -> None:
     aligner = TimeAligner(["camera"], 0.1)
     for stamp in (1.0, 1.0, 0.5, float("nan")):
