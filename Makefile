@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 NPM := PATH="$(PATH):$(abspath $(BIN))" npm
 CLIENT := cockpit_client/node_modules/.package-lock.json
 
-.PHONY: demo test check format bench soak fuzz model docs clean help
+.PHONY: demo test check format bench soak fuzz devices model docs clean help
 
 help:
 	@echo "make demo    find faces in a video, with live rates and latencies"
@@ -15,6 +15,7 @@ help:
 	@echo "make bench   measure pipert2 and its peers"
 	@echo "make soak    ten minutes under load, ten million events; memory watched"
 	@echo "make fuzz    ten minutes of damaged captures and messages for what reads them (atheris)"
+	@echo "make devices read what detectors sent in earnest, out of dranspose's source package"
 	@echo "make model   check the shared memory protocol with spin"
 	@echo "make docs    build the documentation into site/"
 
@@ -62,6 +63,13 @@ fuzz: $(STAMP)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "atheris>=3"
 	@mkdir -p fuzz/corpus
 	@$(BIN)/python fuzz/parsers.py -max_total_time=600 -timeout=30 -max_len=8192 -artifact_prefix=fuzz/ fuzz/corpus
+
+devices: export PIPERT2_CAPTURES = $(abspath build/dranspose-0.2.0/tests/data)
+devices: $(STAMP)
+	@mkdir -p build
+	@$(BIN)/python -m pip download --quiet --no-deps --no-binary :all: --dest build dranspose==0.2.0
+	@tar -xzf build/dranspose-0.2.0.tar.gz -C build dranspose-0.2.0/tests/data
+	@$(BIN)/python -m pytest tests/e2e/test_real_captures.py
 
 model:
 	@model/check
