@@ -17,6 +17,8 @@ from pipert2.cli.level import complete_level, parse_level
 from pipert2.cli.options import Json
 from pipert2.errors import nearest
 
+KEYS = ("number", "count")
+
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
@@ -47,7 +49,11 @@ def replay(
     files: Annotated[
         list[Path],
         typer.Option(
-            "--file", "-f", metavar="FILE.cbors", help="A capture; one for each group of streams.", show_default=False
+            "--file",
+            "-f",
+            metavar="FILE",
+            help="A capture: .cbors, one for each group of streams, or MCAP.",
+            show_default=False,
         ),
     ],
     raw: Annotated[
@@ -55,8 +61,19 @@ def replay(
         typer.Option(
             "--as",
             metavar="STREAM:PROTOCOL",
-            help="The files hold raw messages: of which stream, in which protocol. One for each file, in their order.",
+            help="The files hold raw messages: of which stream, in which protocol. One for each .cbors, in order; "
+            "of an MCAP file, one for each stream in it.",
             show_default=False,
+        ),
+    ] = None,
+    key: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--key",
+            metavar="[STREAM:]KEY",
+            help="How frames of raw messages meet: by their number, or count them. Left out: count those without one.",
+            show_default=False,
+            autocompletion=lambda: list(KEYS),
         ),
     ] = None,
     params: Annotated[
@@ -119,6 +136,8 @@ def replay(
     from pipert2.patterns.map_reduce.pipes import replay as run
 
     with logging_to_stderr(log_level):
+        streams = _streams(raw)
+        align = {"key": keys} if (keys := _keys(key, streams)) else {}
         found = [_loaded(worker, "--worker"), _loaded(reducer, "--reducer")]
         for target in found:
             _show_own(target, log_level)
@@ -132,8 +151,9 @@ def replay(
             timeout=timeout,
             publish=publish,
             keep_alive=keep_alive,
-            streams=_streams(raw),
+            streams=streams,
             speed=speed,
+            **align,
         )
     _show(summary, as_json)
     if summary.reason.startswith("interrupted") and not keep_alive:
@@ -153,6 +173,24 @@ def _streams(raw: list[str] | None) -> dict[str, str] | None:
             raise CommandError(f"--as: the stream {stream!r} is named twice; each has one file")
         found[stream] = protocol
     return found or None
+
+
+def _keys(given: list[str] | None, streams: dict[str, str] | None) -> dict[str, str]:
+    """What is to be used for each stream that was named, or for all."""
+    if given and streams is None:
+        raise CommandError("--key says how raw messages meet: say which they are, with --as STREAM:PROTOCOL")
+    found: dict[str, str] = {}
+    for text in given or ():
+        stream, colon, key = text.rpartition(":")
+        if key not in KEYS:
+            raise CommandError(f"--key {text!r} is neither {' nor '.join(KEYS)}, nor one of them as STREAM:KEY")
+        names = list(streams or ())
+        if colon and stream not in names:
+            near = nearest(stream, names)
+            hint = f"did you mean {near!r}?" if near else f"there are {', '.join(map(repr, names))}"
+            raise CommandError(f"--key: no stream {stream!r} was named with --as: {hint}")
+        found.update(dict.fromkeys([stream] if colon else names, key))
+    return found
 
 
 def _loaded(path: str, option: str) -> Any:

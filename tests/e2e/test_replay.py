@@ -106,9 +106,16 @@ def test_a_truncated_capture_is_told_with_the_offset_and_is_short(folder: Path) 
         ((*ANALYSIS, "-f", "data/xrd.cbors", "--as", "xrd"), "STREAM:PROTOCOL"),
         ((*ANALYSIS, "-f", "a", "-f", "b", "--as", "xrd:STINS", "--as", "xrd:albaem"), "named twice"),
         ((*ANALYSIS, "-f", "a", "-f", "b", "--as", "xrd:STINS"), "2 captures, but 1 stream"),
+        ((*ANALYSIS, "-f", "data/xrd.cbors", "--key", "count"), "with --as STREAM:PROTOCOL"),
+        ((*ANALYSIS, "-f", "a", "--as", "xrd:STINS", "--key", "xrd:counts"), "neither number nor count"),
+        ((*ANALYSIS, "-f", "a", "--as", "xrd:STINS", "--key", "xdr:count"), "did you mean 'xrd'"),
+        ((*ANALYSIS, "-f", "run.mcap"), "run.mcap is an MCAP file: say of which streams"),
+        ((*ANALYSIS, "-f", "run.mcap", "-f", "a", "--as", "xrd:STINS", "--as", "b:STINS"), "replay it by itself"),
+        ((*ANALYSIS, "-f", "run.mcap", "--as", "xrd:STINS"), "run.mcap"),
     ],
 )
 def test_what_is_wrong_is_one_clear_line(folder: Path, arguments: tuple[str, ...], complaint: str) -> None:
+    (folder / "run.mcap").write_bytes(b"\x89MCAP0\r\n and nothing else")
     done = replay(folder, *arguments)
     assert done.returncode in (1, 2)
     assert complaint in done.stderr
@@ -211,6 +218,17 @@ def test_raw_messages_are_replayed_as_the_stream_that_they_are_said_to_be(folder
     assert done.returncode == 0, done.stderr
     assert f"deltas were {[float(one) for one in xrd.SMALL_DELTAS]}" in done.stderr
     assert "done: 11 events, 11 done" in done.stdout
+
+
+@pytest.mark.parametrize("key", ["count", "xrd:count"])
+def test_raw_messages_whose_numbers_begin_anew_are_counted_where_that_is_asked_for(folder: Path, key: str) -> None:
+    start, *images, end = ([bytes(part) for part in event["xrd"].frames] for event in xrd.events())
+    with CborsWriter(folder / "raw.cbors") as writer:
+        for parts in (start, *images, *images, end):
+            writer.write(parts)
+    arguments = (*ANALYSIS, "-f", "raw.cbors", "--as", "xrd:STINS", "--log-level", "WARNING")
+    assert "done: 11 events, 11 done; frames: 9 duplicate" in replay(folder, *arguments).stdout
+    assert "done: 20 events, 20 done\n" in replay(folder, *arguments, "--key", key).stdout
 
 
 def test_a_port_that_is_taken_fails_the_replay_and_says_so(folder: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from pipert2 import CaptureError, EndOfStream, Pipe, PipertError, Recorder, Replay, SourceRoutine
+from pipert2 import CaptureError, EndOfStream, Pipe, PipertError, Recorder, SourceRoutine
 from pipert2.patterns.capture.cbors_writer import CborsWriter
 from pipert2.patterns.capture.info import capture_info
 from pipert2.patterns.events.plan import Plan
@@ -19,6 +19,7 @@ from pipert2.patterns.streams.protocols import protocol_of
 from pipert2.patterns.streams.stins import StinsData, StinsEnd, StinsStart
 from pipert2.patterns.streams.stins import parse as parse_stins
 from pipert2.patterns.streams.stream_data import EventData, StreamData, StreamFrame
+from pipert2.testing import ListSource
 from tests import stream_messages
 
 
@@ -132,6 +133,23 @@ def test_messages_whose_frames_say_no_number_are_counted(tmp_path: Path) -> None
     assert summary.scans[0]["done"] == 5
 
 
+def test_a_key_for_one_stream_leaves_those_of_the_others_as_they_are(tmp_path: Path) -> None:
+    start, *images, end = stream_messages.XSPRESS3
+    spectra = recorded(tmp_path / "spectra.cbors", [start, images[0], images[0], images[0], end])
+    points = recorded(tmp_path / "points.cbors", stream_messages.CONTRAST)
+    summary = replay(
+        lambda event: None,
+        Pairs,
+        [spectra, points],
+        workers=1,
+        inline=True,
+        streams={"spectra": "xspress", "points": "contrast"},
+        key={"spectra": "count"},
+    )
+    assert summary.ok
+    assert summary.scans[0]["done"] == 5
+
+
 def test_a_stream_that_was_recorded_for_fewer_scans_leaves_the_others_short_and_the_replay_ends(tmp_path: Path) -> None:
     first = recorded(tmp_path / "a.cbors", stins([0, 1], scans=3))
     second = recorded(tmp_path / "b.cbors", stins([0, 1], scans=1))
@@ -214,11 +232,41 @@ def test_several_live_streams_are_recorded_together_without_pickle_and_replayed(
     assert record(tmp_path / "raw.mcap", "a", "b") == 0
     assert capture_info(tmp_path / "raw.mcap").pickled == ()
     Pairs.seen.clear()
-    pipe = Pipe(lossless=True, inline=True)
-    source = Replay(tmp_path / "raw.mcap", speed="max")
-    map_reduce(pipe, source, numbers, Pairs, streams=["a", "b"], workers=1)
-    assert pipe.run(timeout=60).ok
+    streams = {"a": "STINS", "b": "STINS"}
+    summary = replay(numbers, Pairs, tmp_path / "raw.mcap", workers=1, inline=True, streams=streams)
+    assert summary.ok
     assert Pairs.seen == [(1, [0, 0]), (2, [1, 1]), (3, [2, 2])]
+
+
+def test_a_recording_of_live_streams_is_replayed_by_processes_to_its_end(tmp_path: Path) -> None:
+    record(tmp_path / "raw.mcap", "a", "b")
+    streams = {"a": "STINS", "b": "STINS"}
+    summary = replay(numbers, Pairs, tmp_path / "raw.mcap", streams=streams, speed=1000)
+    assert summary.ok
+    assert [(scan["state"], scan["done"]) for scan in summary.scans] == [("done", 5)]
+
+
+@pytest.mark.expects_errors
+def test_a_torn_recording_of_live_streams_is_short_with_the_offset(tmp_path: Path) -> None:
+    record(tmp_path / "raw.mcap", "a")
+    whole = (tmp_path / "raw.mcap").read_bytes()
+    (tmp_path / "raw.mcap").write_bytes(whole[: whole.rindex(b"series_end")])
+    summary = replay(numbers, Pairs, tmp_path / "raw.mcap", workers=1, inline=True, streams={"a": "STINS"})
+    (scan,) = summary.scans
+    assert (summary.ok, scan["state"], scan["done"], scan["lost"]) == (False, "short", 4, 0)
+    assert "byte" in scan["reason"]
+
+
+@pytest.mark.expects_errors
+def test_a_recording_of_something_else_is_no_replay_of_streams(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pipe = Pipe(lossless=True, inline=True)
+    pipe.create_flow("all", True, ListSource([1, 2, 3]), Recorder(tmp_path / "numbers.mcap"))
+    pipe.run(timeout=60)
+    summary = replay(numbers, Pairs, tmp_path / "numbers.mcap", workers=1, inline=True, streams={"a": "STINS"})
+    assert (summary.ok, summary.scans) == (False, ())
+    assert "holds no messages of streams" in caplog.text
 
 
 @pytest.mark.expects_errors

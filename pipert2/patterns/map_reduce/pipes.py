@@ -156,8 +156,9 @@ def replay(
         timeout: seconds after which an event that nothing was heard of is waited for no longer.
         publish: a port of this machine where the reducer's ``publish`` can be read as an HDF5 file.
         keep_alive: go on until Ctrl-C, so that what is published can be looked at.
-        streams: the files hold the raw messages of these streams, one each, in this order: names, with their protocols.
-        speed: of events, times as fast as they were recorded; as fast as they are taken if left out.
+        streams: the files hold the raw messages of these streams: names, with their protocols; ``.cbors`` files one
+            each, in this order, an MCAP file all of them.
+        speed: times as fast as they were recorded; as fast as they are taken if left out.
         align: further arguments of :class:`~pipert2.patterns.events.align.Align`, for raw messages.
 
     Raises:

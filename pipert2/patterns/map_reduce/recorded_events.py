@@ -52,6 +52,13 @@ class ScanSource(SourceRoutine):
         self.wait(1.0)
         return None
 
+    def until(self, due: float) -> Iterator[list[Any]]:
+        """Wait for this time; yields nothing to send, in between, when an event of the pipe has come."""
+        while (left := due - monotonic()) > 0:
+            self.wait(left)
+            if monotonic() < due:
+                yield []
+
     @events(CLOSED)
     def on_closed(self, report: Mapping[str, Any]) -> None:
         """A scan is over."""
@@ -98,7 +105,7 @@ class RecordedEvents(ScanSource):
         return self._all() if self.speed is None else self._in_time(self.speed)
 
     def _in_time(self, speed: float) -> Iterator[list[Any]]:
-        """All that there is, each event when it is due; nothing, in between, when an event of the pipe has come."""
+        """All that there is, each event when it is due."""
         timeline = Timeline()
         for message in self._all():
             for one in message:
@@ -106,11 +113,8 @@ class RecordedEvents(ScanSource):
                     if isinstance(event, EventData) and event.created_at is not None:
                         if event.event_number == 0:
                             timeline.cut()
-                        due = timeline.due(round(event.created_at.timestamp() * 1e9), speed, monotonic())
-                        while (left := due - monotonic()) > 0:
-                            self.wait(left)
-                            if monotonic() < due:
-                                yield []
+                        recorded = round(event.created_at.timestamp() * 1e9)
+                        yield from self.until(timeline.due(recorded, speed, monotonic()))
                     yield [event]
 
     def _all(self) -> Iterator[list[Any]]:
