@@ -458,7 +458,7 @@ def test_an_interval_and_a_count_of_new_records_together(rigs: Rigs, tmp_path: P
 @MODES
 def test_new_records_wake_who_waits_for_them_at_once(inline: bool, tmp_path: Path) -> None:
     class Counts(SourceRoutine):
-        trigger = AtLeast(100, "elf")
+        trigger = AtLeast(20, "elf")
 
         def main_logic(self) -> int:
             found = self.store.count("elf")
@@ -470,10 +470,10 @@ def test_new_records_wake_who_waits_for_them_at_once(inline: bool, tmp_path: Pat
 
         def main_logic(self) -> None:
             number = self.store.count("elf")
-            if number == 100 * (self.store.count("looked") + 1):
-                return  # a hundred are there: who waits for them is to look first
+            if number == 20 * (self.store.count("looked") + 1):
+                return  # twenty are there: who waits for them is to look first
             self.store.add("elf", None)
-            if number + 1 == 250:
+            if number + 1 == 50:
                 raise EndOfStream
 
     counts, seen = Counts("counts"), CollectingDestination("seen")
@@ -485,12 +485,12 @@ def test_new_records_wake_who_waits_for_them_at_once(inline: bool, tmp_path: Pat
     wait_until(lambda: pipe.status().routine("adds").finished)
     assert pipe.store is not None
     with pipe.store.together():
-        for _ in range(100):
+        for _ in range(20):
             pipe.store.add("elf", None)
     wait_until(lambda: len(seen.items()) == 3, timeout=40, what="a run because of what the main process has written")
     pipe.join(to_kill=True)
     pipe.store.close()
-    assert seen.items() == [100, 200, 350]
+    assert seen.items() == [20, 40, 70]
 
 
 @pytest.mark.expects_errors
