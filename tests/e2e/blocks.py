@@ -20,10 +20,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import free_port
+
 ROOT = Path(__file__).resolve().parents[2]
 CONTINUES = "<!-- continues -->"
 ANY_ORDER = "<!-- in any order -->"
 LOGS_ERRORS = "<!-- logs errors -->"
+PORT = "8320"
+"""Where the pages' pipes listen; a free port takes its place."""
 FILE = re.compile(r"<!-- file: (\S+) -->")
 
 # Lines of several processes in the order in which they are printed, as at a terminal. PYTHONUNBUFFERED would mix those
@@ -138,7 +142,8 @@ def _ordered(promised: str, printed: str) -> str:
 def check(script: Script, folder: Path, timeout: float = 200.0) -> None:
     """Run a script as its reader would, in an empty folder, and compare what it prints with what its page says."""
     file, empty, site = folder / "script.py", folder / "empty", folder / "site"
-    file.write_text(script.code, "utf-8")
+    port = str(free_port()) if PORT in script.code else PORT  # somebody else may listen where the page does
+    file.write_text(re.sub(rf"\b{PORT}\b", port, script.code), "utf-8")
     empty.mkdir()
     site.mkdir()
     (site / "sitecustomize.py").write_text(_LINE_BUFFERED, "ascii")
@@ -153,8 +158,9 @@ def check(script: Script, folder: Path, timeout: float = 200.0) -> None:
         timeout=timeout,
         check=False,
     )
-    promised = "".join(script.prints)
-    printed = _ordered(promised, done.stdout) if script.any_order else done.stdout
+    promised, printed = "".join(script.prints), re.sub(rf"\b{port}\b", PORT, done.stdout)
+    if script.any_order:
+        printed = _ordered(promised, printed)
     assert done.returncode == 0, f"it ended with {done.returncode}:\n{done.stderr}"
     assert script.logs_errors or not done.stderr, f"it wrote to standard error:\n{done.stderr}"
     assert matches(promised, printed), f"it printed\n{done.stdout}\nbut its page says\n{promised}"
