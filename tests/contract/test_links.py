@@ -127,6 +127,20 @@ def test_yield_gives_back_what_a_destination_behind_a_link_returned(inline: bool
     assert end.items() == [(number, sum(range(number))) for number in range(20)]
 
 
+def test_messages_of_two_sources_that_have_the_same_numbers_are_told_apart(inline: bool, endpoint: str) -> None:
+    out, into = ends(endpoint, lossless=True)
+    one, other = ListSource(list(range(300)), "one"), ListSource(list(range(300, 600)), "other")
+    both, got = FailingRoutine(lambda _: False, "both"), Slow("got")
+    with Pipe(inline=inline, lossless=True) as sending:
+        for routine in (one, other, both, out):
+            sending.create_flow(f"flow of {routine.name}", False, routine)
+        sending.link(Wire(one, both), Wire(other, both), Wire(both, out))
+        with running(chain(inline, True, into, got)):
+            sending.notify_event("start")
+            wait_until(lambda: has_ended(sending), 60.0)
+    assert sorted(got.items()) == list(range(600))
+
+
 def test_it_does_not_matter_who_is_there_first_or_who_listens(inline: bool, endpoint: str) -> None:
     out = Egress("out", key="k", link=LinkSettings(listen=(endpoint,)), lossless=True)
     into = Ingress("in", key="k", link=LinkSettings(connect=(endpoint,)), lossless=True)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from pipert2.runtime.routine.around import End
     from pipert2.runtime.routine.loop import RoutineLoop
 
+_TWIN = 1 << 40
+"""Added to the number of a message while another one of that number is open: they came of different sources."""
 _LOOK_EVERY = 16
 """Messages between two looks at what is over: a look costs as much as sending a message."""
 
@@ -225,6 +227,8 @@ class FedProducer:
         origin = origin_of(index, fed.sequence or loop.words[sent])
         delivery: Delivery | Kept | None = KEPT if loop.pipe.acknowledged else None
         if self._ledger is not None:
+            while origin in self._tags:
+                origin += _TWIN
             account = delivery = loop.host.open_account(self._ledger, index)
             cell = account.claim.cell
             if cell in self._open:
