@@ -266,7 +266,23 @@ def test_a_recording_of_something_else_is_no_replay_of_streams(
     pipe.run(timeout=60)
     summary = replay(numbers, Pairs, tmp_path / "numbers.mcap", workers=1, inline=True, streams={"a": "STINS"})
     assert (summary.ok, summary.scans) == (False, ())
-    assert "holds no messages of streams" in caplog.text
+    assert "numbers.mcap has no messages of stream 'a'" in caplog.text
+
+
+@pytest.mark.expects_errors
+def test_a_stream_that_was_not_recorded_is_said_and_the_replay_ends(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    record(tmp_path / "raw.mcap", "a", "b")
+    for streams, state, complaint in (
+        ({"c": "STINS"}, [], "no messages of stream 'c', but of 'a', 'b'"),
+        ({"a": "STINS", "c": "STINS"}, ["short"], "no messages of stream 'c', but of 'b'"),
+        ({"a": "STINS"}, ["done"], "messages of 'b' are left out"),
+    ):
+        caplog.clear()
+        summary = replay(numbers, Pairs, tmp_path / "raw.mcap", workers=1, inline=True, streams=streams)
+        assert [scan["state"] for scan in summary.scans] == state
+        assert complaint in caplog.text
 
 
 @pytest.mark.expects_errors

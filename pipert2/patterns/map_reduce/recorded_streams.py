@@ -48,21 +48,29 @@ class RecordedStreams(ScanSource):
         self._outline = outline(self.file)
 
     def messages(self) -> Iterator[list[StreamFrame | ScanEnd]]:
-        timeline, anything, problem = Timeline(), False, ""
+        timeline, problem = Timeline(), ""
+        others: set[str] = set()
+        missing = set(self.streams)
         try:
             for message in played(self.file, self._outline.topics, self._outline):
                 data = message.load()
-                found = [one for one in (data if isinstance(data, list) else [data]) if isinstance(one, StreamFrame)]
+                frames = [one for one in (data if isinstance(data, list) else [data]) if isinstance(one, StreamFrame)]
+                found: list[StreamFrame | ScanEnd] = [one for one in frames if one.stream in self.streams]
+                others.update(one.stream for one in frames if one.stream not in self.streams)
+                missing.difference_update(one.stream for one in frames)
                 if not found:
                     continue
-                anything = True
                 if self.speed is not None:
                     yield from self.until(timeline.due(message.time, self.speed, monotonic()))
-                yield list(found)
+                yield found
         except CaptureError as error:
             problem = str(error)
-        if not (anything or problem):
-            problem = f"the capture {self.file} holds no messages of streams"
+        names = ", ".join(map(repr, sorted(others)))
+        if missing and not problem:
+            problem = f"the capture {self.file} has no messages of stream {min(missing)!r}"
+            problem += f", but of {names}" if others else ""
+        elif others:
+            self.logger.warning("messages of %s are left out: name these streams, too, to have them", names)
         if problem:
             self.logger.error("%s", problem)
         yield [ScanEnd(problem, stream) for stream in self.streams]
