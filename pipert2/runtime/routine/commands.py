@@ -36,6 +36,7 @@ class RoutineCommands:
             commands.RESULT: self._take_result,
             commands.OPEN: self._open,
             commands.SHUT: self._shut,
+            commands.PING: lambda params: None,
         }
 
     def _unlink(self, params: dict[str, Any]) -> bool:

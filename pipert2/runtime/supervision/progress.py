@@ -8,10 +8,10 @@ from pipert2.graph.routine import RoutineKind
 from pipert2.runtime.supervision.gates import Progress
 from pipert2.transport import board as b
 from pipert2.transport.board import RoutineState
-from pipert2.transport.work_table import UNDONE
+from pipert2.transport.work_table import PUT, UNDONE
 
 if TYPE_CHECKING:
-    from pipert2.graph.spec import EdgeSpec
+    from pipert2.graph.spec import EdgeSpec, RoutineSpec
     from pipert2.runtime.supervision.supervisor import Supervisor
 
 _RESTING = (RoutineState.IDLE, RoutineState.FAILED, RoutineState.KILLED)
@@ -101,14 +101,30 @@ class PipeProgress:
         )
 
     def nothing_on_its_way(self) -> bool:
-        """Whether all that was sent on lossless wires is done."""
-        supervisor = self._supervisor
-        words, board = supervisor.board.words, supervisor.board
+        """Whether all that was sent on lossless wires is done, but for what those :attr:`on_trust` have in hand."""
+        words, board = self._supervisor.board.words, self._supervisor.board
         return not any(
             self._is_under_way(edge) or (not edge.shared and words[board.routine(edge.destination) + b.BUSY_SINCE])
-            for edge in supervisor.spec.links
-            if edge.lossless
+            for edge in self._lossless()
         )
+
+    @property
+    def on_trust(self) -> list[RoutineSpec]:
+        """The routines that get messages of which no account is kept: only they know what they have in hand."""
+        spec = self._supervisor.spec
+        return [spec.routines[index] for index in {edge.destination for edge in self._lossless() if not edge.shared}]
+
+    @property
+    def put(self) -> list[int]:
+        """How many messages were put on each lossless wire so far."""
+        words, board, queues = self._supervisor.board.words, self._supervisor.board, self._supervisor.memory.queues
+        return [
+            int(queues.get(edge.index).table.words[PUT] if edge.shared else words[board.edge(edge.index) + b.W])
+            for edge in self._lossless()
+        ]
+
+    def _lossless(self) -> list[EdgeSpec]:
+        return [edge for edge in self._supervisor.spec.links if edge.lossless]
 
     def _wired(self) -> set[int]:
         """The routines that have wires, or a trigger, without those that were killed or given up."""

@@ -52,11 +52,29 @@ class Stopping:
         sources = [routine for routine in routines if routine.kind is RoutineKind.SOURCE]
         results = supervisor.bus.call(STOP_EVENT_NAME, sources, {}, wait)
         limit = min(deadline, monotonic() + self._limit)
-        while not supervisor.progress.nothing_on_its_way() and (left := limit - monotonic()) > 0:
+        while not self._is_drained(limit) and (left := limit - monotonic()) > 0:
             if self._closed.wait(min(left, _LOOK)) or any(source.index in supervisor.wanted for source in sources):
                 return results  # ended, or started again
         others = [routine for routine in routines if routine.kind is not RoutineKind.SOURCE]
         return results | supervisor.bus.call(STOP_EVENT_NAME, others, {}, max(0.0, deadline - monotonic()))
+
+    def _is_drained(self, limit: float) -> bool:
+        """Whether nothing is on its way, nor between two wires in the hands of a routine.
+
+        What one of those that are trusted has taken is in no queue, and keeps it busy only while it is worked on. So
+        all of them are asked to answer, which they do between two messages: if nothing was put on any wire until then,
+        none of them had anything that it would. Asked twice: who waits for room answers, and then looks for room.
+        """
+        supervisor, progress = self._supervisor, self._supervisor.progress
+        before = progress.put
+        if not progress.nothing_on_its_way():
+            return False
+        trusted = progress.on_trust
+        if not trusted:
+            return True
+        for _ in range(2):
+            supervisor.bus.call(commands.PING, trusted, {}, max(0.0, limit - monotonic()))
+        return progress.put == before and progress.nothing_on_its_way()
 
     def drain(self, sources: Sequence[RoutineSpec] | None = None) -> None:
         """End the streams of *sources*, or of all there are; what waits for others is let go. Returns at once."""
