@@ -246,7 +246,16 @@ def test_what_a_killed_replica_had_is_done_by_another(caplog: pytest.LogCaptureF
                 wait_until((tmp_path / "restarted").exists, what="the restart")
             return super().main_logic()
 
-    work = Work("work")
+    class BothBegin(Work):
+        """Is not done with the first two numbers before each replica has one of them."""
+
+        def main_logic(self, number: int) -> Any:
+            (tmp_path / str(number)).touch()
+            if number < 2:
+                wait_until((tmp_path / str(1 - number)).exists, what="somebody to begin with the other one")
+            return super().main_logic(number)
+
+    work = BothBegin("work")
     work.seconds = 0.03
     pipe, results = shop(Lasts(range(120), "tasks"), inline=False, work=work)
     pipe.build()
