@@ -24,7 +24,6 @@ from pipert2 import (
     Wire,
     events,
 )
-from pipert2.runtime.routine.loop import RoutineLoop
 from pipert2.testing import CollectingDestination, SlowRoutine, wait_until
 
 
@@ -376,30 +375,6 @@ def test_concurrent_callers_get_each_their_own_results(answers):
     for thread in threads:
         thread.join()
     assert not wrong
-
-
-@pytest.mark.expects_errors
-def test_who_is_told_of_a_start_finds_the_state_that_it_led_to(monkeypatch):
-    class Broken(CollectingDestination):
-        def setup(self) -> None:
-            raise LookupError("there is no such lens")
-
-    found: dict[str, str] = {}
-    answer = RoutineLoop.answer
-
-    def look_first(loop: RoutineLoop, command: Any, *arguments: Any) -> None:
-        if command.name == "start":
-            found[loop.spec.name] = pipe.status().routine(loop.spec.name).state
-        answer(loop, command, *arguments)
-
-    monkeypatch.setattr(RoutineLoop, "answer", look_first)
-    with Pipe(inline=True) as pipe:
-        pipe.create_flow("all", True, Resting("resting"), CollectingDestination("works"))
-        pipe.create_flow("other", True, Broken("broken"))
-        pipe.link(Wire(pipe.routine("resting"), pipe.routine("broken")))
-        results = pipe.notify_event("start", wait=60)
-    assert found == {"resting": "running", "works": "running", "broken": "failed"}
-    assert {name for name, result in results.items() if result.error is not None} == {"broken"}
 
 
 def test_handlers_run_in_the_routines_own_thread(answers):
