@@ -116,6 +116,18 @@ def test_a_first_signal_stops_the_pipe_cleanly_and_the_script_goes_on(scripts, w
     wait_until(lambda: gone(children))
 
 
+@pytest.mark.parametrize("wait", ["join", "run"])
+def test_a_signal_that_comes_while_the_script_is_suspended_is_heard_when_it_goes_on(scripts, wait):
+    process = start(scripts, script(WAITS[wait]), "waits")
+    children = tree(process)
+    os.kill(process.pid, signal.SIGSTOP)  # as by Ctrl-Z; which thread has the signal afterwards is the system's choice
+    wait_until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED)
+    os.kill(process.pid, signal.SIGINT)
+    os.kill(process.pid, signal.SIGCONT)
+    assert "sink cleaned up" in scripts.finish(process)
+    wait_until(lambda: gone(children))
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
 @pytest.mark.parametrize("wait", ["join", "run", "with_join"])
 def test_a_second_signal_ends_a_routine_that_hangs_in_its_cleanup(scripts, wait, number):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import signal
 import threading
@@ -35,10 +36,49 @@ def signals_noted(changed: Callable[[], None]) -> Iterator[list[int]]:
 
     before = {number: signal.signal(number, note) for number in _SIGNALS}
     try:
-        yield noted
+        with _heard_in_any_thread(changed):
+            yield noted
     finally:
         for number, handler in before.items():
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+
+
+@contextmanager
+def _heard_in_any_thread(wake: Callable[[], None]) -> Iterator[None]:
+    """Wake the main thread for these signals: handlers run there, but the system may give a signal to any thread.
+
+    It does when the process was stopped as the signal came, by Ctrl-Z for one, and the main thread would sleep on.
+    """
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    ending = threading.Event()
+    before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+
+    def pass_on() -> None:
+        while True:
+            numbers = os.read(reader, 4096)
+            if ending.is_set():
+                return
+            if before >= 0:  # somebody else's, asyncio's for one
+                with contextlib.suppress(OSError):
+                    os.write(before, numbers)
+            if any(number in _SIGNALS for number in numbers):
+                wake()
+
+    thread = threading.Thread(target=pass_on, name="pipert2-signals", daemon=True)
+    try:
+        with contextlib.suppress(RuntimeError):  # the interpreter ends: no thread can be started any more
+            thread.start()
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        ending.set()
+        with contextlib.suppress(BlockingIOError):  # it is awake already
+            os.write(writer, b"\0")
+        if thread.ident is not None:
+            thread.join(5.0)
+        os.close(reader)
+        os.close(writer)
 
 
 def end_at_exit(supervisor: Supervisor) -> None:

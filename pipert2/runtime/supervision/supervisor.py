@@ -236,10 +236,7 @@ class Supervisor:
         self.look_at_gates()
 
     def wait(self, done: Callable[[], Any], timeout: float | None) -> bool:
-        """Wait until *done*, looked at after each change; False when *timeout* seconds were not enough.
-
-        Wakes up often enough for a signal handler of the main thread to run.
-        """
+        """Wait until *done*, looked at after each change and nudge; False when *timeout* seconds were not enough."""
         deadline = None if timeout is None else monotonic() + timeout
         with self.changed:
             while not done():
