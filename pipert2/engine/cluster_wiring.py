@@ -40,6 +40,10 @@ class WiringAtSites(ClusterBase):
                 for change in reversed(changes):
                     self._take_back(cluster, change, wait)
                 cluster.fragments.update(before)
+                for change in changes:  # its other end may have begun meanwhile: both are to end
+                    if change.link is not None:
+                        laid = SiteChange(change.site, link=change.link)
+                        cluster.fragments[change.site] = laid.applied(cluster.fragments[change.site])
                 raise
             self._await_streams(cluster, changes, wait)
             self.blueprint.add_wires(wires)

@@ -202,12 +202,15 @@ class Site:
                 supervisor.bus.send(CREDIT_EVENT, [spec], {"credit": credit})
 
     def link_end(self, name: str) -> str:
-        """How one end of a link is: finished, resting, or what it shows of the other end."""
+        """How one end of a link is: finished, resting, or what it shows of the other end.
+
+        One that was laid and is out of use is not made again at a site that begins anew: nothing comes from it either.
+        """
         supervisor = self._running()
         spec = supervisor.spec.routine(name)
-        if spec is not None and supervisor.progress.has_finished(spec.index):
+        if spec is None or supervisor.progress.has_finished(spec.index):
             return FINISHED
-        if spec is None or supervisor.state(spec.index) not in _IN_A_SESSION:
+        if supervisor.state(spec.index) not in _IN_A_SESSION:
             return RESTING
         shown = {one.name: one.text for one in self.pipe.results(name, wait=1.0).values}
         return shown.get("link/state", "")
@@ -216,7 +219,8 @@ class Site:
         """Let an end of a link that has finished begin again, and those behind it go on."""
         supervisor = self._running()
         spec = supervisor.spec.routine(name)
-        assert spec is not None
+        if spec is None:
+            raise PipeStateError(f"the site of pipe {self.pipe.name!r} has no end of a link {name!r}")
         for result in supervisor.bus.call(START_EVENT_NAME, [spec], {}, ANSWER_SOON).values():
             result.unwrap()
         supervisor.go_on([spec.index])

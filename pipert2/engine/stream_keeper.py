@@ -83,7 +83,12 @@ class StreamKeeper:
         sending, receiving = (self._sites.records[site].progress for site in (link.origin, link.target))
         if sending is None or receiving is None:
             return False
+        if link.ingress not in receiving.finished and not self._is_fed(link):
+            return True  # of a site that was begun anew it may be all that is left
         return (link.egress in sending.finished) != (link.ingress in receiving.finished)
+
+    def _is_fed(self, link: LinkPlan) -> bool:
+        return any(wire.destination == link.egress for wire in self._fragments()[link.origin].wires)
 
     def _look(self, link: LinkPlan, seconds: float) -> None:
         """Ask both ends, first the one that has finished: what it says still holds when the other one answers."""
