@@ -170,13 +170,15 @@ def logging_to_stderr(level: str) -> Iterator[None]:
     """Send log records from *level* on to standard error."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-8s %(name)s: %(message)s", "%H:%M:%S"))
-    root = logging.getLogger()
+    root, own = logging.getLogger(), logging.getLogger("pipert2")
+    before = own.level
     root.addHandler(handler)
-    logging.getLogger("pipert2").setLevel(level)
+    own.setLevel(level)
     try:
         yield
     finally:
         root.removeHandler(handler)
+        own.setLevel(before)
 
 
 def say_what_is_missing(pipe: Pipe) -> None:
