@@ -133,7 +133,7 @@ class EventsAtSites(ClusterBase):
         if event == CONFIGURE_EVENT_NAME and params:
             for name in names:
                 key = ("configure", name, *sorted(params))
-                self._given[key] = ("configure", (name, dict(params)), {})
+                self._given[key] = ("event", (CONFIGURE_EVENT_NAME, (name,), None, dict(params)), {})
         if event == START_EVENT_NAME:
             self._wanted.update(names)
         elif event in (STOP_EVENT_NAME, KILL_EVENT_NAME):

@@ -95,8 +95,8 @@ class SitesHeard(ClusterBase):
         cluster.sites.later(functools.partial(self._hold_anew, site))
         if self._shared:
             cluster.sites.ask_all([site], "set_parameters", None, dict(self._shared))
-        for verb, args, options in tuple(self._given.values()):
-            if site in cluster.sites_of(args[0]):
+        for (_, routine, *_), (verb, args, options) in tuple(self._given.items()):
+            if site in cluster.sites_of(routine):
                 cluster.sites.ask_all([site], verb, *args, **options)
         for before, plan in zip(cluster.planned[site].flows, cluster.fragments[site].flows, strict=True):
             if plan.own != before.own:

@@ -22,7 +22,7 @@ from pipert2.engine.site_pipe import LINK_FLOW, SitePipe, SitePlan
 from pipert2.engine.site_words import Feed, SiteProgress, SiteReport
 from pipert2.errors import PipertError, PipeStateError, StoreError
 from pipert2.events.bus import EventResult
-from pipert2.graph.handlers import CONFIGURE_EVENT_NAME, START_EVENT_NAME, STOP_EVENT_NAME
+from pipert2.graph.handlers import START_EVENT_NAME, STOP_EVENT_NAME
 from pipert2.graph.spec import RoutineSpec
 from pipert2.runtime import commands
 from pipert2.runtime.flow.logs import FORWARDED_ATTRIBUTE, ForwardingHandler
@@ -52,7 +52,6 @@ _OWN_VERBS = frozenset(
             "set_credit",
             "link_end",
             "begin_stream",
-            "configure",
         ),
     )
 )
@@ -147,11 +146,6 @@ class Site:
             supervisor.bus.send(name, specs, params)
             return None
         return supervisor.bus.call(name, specs, params, wait)
-
-    def configure(self, routine: str, params: dict[str, Any]) -> None:
-        """Send a routine settings that it was sent before this began anew."""
-        spec, bus = self._running().spec, self._running().bus
-        bus.send(CONFIGURE_EVENT_NAME, [one for one in spec.routines if one.name == routine], params)
 
     def _sources(self) -> list[RoutineSpec]:
         """The user's sources; what comes from other sites has its source there."""

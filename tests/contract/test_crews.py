@@ -29,6 +29,7 @@ from pipert2 import (
     source,
 )
 from pipert2.testing import CollectingDestination, ListSource, wait_until
+from tests.sources import OpenList
 
 
 def line(inline: bool, items: list[Any], *work: Any, **options: Any) -> tuple[Pipe, CollectingDestination]:
@@ -372,15 +373,8 @@ def test_a_slot_is_free_as_soon_as_the_crew_is_done(inline: bool) -> None:
     def work(frame: np.ndarray) -> int:
         return int(frame[0])
 
-    class Waits(ListSource):
-        def main_logic(self) -> Any:
-            if self._next == len(self._items):
-                self.wait(30.0)
-                return None
-            return super().main_logic()
-
     pipe = Pipe(inline=inline, lossless=True, data_transmitter=SharedMemoryTransmitter())
-    tasks, results = Waits([np.full(100_000, 7, np.uint8)], "tasks"), CollectingDestination("results")
+    tasks, results = OpenList([np.full(100_000, 7, np.uint8)], "tasks"), CollectingDestination("results")
     pipe.create_flow("first", True, tasks)
     pipe.create_flow("work", True, work)
     pipe.create_flow("last", True, results)

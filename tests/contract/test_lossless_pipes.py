@@ -25,16 +25,7 @@ from pipert2 import (
     source,
 )
 from pipert2.testing import CollectingDestination, ListSource, wait_until
-
-
-class Waits(ListSource):
-    """A list whose stream does not end."""
-
-    def main_logic(self) -> Any:
-        if self._next == len(self._items):
-            self.wait(30.0)
-            return None
-        return super().main_logic()
+from tests.sources import OpenList
 
 
 def place(pipe: Pipe, *routines: Any, local: bool = False) -> None:
@@ -173,7 +164,7 @@ def test_two_routines_of_a_flow_that_fail_at_one_message_make_one_further_attemp
             return self.attempts
 
     pipe = Pipe(inline=inline, lossless=True)
-    tasks, one, other = Waits([1], "tasks"), Fails("one"), Fails("other")
+    tasks, one, other = OpenList([1], "tasks"), Fails("one"), Fails("other")
 
     @middle(name="split")
     def split(number: int) -> int:
@@ -528,7 +519,7 @@ def test_a_real_time_wire_behind_a_lossless_one_holds_nothing_up(inline: bool, t
         return number
 
     pipe = Pipe(inline=inline, lossless=True)
-    tasks, live, all_ = Waits(list(range(200)), "tasks"), Slow("live"), CollectingDestination("all")
+    tasks, live, all_ = OpenList(list(range(200)), "tasks"), Slow("live"), CollectingDestination("all")
     place(pipe, tasks, all_, live)
     pipe.create_flow("work", False, work, replicas=2)
     pipe.link(Wire(tasks, work), Wire(work, live, lossless=False), Wire(work, all_))
@@ -578,7 +569,7 @@ def test_frames_go_through_a_lossless_pipe_and_all_slots_come_back(inline: bool)
         return data["mean"]
 
     pipe = Pipe(inline=inline, lossless=True, data_transmitter=SharedMemoryTransmitter())
-    tasks = Waits([np.full((300, 400), number, np.uint8) for number in range(150)], "tasks")
+    tasks = OpenList([np.full((300, 400), number, np.uint8) for number in range(150)], "tasks")
     results = CollectingDestination("results")
     place(pipe, tasks, passes, results)
     pipe.create_flow("crew", False, crew)

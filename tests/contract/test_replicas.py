@@ -27,6 +27,8 @@ from pipert2 import (
     events,
 )
 from pipert2.testing import CollectingDestination, ListSource, wait_until
+from tests.arrays import address_of
+from tests.sources import OpenList
 
 INLINE = pytest.mark.parametrize("inline", [True, False], ids=["inline", "processes"])
 
@@ -71,7 +73,7 @@ class Lends(SourceRoutine):
             frame = self.loan(100_000)
             frame[:] = number
             for _ in range(1 if number else 2):
-                yield number, address(frame), frame
+                yield number, address_of(frame), frame
         raise EndOfStream
 
 
@@ -87,11 +89,7 @@ class Looks(MiddleRoutine):
         with contextlib.suppress(FileExistsError):
             (self.done / "first").touch(exist_ok=False)
             wait_until((self.done / "others").exists, timeout=60)
-        return number, address(frame) == sent_from, bool((frame == number).all())
-
-
-def address(array: np.ndarray) -> int:
-    return int(array.__array_interface__["data"][0])
+        return number, address_of(frame) == sent_from, bool((frame == number).all())
 
 
 class Counts(CollectingDestination):
@@ -324,16 +322,7 @@ def test_a_dead_letter_can_be_tried_again_or_dropped(inline: bool) -> None:
         def mend(self) -> None:
             self.broken = False
 
-    class Waits(ListSource):
-        """Its stream does not end, so that its messages can be worked on again."""
-
-        def main_logic(self) -> Any:
-            if self._next == len(self._items):
-                self.wait(60.0)
-                return None
-            return super().main_logic()
-
-    pipe, results = shop(Waits([1, 2], "tasks"), inline=inline, work=Mended("work"), replicas=1)
+    pipe, results = shop(OpenList([1, 2], "tasks"), inline=inline, work=Mended("work"), replicas=1)
     with pipe:
         pipe.notify_event("start", wait=60)
         wait_until(lambda: len(pipe.dead_letters()) == 2)

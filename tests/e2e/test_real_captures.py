@@ -6,8 +6,6 @@ The folder is named by ``PIPERT2_CAPTURES``; without it these tests are left out
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,7 +15,7 @@ from pipert2.patterns.streams.messages import Data, End, Start
 from pipert2.patterns.streams.protocols import protocol_of
 from pipert2.patterns.streams.stream_data import StreamData
 from tests import xrd
-from tests.e2e.blocks import ROOT
+from tests.e2e.replays import replay
 
 FOLDER = os.environ.get("PIPERT2_CAPTURES", "")
 pytestmark = pytest.mark.skipif(not FOLDER, reason="PIPERT2_CAPTURES names no folder of captures: make devices")
@@ -45,15 +43,9 @@ RAW = [
 ]
 
 
-def replay(folder: Path, *arguments: object) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "pipert2", "replay", *map(str, arguments)],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=200,
-    )
+def replayed(folder: Path, *arguments: object) -> str:
+    """What the command said, which has gone well."""
+    done = replay(folder, *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
 
@@ -61,7 +53,7 @@ def replay(folder: Path, *arguments: object) -> str:
 @pytest.mark.parametrize(("file", "protocol", "key", "events"), RAW, ids=[one[0] for one in RAW])
 def test_what_a_device_sent_is_a_scan(file: str, protocol: str, key: str, events: int, tmp_path: Path) -> None:
     (tmp_path / "analysis.py").write_text(READ)
-    said = replay(
+    said = replayed(
         tmp_path,
         *("-w", "analysis:read", "-r", "analysis:reduce", "--inline", "-n", 1, "--log-level", "WARNING"),
         *("-f", Path(FOLDER) / file, "--as", f"it:{protocol}", "--key", key),
@@ -84,7 +76,7 @@ def test_what_a_device_sent_is_a_start_frames_and_an_end(file: str, protocol: st
 @pytest.mark.parametrize("workers", [1, 2, 5])
 def test_the_capture_of_the_tutorial_gives_its_numbers(workers: int, tmp_path: Path) -> None:
     xrd.write_analysis(tmp_path)
-    said = replay(
+    said = replayed(
         tmp_path,
         *("-w", "src.worker:TestWorker", "-r", "src.reducer:TestReducer", "-n", workers),
         *("-f", Path(FOLDER) / "dump_xrd.cbors"),

@@ -18,21 +18,11 @@ import pytest
 from pipert2.patterns.capture.cbors_writer import CborsWriter
 from tests import xrd
 from tests.e2e.blocks import ROOT
+from tests.e2e.replays import replay
 
 h5py: Any = pytest.importorskip("h5py")
 
 ANALYSIS = ("-w", "src.worker:TestWorker", "-r", "src.reducer:TestReducer")
-
-
-def replay(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "pipert2", "replay", *map(str, arguments)],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=200,
-    )
 
 
 @pytest.fixture

@@ -72,6 +72,12 @@ class Outline:
         return (self.last - self.first) / _NANO if self.first is not None and self.last is not None else 0.0
 
 
+def begins_as_mcap(path: str | Path) -> bool:
+    """Whether a file begins as MCAP files do; raises OSError if it cannot be read."""
+    with open(path, "rb") as file:
+        return file.read(len(mcap_format.MAGIC)) == mcap_format.MAGIC
+
+
 def is_mcap(path: str | Path) -> bool:
     """Whether a capture is an MCAP file, by its first bytes, else by its name.
 
@@ -80,12 +86,10 @@ def is_mcap(path: str | Path) -> bool:
     """
     name = os.fspath(path)
     try:
-        with open(name, "rb") as file:
-            start = file.read(len(mcap_format.MAGIC))
+        if begins_as_mcap(name):
+            return True
     except OSError as error:
         raise CaptureError(name, f"it cannot be read: {error.strerror or error}") from error
-    if start == mcap_format.MAGIC:
-        return True
     if name.endswith(cbors.SUFFIXES):
         return False
     if name.endswith(mcap_format.SUFFIX):

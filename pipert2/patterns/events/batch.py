@@ -20,7 +20,7 @@ FIRST_BATCH, LARGEST_BATCH = 8, 64  # events: as long as it is not known what on
 LARGEST_BYTES = 9 << 20
 """Of a batch, and of what a source sends at once: four 16-bit images of 1024 x 1024, with their headers."""
 _BATCH_SECONDS = 0.005
-_LARGE = 32 * 1024  # bytes from which on a frame travels as an array, which the wire does not copy into its message
+LARGE_FRAME = 32 * 1024  # bytes from which on it travels as an array, which the wire does not copy into its message
 
 # What the routines of a scan say to one another over the event bus.
 CALL = "pipert2.scan.call"
@@ -175,11 +175,11 @@ def pack_streams(streams: Mapping[str, StreamData]) -> tuple[tuple[str, str, tup
 def _packed(frame: Any) -> Any:
     kind = type(frame)
     if kind is bytes:
-        return frame if len(frame) < _LARGE else np.frombuffer(frame, np.uint8)
+        return frame if len(frame) < LARGE_FRAME else np.frombuffer(frame, np.uint8)
     view = frame if kind is memoryview else memoryview(frame)
-    if type(view.obj) is np.ndarray and view.nbytes == view.obj.nbytes >= _LARGE:
+    if type(view.obj) is np.ndarray and view.nbytes == view.obj.nbytes >= LARGE_FRAME:
         return view.obj  # it may lie in shared memory already
-    return bytes(view) if view.nbytes < _LARGE else np.frombuffer(view, np.uint8)
+    return bytes(view) if view.nbytes < LARGE_FRAME else np.frombuffer(view, np.uint8)
 
 
 def divided(shares: Sequence[Share], most: int, largest: int = LARGEST_BYTES) -> Iterator[tuple[Share, ...]]:
@@ -218,7 +218,7 @@ def events_of(batch: Batch) -> Iterator[tuple[int, int, bool, EventData]]:
         yield share.number, share.copies, share.tick, unpack_event(share)
     if batch.block is not None:
         tick = batch.tick
-        for event in batch.block.read(_LARGE):
+        for event in batch.block.read(LARGE_FRAME):
             yield event.event_number, 1, tick, event
             tick = False
 

@@ -52,6 +52,12 @@ class ScanSource(SourceRoutine):
         self.wait(1.0)
         return None
 
+    def checked(self, speed: float | None) -> float | None:
+        """A speed that was asked for; raises ValueError if it is no number above 0."""
+        if speed is not None and not 0 < speed < math.inf:
+            raise ValueError(f"{type(self).__name__}(speed=...) is a number above 0, not {speed!r}")
+        return speed
+
     def until(self, due: float) -> Iterator[list[Any]]:
         """Wait for this time; yields nothing to send, in between, when an event of the pipe has come."""
         while (left := due - monotonic()) > 0:
@@ -96,9 +102,7 @@ class RecordedEvents(ScanSource):
         self, files: Sequence[str | Path], name: str | None = None, *, hold: bool = False, speed: float | None = None
     ) -> None:
         super().__init__(name)
-        if speed is not None and not 0 < speed < math.inf:
-            raise ValueError(f"RecordedEvents(speed=...) is a number above 0, not {speed!r}")
-        self.hold, self.speed = hold, speed
+        self.hold, self.speed = hold, self.checked(speed)
         self.files = [os.fspath(file) for file in files]
 
     def messages(self) -> Iterator[list[Any]]:

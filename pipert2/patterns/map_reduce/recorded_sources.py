@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from pipert2.errors import PipertError, UnknownNameError
 from pipert2.graph.routine import Routine
 from pipert2.patterns.capture.cbors import CborsReader, Layout
-from pipert2.patterns.capture.mcap_format import MAGIC
+from pipert2.patterns.capture.reading import begins_as_mcap
 from pipert2.patterns.map_reduce.recorded_events import RecordedEvents
 from pipert2.patterns.map_reduce.recorded_frames import RecordedFrames
 from pipert2.patterns.map_reduce.recorded_streams import RecordedStreams
@@ -93,8 +93,7 @@ def sources_of(
 
 def _is_mcap(path: str | Path) -> bool:
     try:
-        with open(path, "rb") as file:
-            return file.read(len(MAGIC)) == MAGIC
+        return begins_as_mcap(path)
     except OSError:  # whoever reads it says so
         return False
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -41,10 +40,8 @@ class RecordedStreams(ScanSource):
         speed: float | None = None,
     ) -> None:
         super().__init__(name)
-        if speed is not None and not 0 < speed < math.inf:
-            raise ValueError(f"RecordedStreams(speed=...) is a number above 0, not {speed!r}")
         self.file, self.streams = os.fspath(file), tuple(streams)
-        self.hold, self.speed = hold, speed
+        self.hold, self.speed = hold, self.checked(speed)
         self._outline = outline(self.file)
 
     def messages(self) -> Iterator[list[StreamFrame | ScanEnd]]:

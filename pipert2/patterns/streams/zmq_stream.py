@@ -10,7 +10,7 @@ import numpy as np
 
 from pipert2.errors import PipertError
 from pipert2.graph.routine import SourceRoutine
-from pipert2.patterns.events.batch import LARGEST_BYTES
+from pipert2.patterns.events.batch import LARGE_FRAME, LARGEST_BYTES
 from pipert2.patterns.streams.freed_memory import keep_freed_memory
 from pipert2.patterns.streams.protocols import protocol_of
 from pipert2.patterns.streams.stins import PROTOCOL
@@ -19,7 +19,6 @@ from pipert2.patterns.streams.stream_data import StreamData, StreamFrame
 _PATIENCE = 200  # milliseconds that a wait for messages takes at most, before events are handled
 _MOST = 64  # messages that are sent on at once where they come fast
 _MOST_WAITING = 64 << 20  # bytes
-_LARGE = 32 * 1024  # bytes of a part that is copied to where workers find it
 _MOST_LENT = 32 << 20  # bytes that lie there and were not sent yet; what comes then is copied by who sends it
 
 
@@ -99,7 +98,7 @@ class ZmqStream(SourceRoutine):
 
     def _taken(self, part: Any) -> Any:
         """A part's bytes; of a large one where workers will find them, if there is room, copied while others work."""
-        if len(part) < _LARGE:
+        if len(part) < LARGE_FRAME:
             return part.bytes
         while self._lent and self._lent[0]() is None:
             self._lent.popleft()

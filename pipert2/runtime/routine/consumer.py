@@ -255,9 +255,8 @@ class Consumer:
             if not (crew.busy or outcomes or self._unfinished.due) and (ending or loop.inputs.ended()):
                 if crew.finish():
                     return loop.finished
-                ending = (
-                    True  # what was said cannot be taken back: if an input comes meanwhile, it begins another stream
-                )
+                # What was said cannot be taken back: if an input comes meanwhile, it begins another stream.
+                ending = True
             loop.words[busy], loop.words[in_hand] = crew.since, crew.busy
             if (due := self._unfinished.due) is not None:
                 retry = max(0.0, due - monotonic())

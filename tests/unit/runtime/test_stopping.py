@@ -4,23 +4,13 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 
 from pipert2 import Pipe, Wire, middle
 from pipert2.runtime.supervision.flow_handle import InlineFlow
-from pipert2.testing import CollectingDestination, ListSource, wait_until
-
-
-class Waits(ListSource):
-    """A list whose stream does not end."""
-
-    def main_logic(self) -> Any:
-        if self._next == len(self._items):
-            self.wait(60.0)
-            return None
-        return super().main_logic()
+from pipert2.testing import CollectingDestination, wait_until
+from tests.sources import OpenList
 
 
 @pytest.mark.parametrize("wait", [60.0, None], ids=["waited for", "not waited for"])
@@ -36,7 +26,7 @@ def test_what_a_routine_is_about_to_send_within_its_flow_arrives_before_the_stop
     def work(number: int) -> int:
         return number
 
-    pipe, numbers, seen = Pipe(lossless=True, inline=True), Waits([7], "numbers"), CollectingDestination("seen")
+    pipe, numbers, seen = Pipe(lossless=True, inline=True), OpenList([7], "numbers"), CollectingDestination("seen")
     pipe.create_flow("all", False, numbers, work, seen)
     pipe.link(Wire(numbers, work), Wire(work, seen, where=takes))
     with pipe, ThreadPoolExecutor(1) as caller:

@@ -23,6 +23,7 @@ from pipert2.transport.pool import SlotPool
 from pipert2.transport.recovery import release_receiver, retract_sender
 from pipert2.transport.ring import Interrupted, RingReceiver, RingSender, ring_key, ring_size
 from pipert2.transport.segment import TAKEN, Segment, Segments, create_segment
+from tests.arrays import address_of
 
 
 class StepWaiter:
@@ -116,11 +117,6 @@ class MortalSegments(Segments):
         if not isinstance(segment.words, MortalWords):
             segment.words = MortalWords(segment.words, self._life)  # type: ignore[assignment]
         return segment
-
-
-def address_of(array: np.ndarray) -> int:
-    """Where an array's memory begins."""
-    return int(array.__array_interface__["data"][0])
 
 
 @dataclass(frozen=True)

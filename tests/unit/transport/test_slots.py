@@ -15,12 +15,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from pipert2.transport.lease import MOST_BYTES, MOST_VIEWS
+from tests.arrays import address_of
 
 RULES = [pytest.param(False, id="real-time"), pytest.param(True, id="lossless")]
-
-
-def address(array: np.ndarray) -> int:
-    return int(array.__array_interface__["data"][0])
 
 
 def frame(number: int, size: int = 8192) -> np.ndarray:
@@ -177,7 +174,7 @@ def test_who_lets_go_gets_views_again(make_rig: Any) -> None:
 def test_data_for_several_readers_is_written_once(make_rig: Any) -> None:
     rig = make_rig("a>b a>c a>d")
     rig.send("a", frame(1))
-    assert len({address(rig.take(f"a>{name}")) for name in "bcd"}) == 1
+    assert len({address_of(rig.take(f"a>{name}")) for name in "bcd"}) == 1
 
 
 @pytest.mark.parametrize("holder", ["a>b", "a>c"])
@@ -200,7 +197,7 @@ def test_what_is_passed_on_is_not_copied(make_rig: Any) -> None:
     second = rig.take("b>c")
     rig.send("c", {"frame": second, "boxes": [1, 2]})
     third = rig.take("c>d")["frame"]
-    assert address(first) == address(second) == address(third)
+    assert address_of(first) == address_of(second) == address_of(third)
     assert {owner for owner, _, _ in rig.grown} == {"a"}
 
 
@@ -209,7 +206,7 @@ def test_a_part_that_is_passed_on_is_not_copied(make_rig: Any) -> None:
     rig.send("a", frame(1).reshape(64, 128))
     view = rig.take("a>b")
     rig.send("b", view[16:48])
-    assert address(rig.take("b>c")) == address(view) + 16 * 128
+    assert address_of(rig.take("b>c")) == address_of(view) + 16 * 128
 
 
 def test_a_part_with_gaps_that_is_passed_on_is_right(make_rig: Any) -> None:
@@ -266,8 +263,8 @@ def test_frames_of_several_sources_passed_on_together_are_not_copied(make_rig: A
     pair = {"left": rig.take("a>m"), "right": rig.take("b>m")}
     rig.send("m", pair)
     arrived = rig.take("m>z")
-    assert address(arrived["left"]) == address(pair["left"])
-    assert address(arrived["right"]) == address(pair["right"])
+    assert address_of(arrived["left"]) == address_of(pair["left"])
+    assert address_of(arrived["right"]) == address_of(pair["right"])
 
 
 def test_a_frame_passed_on_with_a_new_one_keeps_its_place(make_rig: Any) -> None:
@@ -276,7 +273,7 @@ def test_a_frame_passed_on_with_a_new_one_keeps_its_place(make_rig: Any) -> None
     view = rig.take("a>b")
     rig.send("b", [view, frame(2, 20_000)])
     arrived = rig.take("b>c")
-    assert address(arrived[0]) == address(view)
+    assert address_of(arrived[0]) == address_of(view)
     assert (arrived[1] == 2).all()
 
 
@@ -298,7 +295,7 @@ def test_a_frame_that_came_over_an_edge_in_the_flow_is_passed_on_too(make_rig: A
     view = rig.take("a>b")
     rig.send("b", view)
     rig.send("c", rig.take("b=c"))
-    assert address(rig.take("c>d")) == address(view)
+    assert address_of(rig.take("c>d")) == address_of(view)
 
 
 def test_a_frame_that_came_round_the_wires_is_copied(make_rig: Any) -> None:
@@ -329,7 +326,7 @@ def test_a_loaned_array_is_sent_where_it_is(make_rig: Any) -> None:
     mine[:] = 5
     rig.send("a", mine)
     arrived = rig.take("a>b")
-    assert address(arrived) == address(mine)
+    assert address_of(arrived) == address_of(mine)
     assert (arrived == 5).all()
 
 
@@ -338,7 +335,7 @@ def test_a_part_of_a_loaned_array_is_sent_where_it_is(make_rig: Any) -> None:
     mine = loan(rig, "a", (64, 128))
     mine[:] = 5
     rig.send("a", mine[10:50])
-    assert address(rig.take("a>b")) == address(mine) + 10 * 128
+    assert address_of(rig.take("a>b")) == address_of(mine) + 10 * 128
 
 
 def test_a_loaned_array_in_a_dict_is_sent_where_it_is(make_rig: Any) -> None:
@@ -347,7 +344,7 @@ def test_a_loaned_array_in_a_dict_is_sent_where_it_is(make_rig: Any) -> None:
     mine[:] = 0.5
     rig.send("a", {"frame": mine, "name": "n" * 600, "mask": frame(3, 2000)})
     arrived = rig.take("a>b")
-    assert address(arrived["frame"]) == address(mine)
+    assert address_of(arrived["frame"]) == address_of(mine)
     assert (arrived["mask"] == 3).all()
     assert arrived["name"] == "n" * 600
 
@@ -364,7 +361,7 @@ def test_a_loaned_slot_is_not_given_out_while_its_array_is_alive(make_rig: Any) 
 
 def test_a_loan_that_is_not_sent_is_given_out_again(make_rig: Any) -> None:
     rig = make_rig("a>b")
-    places = {address(loan(rig, "a", (8192,))) for _ in range(50)}
+    places = {address_of(loan(rig, "a", (8192,))) for _ in range(50)}
     assert len(places) == 1
 
 
