@@ -8,7 +8,7 @@ import functools
 import io
 import pickle
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import cloudpickle
 import numpy as np
@@ -59,6 +59,21 @@ class _Pickler(pickle.Pickler):
         super().__init__(file, PROTOCOL, buffer_callback=buffers.append)
 
 
+class Encoded(NamedTuple):
+    """Data without arrays as an encoder has left it, for those who pass it on and have no use for what it says.
+
+    Attributes:
+        flat, stream: what :class:`Encoder` returns.
+    """
+
+    flat: bool
+    stream: bytes | memoryview
+
+    def open(self) -> Any:
+        """The data; raises whatever unpickling it raises."""
+        return unflatten(self.stream, ()) if self.flat else loads(self.stream)
+
+
 class Encoder:
     """Turns data into a pickle stream and the arrays that go beside it. One for each sending routine.
 
@@ -89,6 +104,8 @@ class Encoder:
                 return False, pickle.dumps(data, PROTOCOL), []
             except Exception:  # a key is no atom, and has to go by value
                 pass
+        elif kind is Encoded:
+            return data.flat, bytes(data.stream), []
         elif (kind is not dict or np.ndarray in map(type, data.values())) and self._flat_failures < _FLAT_TRIES:
             flat = flatten(data)
             if flat is not None:

@@ -63,6 +63,12 @@ Place = tuple[int, int, int, int]
 """Segment, slot, offset and length of a buffer; see the top of this module."""
 
 
+def small_cell(kind: int, stream: bytes | memoryview, origin: int, born: int, sent: int, attempt: int) -> bytes | None:
+    """The cell of a message with nothing beside its stream; None if that is too long."""
+    length = len(stream)
+    return HEAD.pack(kind, 0, attempt, length, origin, born, sent) + stream if length <= ROOM else None
+
+
 def places_of(cell: Any, count: int, start: int = 0) -> list[Place]:
     """The places of a cell that begins at *start*."""
     at = start + HEAD.size

@@ -59,6 +59,10 @@ class Outlet:
         pool: where its data is placed.
         carries: whether data in a segment of routine *owner* may travel on an edge; see :meth:`PipeSpec.carriers`.
         forwards: whether data in slots may come from elsewhere in this process and be passed on.
+
+    Attributes:
+        takes_encoded: whether none of the edges looks at the data, so that :class:`Encoded` may be sent.
+        only_queue: the queue of the only edge, if that is lossless and takes what is encoded.
     """
 
     def __init__(
@@ -78,6 +82,8 @@ class Outlet:
         self._unsent: _Unsent | None = None
         self.senders: list[_Sender] = []
         self._rings: list[_Crossing] = []
+        self.takes_encoded = False
+        self.only_queue: WorkSender | None = None
         self._copies = False
         self._transforms = False
         self._selects = False
@@ -91,6 +97,9 @@ class Outlet:
         self._copies = any(isinstance(ring, WorkSender) for ring in self._rings)
         self._transforms = any(ring.spec.transmitter.transmit() is not None for ring in self._rings)
         self._selects = any(sender.spec.where is not None for sender in self.senders)
+        self.takes_encoded = not (self._transforms or self._selects or len(self._rings) < len(self.senders))
+        lossless = [ring for ring in self._rings if isinstance(ring, WorkSender) and ring.spec.lossless]
+        self.only_queue = lossless[0] if self.takes_encoded and len(lossless) == len(self.senders) == 1 else None
 
     def send(
         self, data: Any, origin: int, born: int, attempt: int = 0, delivery: Delivery | Kept | None = None

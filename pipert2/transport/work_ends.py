@@ -195,6 +195,32 @@ class WorkSender:
             self._queues.wake_one(queue, ends)
             return True
 
+    def put_many(self, cells: Sequence[bytes], ledger: WorkQueue) -> list[tuple[int, int]]:
+        """Put messages without slots there that have come of no other, as many as there is room for, now.
+
+        Returns:
+            Of each that was put, cell and number of its account in *ledger*, where it is over when it is done.
+        """
+        queue, table, accounts = self._queue, self._queue.table, ledger.table
+        opened: list[tuple[int, int]] = []
+        with queue.locked_with(ledger):
+            ends = self._queues.ends(queue)
+            if self._closed or self._queues.is_forsaken(ends):
+                return opened
+            for cell in cells:
+                if not table.has_room(self.spec.capacity, 0, LARGE_BYTES):
+                    break
+                account = accounts.take_free()
+                number = accounts.put_done(account)
+                opened.append((account, number))
+                at = table.take_free()
+                start = queue.start(at)
+                queue.view[start : start + len(cell)] = cell
+                table.put(at, 0, Parent(ledger.number, account, number, 1), accounts)
+            if opened:
+                self._queues.wake_one(queue, ends)
+        return opened
+
     def _drop_old(self) -> None:
         """Let the newest count: give up what has waited longest until there is room."""
         queue, table = self._queue, self._queue.table

@@ -149,6 +149,23 @@ class WorkTable:
         words[TAIL] += 1
         return number
 
+    def put_done(self, cell: int) -> int:
+        """Make the cell of :meth:`take_free` one that its routine is done with; the message's number.
+
+        It is over with those that come of it, which are to be put under the same lock.
+        """
+        words, row = self.words, self._rows + cell * CELL_WORDS
+        words[FREE_HEAD] += 1
+        number: int = words[PUT] + 1
+        words[row + NUMBER] = number
+        words[row + CLAIMER] = words[row + DESCENDANTS] = words[row + SIZE] = words[row + PARENT] = 0
+        words[row + ATTEMPT] = words[row + TURN] = 1
+        words[UNDONE] += 1
+        words[TAKEN] += 1
+        words[row + STATE] = RETURNED
+        words[PUT] = number
+        return number
+
     def drop_oldest(self) -> int | None:
         """Give up the message that has waited longest (real-time queues); its cell, None if none waits."""
         claim = self._next()

@@ -169,7 +169,7 @@ class LinkFeed:
                 return None
         tag, parcel = self._parcels.popleft()
         try:
-            data = parcel.data()
+            data = parcel.passed_on()
         except Exception as error:
             raise UnreadableFeed(self._name, f"{type(error).__name__}: {error}", tag, parcel.sequence) from error
         return Fed(data, tag, parcel.sequence, self._born(tag, parcel.born))

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipert2.engine.link.frames import HEAD_BYTES, BadFrameError, There
-from pipert2.transport.codec import Encoder, dumps_plain, loads, unflatten
+from pipert2.transport.codec import Encoded, Encoder, dumps_plain, loads, unflatten
 
 _RECORD = struct.Struct("<BBHIQQQQ")  # kind, arrays, nothing, length of the stream, sequence, born, queue, number
 _LENGTH = struct.Struct("<Q")
@@ -59,6 +59,10 @@ class Parcel(NamedTuple):
     def data(self) -> Any:
         """The data; raises whatever unpickling it raises."""
         return unflatten(self.stream, self.arrays) if self.kind == _FLAT else loads(self.stream, buffers=self.arrays)
+
+    def passed_on(self) -> Any:
+        """The data for somebody who only passes it on: encoded as it is, if there are no arrays beside it."""
+        return self.data() if self.arrays else Encoded(self.kind == _FLAT, self.stream)
 
 
 END = Parcel(0, 0, NOBODY, _END, b"", ())
