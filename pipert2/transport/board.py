@@ -53,6 +53,7 @@ NEXT_FIRE = 18  # when it will next, 0: not known
 FIRES = 19
 TIMED_OUT = 20  # runs that took longer than they may
 AWAITS_RECORDS = 21  # 1: ring the bell when something was written to the store
+TO_BE_KILLED = 22  # 1: it was told to be killed, with all that have that word (written by the supervisor)
 ERROR_TEXT = 24
 ERROR_TEXT_BYTES = 1024
 LOGIC = ERROR_TEXT + ERROR_TEXT_BYTES // 8

@@ -74,6 +74,11 @@ class Encoded(NamedTuple):
         return unflatten(self.stream, ()) if self.flat else loads(self.stream)
 
 
+def opened(data: Any) -> Any:
+    """Data itself, whether or not it is :class:`Encoded`."""
+    return data.open() if type(data) is Encoded else data
+
+
 class Encoder:
     """Turns data into a pickle stream and the arrays that go beside it. One for each sending routine.
 

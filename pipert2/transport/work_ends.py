@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
 from time import monotonic_ns
 from typing import Any
 
@@ -12,7 +13,7 @@ from pipert2.errors import UnreadableDataError
 from pipert2.transport import board as b
 from pipert2.transport import work_table as w
 from pipert2.transport.board import Board
-from pipert2.transport.codec import loads, unflatten
+from pipert2.transport.codec import Encoded, loads, unflatten
 from pipert2.transport.envelope import CELL, FLAT, HEAD, HERE, INDIRECT, PLACE, Message, Place, blob_of, places_of
 from pipert2.transport.lease import MOST_VIEWS
 from pipert2.transport.memory import Bell
@@ -84,6 +85,14 @@ class Delivery:
     def is_suspect(self) -> bool:
         """Whether the message was in hand when a process died."""
         return self.queue.table.is_suspect(self.claim.cell)
+
+
+def end_all(deliveries: Sequence[Delivery]) -> None:
+    """:meth:`Delivery.done` of all, those that lie together under one taking of their locks."""
+    over = [delivery for delivery in deliveries if delivery._leave()]
+    for (queue, _), group in groupby(over, key=lambda one: (one.queue, one.claim.parent and one.claim.parent.queue)):
+        together = list(group)
+        together[0]._queues.finish_all(queue, [one.claim for one in together])
 
 
 class Kept:
@@ -275,6 +284,7 @@ class WorkReceiver:
         source: name of the routine that sends, for errors.
         circle: messages come back to the routine on other edges: its input has ended when all is acknowledged.
         receive: what the wire's transmitter makes of what arrives.
+        encoded: the routine takes data without arrays as it is.
     """
 
     def __init__(
@@ -289,8 +299,10 @@ class WorkReceiver:
         receive: Callable[[Any], Any] | None,
         *,
         circle: bool = False,
+        encoded: bool = False,
     ) -> None:
         self._circle = circle
+        self._as_it_is = encoded and receive is None
         self.spec = queue.spec
         self._queues = queues
         self._queue = queue
@@ -337,7 +349,15 @@ class WorkReceiver:
         if not self._queue.table.waiting:
             return None
         claim = self._queues.claim(self._queue, self._routine)
-        return None if claim is None else self._message(claim)
+        return None if claim is None else self.message(claim)
+
+    def claim_some(self, most: int) -> list[Claim]:
+        """Claim those that have waited longest, *most* at most; each is to be made a :meth:`message`."""
+        if self._gone:
+            self._end_viewed()
+        if not self._queue.table.waiting:
+            return []
+        return self._queues.claim_some(self._queue, self._routine, most)
 
     def take_after(self, done: Delivery) -> Message | None:
         """Be done with a message, and :meth:`take` the next one: a single step, if both are of this queue."""
@@ -347,9 +367,14 @@ class WorkReceiver:
         if self._gone:
             self._end_viewed()
         claim = done.done_for_next(self._routine)
-        return None if claim is None else self._message(claim)
+        return None if claim is None else self.message(claim)
 
-    def _message(self, claim: Claim) -> Message:
+    def message(self, claim: Claim) -> Message:
+        """The message that was claimed.
+
+        Raises:
+            UnreadableMessage: as :meth:`take`.
+        """
         queue = self._queue
         view, start = queue.view, queue.start(claim.cell)
         kind, count, _, length, origin, born, sent = HEAD.unpack_from(view, start)
@@ -357,7 +382,8 @@ class WorkReceiver:
         try:
             if not count:
                 at = start + HEAD.size
-                data = self._decode(kind, view[at : at + length], ())
+                stream = view[at : at + length]
+                data = Encoded(bool(kind & FLAT), bytes(stream)) if self._as_it_is else self._decode(kind, stream, ())
             else:
                 data = self._decode(kind, *self._parts(claim, bytes(view[start : start + CELL]), count, length))
         except Exception as error:

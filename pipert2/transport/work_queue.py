@@ -284,6 +284,24 @@ class WorkQueues:
             self.made_room(queue)
         return claim
 
+    def claim_some(self, queue: WorkQueue, claimer: int, most: int) -> list[Claim]:
+        """Those that have waited longest, now *claimer*'s: *most* at most, and only the first with data in slots."""
+        with queue.lock:
+            claims = queue.table.claim_some(claimer, most)
+            if queue.table.words[w.ROOM_AWAITED]:
+                self.made_room(queue)
+        return claims
+
+    def finish_all(self, queue: WorkQueue, claims: Sequence[Claim]) -> None:
+        """:meth:`finish` several, whose parents are in one queue, if they have any."""
+        parent = claims[0].parent
+        above = self.get(parent.queue) if parent is not None else None
+        with queue.locked_with(above):
+            ups = [claim.parent for claim in claims if self._finish(queue, claim, above)]
+        for up in ups:
+            if above is not None and up is not None:
+                self._go_up(above, up)
+
     def finish(self, queue: WorkQueue, claim: Claim, claimer: int | None = None) -> Claim | None:
         """The routine is done with a message; if nothing of it is left it is over, and so may be what it came from.
 

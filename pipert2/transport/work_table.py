@@ -208,6 +208,18 @@ class WorkTable:
         words[TAKEN] += 1
         return self.claim_of(cell)
 
+    def claim_some(self, claimer: int, most: int) -> list[Claim]:
+        """:meth:`claim`, for up to *most* messages: after the first one none that has data in slots."""
+        found: list[Claim] = []
+        while len(found) < most:
+            cell = self._next()
+            if cell is None or (found and self.words[self._rows + cell * CELL_WORDS + SIZE]):
+                break
+            claim = self.claim(claimer)
+            assert claim is not None
+            found.append(claim)
+        return found
+
     def claim_of(self, cell: int) -> Claim:
         """The claim of a message that was claimed."""
         words, row = self.words, self._rows + cell * CELL_WORDS

@@ -34,8 +34,8 @@ class Holding:
         return len(self.held)
 
     @property
-    def has_time(self) -> bool:
-        return len(self.held) < self.most
+    def room(self) -> int:
+        return self.most - len(self.held)
 
     def submit(self, message: Message) -> None:
         self.held.append(message)

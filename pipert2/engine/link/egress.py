@@ -56,6 +56,7 @@ class Egress(BringsCrew, DestinationRoutine):
         ConfigError: one of them cannot be.
     """
 
+    takes_encoded = True
     retries = 20  # deaths of its process that a message in its hand survives
 
     def __init__(
@@ -153,7 +154,7 @@ class LinkCrew:
                 return
         self._reports.append((frame, arrived))
         # While there is room nobody waits for it, and it is read with the next message: waking costs most of all.
-        if self._lossless or self._out.ends or not self._out.has_room:
+        if self._lossless or self._out.ends or not self._out.room:
             self._ring()
 
     def set_credit(self, credit: int | None) -> None:
@@ -164,10 +165,10 @@ class LinkCrew:
         return self._out.held
 
     @property
-    def has_time(self) -> bool:
+    def room(self) -> int:
         if self._reports:
             self._read()
-        return self._out.has_room
+        return self._out.room
 
     @property
     def since(self) -> int:

@@ -88,19 +88,18 @@ class Outbound(Generic[_Item]):
         return len(self._kept) - (self._ending in self._kept) if self.lossless else 0
 
     @property
-    def has_room(self) -> bool:
-        """Whether another message may be sent: the ingress has been heard of, and can take more."""
+    def room(self) -> int:
+        """How many more messages may be sent: the ingress has been heard of, and can take them."""
         if not self._ingress or self._ending:
-            return False
+            return 0
         if not self.lossless:
-            if self._credit is not None and self._next - self._expected >= self._credit:
-                return False
-            if len(self._batches) < self.window.size:
-                return True
+            free = BATCH_MESSAGES if self._credit is None else self._credit - (self._next - self._expected)
+            if free <= 0 or len(self._batches) < self.window.size:
+                return max(0, free)
             self.window.was_full()
-            return False
+            return 0
         kept = len(self._kept)
-        return kept < self._most and (self._bytes < MOST_BYTES or kept < 2)
+        return max(0, self._most - kept) if self._bytes < MOST_BYTES or kept < 2 else 0
 
     @property
     def has_more(self) -> bool:

@@ -44,6 +44,7 @@ from pipert2.runtime.messages import (
     StateChange,
 )
 from pipert2.runtime.routine.around import Command, Receiver
+from pipert2.runtime.routine.crew import BringsCrew
 from pipert2.runtime.routine.loop import RoutineLoop
 from pipert2.runtime.routine.preview import Encoder, Side, Tap
 from pipert2.runtime.routine.shown import Sketcher
@@ -150,9 +151,10 @@ class FlowHost:
             name = self._spec.routines[edge.source].name
             bell = self._bell(routine)
             circle = any(other.feedback for other in self._spec.inputs(routine))
-            return WorkReceiver(
-                self._queues, queue, self._segments, self._board, bell, routine, name, receive, circle=circle
-            )
+            taker = self.loops[routine].routine
+            encoded = isinstance(taker, BringsCrew) and taker.takes_encoded
+            own = self._queues, queue, self._segments, self._board, bell, routine, name, receive
+            return WorkReceiver(*own, circle=circle, encoded=encoded)
         ring = self._arena.open(ring_key(edge.index))
         source = self._spec.routines[edge.source].name
         receive = edge.transmitter.receive()

@@ -14,19 +14,23 @@ from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
 from pipert2.graph.routine import has_keys
-from pipert2.runtime.routine.crew import About, Crew, Outcome
+from pipert2.runtime.routine.crew import About, BringsCrew, Crew, Outcome
 from pipert2.runtime.routine.failures import Failure
 from pipert2.runtime.routine.once import Keys
 from pipert2.runtime.routine.unfinished import Unfinished
 from pipert2.transport import board as b
 from pipert2.transport.envelope import Message
 from pipert2.transport.ring import Interrupted
-from pipert2.transport.work_ends import Delivery
+from pipert2.transport.work_ends import Delivery, WorkReceiver, end_all
 
 if TYPE_CHECKING:
     from pipert2.runtime.routine.around import End
     from pipert2.runtime.routine.loop import RoutineLoop
     from pipert2.runtime.routine.requests import Done
+
+
+_AT_ONCE = 32
+"""Messages that are claimed under one taking of their queue's lock, by a crew that has room for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,12 +201,15 @@ class Consumer:
         inbox, outcomes, again = loop.inbox, self._outcomes, self._unfinished.again
         careful = loop.routine.concurrency > 1
         busy, in_hand = loop.row + b.BUSY_SINCE, loop.row + b.IN_HAND
+        # Several at once only for a crew that others do not compete with for each single message.
+        together = isinstance(loop.routine, BringsCrew) and not careful and self._keys is None
+        queue = loop.inputs.only_queue() if together else None
         take, _ = loop.inputs.taker()
         alone = False
         ending = False
 
         def takes() -> bool:
-            return not crew.busy or (not alone and self._held is None and crew.has_time)
+            return not crew.busy or (not alone and self._held is None and crew.room > 0)
 
         def can_go_on() -> bool:
             if outcomes or (self._held is not None and not crew.busy):
@@ -216,11 +223,12 @@ class Consumer:
                 if loop.wanted is not None:
                     return loop.wanted
                 take, _ = loop.inputs.taker()
+                queue = loop.inputs.only_queue() if together else None
                 crew.logic = loop.logic()
             if outcomes:
                 loop.words[busy] = 0  # this thread may wait for room now, and what is asked of it is done meanwhile
                 while outcomes:
-                    if not self._settle(outcomes):
+                    if not self._settle_plain(outcomes) and not self._settle(outcomes):
                         return loop.interrupted()
             if self._unfinished.due is not None:
                 self._unfinished.retry(monotonic())
@@ -229,14 +237,20 @@ class Consumer:
                 if self._held is not None:
                     crew.submit(self._held)
                     self._held, alone = None, True
-            if crew.has_time and not alone and self._held is None:
+            if crew.room > 0 and not alone and self._held is None:
                 if loop.const_period and (again or loop.inputs.has_data()) and not loop.await_tick():
                     continue
-                try:
-                    message = again.popleft() if again else take()
-                except Exception as error:
-                    self._unfinished.not_received(error)
-                    continue
+                if queue is not None and not again and not loop.const_period:
+                    if self._take_several(crew, queue):
+                        loop.words[busy], loop.words[in_hand] = crew.since, crew.busy
+                        continue
+                    message = None
+                else:
+                    try:
+                        message = again.popleft() if again else take()
+                    except Exception as error:
+                        self._unfinished.not_received(error)
+                        continue
                 if message is not None:
                     if self._keys is not None and self._is_done_already(self._keys, message):
                         continue
@@ -262,6 +276,36 @@ class Consumer:
                 retry = max(0.0, due - monotonic())
                 timeout = retry if timeout is None else min(timeout, retry)
             loop.sleep(can_go_on, timeout, takes=takes())
+
+    def _take_several(self, crew: Crew, queue: WorkReceiver) -> bool:
+        """Give the crew as many messages as it has room for; whether there were any."""
+        claims = queue.claim_some(min(crew.room, _AT_ONCE))
+        for claim in claims:
+            try:
+                crew.submit(queue.message(claim))
+            except Exception as error:
+                self._unfinished.not_received(error)
+        return bool(claims)
+
+    def _settle_plain(self, outcomes: deque[Outcome]) -> bool:
+        """Be done with messages, from the first one on, of which nothing has come; whether there were any."""
+        if self._keys is not None:
+            return False
+        deliveries = []
+        while outcomes:
+            message, result, error, *_ = outcomes[0]
+            if error is not None or result is not None or type(message.delivery) is not Delivery:
+                break
+            deliveries.append(message.delivery)
+            outcome = outcomes.popleft()
+        if not deliveries:
+            return False
+        end_all(deliveries)
+        sampler = self._loop.sampler
+        sampler.countdown -= len(deliveries)
+        if sampler.countdown <= 0:
+            sampler.record(outcome.began, outcome.ended, outcome.message.born)
+        return True
 
     def _settle(self, outcomes: deque[Outcome]) -> bool:
         """Send what came of a message, or see to its failure; False if sending was interrupted."""

@@ -63,8 +63,8 @@ class Crew(Protocol):
         ...
 
     @property
-    def has_time(self) -> bool:
-        """Whether it would take another message."""
+    def room(self) -> int:
+        """How many more messages it would take."""
         ...
 
     @property
@@ -95,7 +95,12 @@ class BringsCrew(ABC):
     """A routine that works on several messages at once in a way of its own.
 
     Its crew lives from start to stop, and all of it but the ring is used in the routine's own thread.
+
+    Attributes:
+        takes_encoded: it has no use for what data without arrays says, and takes it :class:`Encoded`.
     """
+
+    takes_encoded = False
 
     @abstractmethod
     def make_crew(self, outcomes: deque[Outcome], ring: Callable[[], None], run: str) -> Crew:
@@ -125,8 +130,8 @@ class _Hands:
         return len(self._begun)
 
     @property
-    def has_time(self) -> bool:
-        return len(self._begun) < self._hands
+    def room(self) -> int:
+        return self._hands - len(self._begun)
 
     def tend(self) -> float | None:
         """Nothing has to be done at times."""

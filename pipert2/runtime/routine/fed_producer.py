@@ -218,8 +218,9 @@ class FedProducer:
             self._is_over(cell)
 
     def _is_over(self, cell: int) -> None:
-        one = self._open.pop(cell)
-        self._feed.over(self._tags.pop(one.origin))
+        tag = self._tags.pop(self._open.pop(cell).origin)
+        if not self._loop.words[self._loop.row + b.TO_BE_KILLED]:  # else one that is killed, too, may have given it up
+            self._feed.over(tag)
 
     def take_result(self, origin: int, value: Packed) -> None:
         """What a destination returned for a message that is not over yet."""
@@ -333,6 +334,5 @@ class FedProducer:
         loop = self._loop
         if loop.pipe.acknowledged:
             now = monotonic_ns()
-            data = fed.data.open() if type(fed.data) is Encoded else fed.data
-            letter = dead_letter(loop.spec.index, Message(data, origin, now, now), failure, 1)
+            letter = dead_letter(loop.spec.index, Message(fed.data, origin, now, now), failure, 1)
             loop.host.keep_dead_letter(letter)

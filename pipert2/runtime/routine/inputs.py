@@ -58,6 +58,11 @@ class Inputs:
         receiver = self._receivers[0]
         return receiver.take, receiver.take_after if isinstance(receiver, WorkReceiver) else None
 
+    def only_queue(self) -> WorkReceiver | None:
+        """The only input, if that is a queue."""
+        only = self._receivers[0] if len(self._receivers) == 1 else None
+        return only if isinstance(only, WorkReceiver) else None
+
     def _take_in_turn(self) -> Message | None:
         receivers = self._receivers
         for _ in receivers:

@@ -44,6 +44,7 @@ from pipert2.runtime.routine.shown import Shown
 from pipert2.runtime.triggers.triggers import Trigger
 from pipert2.transport import board as b
 from pipert2.transport.board import Board, RoutineState
+from pipert2.transport.codec import opened
 from pipert2.transport.envelope import source_and_sequence
 from pipert2.transport.memory import Bell, Fence
 from pipert2.transport.outlet import Outlet
@@ -355,7 +356,7 @@ class RoutineLoop:
             return own
 
         def seen(data: Any) -> Any:
-            tap.see(data)
+            tap.see(opened(data))
             return own(data)
 
         return seen

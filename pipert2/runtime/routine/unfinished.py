@@ -13,7 +13,7 @@ from pipert2.errors import PipertError, UnreadableDataError
 from pipert2.runtime.messages import DeadLetter, Packed
 from pipert2.runtime.routine.failures import Failure, pause_before
 from pipert2.transport import board as b
-from pipert2.transport.codec import dumps_plain
+from pipert2.transport.codec import dumps_plain, opened
 from pipert2.transport.envelope import Message
 from pipert2.transport.ring import Interrupted
 from pipert2.transport.work_ends import Delivery, UnreadableMessage
@@ -142,7 +142,7 @@ class Unfinished:
 def dead_letter(routine: int, message: Message, failure: Failure, attempts: int) -> DeadLetter:
     """A message that a routine gives up, as it can be kept."""
     try:
-        data: Packed | None = Packed(dumps_plain(message.data))
+        data: Packed | None = Packed(dumps_plain(opened(message.data)))
     except PipertError:
         data = None
     reason, trace = failure

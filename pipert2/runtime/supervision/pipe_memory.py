@@ -236,7 +236,7 @@ class PipeMemory:
         """Take :meth:`end_streams` back: these routines get a process again."""
         words = self.board.words
         for index in routines:
-            words[self.board.routine(index) + b.GONE] = 0
+            words[self.board.routine(index) + b.GONE] = words[self.board.routine(index) + b.TO_BE_KILLED] = 0
         self.begin_streams(routines)
 
     def close(self) -> None:

@@ -96,9 +96,9 @@ class World:
 
 def test_nothing_is_sent_before_the_ingress_was_heard_of() -> None:
     world = World(lossless=False)
-    assert not world.out.has_room
+    assert not world.out.room
     world.step()
-    assert world.out.has_room
+    assert world.out.room
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -107,7 +107,7 @@ def test_a_lossless_link_delivers_each_message_once_and_in_order_however_often_i
     number = 0
     for _ in range(300):
         world.is_cut = world.random.random() < 0.3
-        while world.out.has_room and world.random.random() < 0.8:
+        while world.out.room and world.random.random() < 0.8:
             number += 1
             world.add(number)
         world.finish_some()
@@ -124,7 +124,7 @@ def test_what_was_returned_comes_with_the_confirmation_however_often_the_way_is_
     number, back_in_the_queue = 0, list[int]()
     for _ in range(300):
         world.is_cut = world.random.random() < 0.3
-        while world.out.has_room and world.random.random() < 0.8:
+        while world.out.room and world.random.random() < 0.8:
             if not back_in_the_queue:
                 number += 1
                 back_in_the_queue.append(number)
@@ -148,7 +148,7 @@ def test_a_lossless_link_loses_nothing_when_either_end_begins_anew(seed: int) ->
     back_in_the_queue: list[int] = []
     for _ in range(300):
         world.is_cut = world.random.random() < 0.2
-        while world.out.has_room and world.random.random() < 0.8:
+        while world.out.room and world.random.random() < 0.8:
             if back_in_the_queue:
                 world.add(back_in_the_queue.pop(0))
                 continue
@@ -167,7 +167,7 @@ def test_a_lossless_link_loses_nothing_when_either_end_begins_anew(seed: int) ->
         world.is_cut = False
         world.finish_some()
         world.step()
-        while back_in_the_queue and world.out.has_room:
+        while back_in_the_queue and world.out.room:
             world.add(back_in_the_queue.pop(0))
     world.end()
     assert set(world.confirmed) == set(world.arrived) == set(range(1, number + 1))
@@ -182,7 +182,7 @@ def test_a_real_time_link_counts_each_message_that_a_cut_has_taken(seed: int) ->
     number = 0
     for _ in range(300):
         world.is_cut = world.random.random() < 0.4
-        while world.out.has_room and world.random.random() < 0.8:
+        while world.out.room and world.random.random() < 0.8:
             number += 1
             world.add(number)
         world.step(world.random.choice((1, 20, 300)) * MS)
@@ -197,23 +197,23 @@ def test_no_more_is_under_way_than_the_credit_says() -> None:
     world = World(lossless=True, credit=3)
     world.step()
     for number in range(1, 4):
-        assert world.out.has_room
+        assert world.out.room
         world.add(number)
-    assert not world.out.has_room
+    assert not world.out.room
     world.step()
-    assert not world.out.has_room  # they have arrived, but are not done
+    assert not world.out.room  # they have arrived, but are not done
     tag, _ = world.working.pop(1)
     tag.stream.over(tag)
     world.step()
     assert world.confirmed == [2]
-    assert world.out.has_room
+    assert world.out.room
 
 
 def test_a_lossless_link_bounds_what_is_under_way() -> None:
     world = World(lossless=True)
     world.step()
     number = 0
-    while world.out.has_room:
+    while world.out.room:
         number += 1
         world.add(number)
     assert number == MOST_UNCONFIRMED
@@ -224,9 +224,9 @@ def test_what_is_large_is_bounded_by_its_size() -> None:
     out.take(Report(5, 1, 1, 1, False, 0, ()), 10)
     parcel = Parcel(1, 1, (0, 0), 0, b"", (bytearray(40 << 20),))
     out.add(1, parcel)
-    assert out.has_room
+    assert out.room
     out.add(2, parcel)
-    assert not out.has_room
+    assert not out.room
 
 
 def test_a_report_for_somebody_else_changes_nothing() -> None:
@@ -290,12 +290,12 @@ def test_what_others_take_over_while_the_way_is_cut_is_given_up_and_the_rest_goe
     for _ in range(50):
         world.step()
     left = world.out.give_up()
-    assert not world.out.has_room  # nothing more lies with an ingress that nobody can reach
+    assert not world.out.room  # nothing more lies with an ingress that nobody can reach
     assert world.out.held == 0
     world.is_cut = False
     for _ in range(300):
         world.step()
-    assert world.out.has_room
+    assert world.out.room
     for number in (3, 4):
         world.add(number)
     for _ in range(300):

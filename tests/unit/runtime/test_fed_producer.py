@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 
 from pipert2.runtime.routine.fed_producer import FedProducer, _Open
+from pipert2.transport import board as b
 from pipert2.transport import work_table as w
 from pipert2.transport.work_table import WorkTable, table_words
 
@@ -52,7 +53,8 @@ def ledger() -> Ledger:
 
 @pytest.fixture
 def producer(ledger: Ledger) -> Any:
-    made: Any = FedProducer(cast(Any, None), cast(Any, None), cast(Any, ledger))
+    loop = SimpleNamespace(words=[0] * b.ROUTINE_WORDS, row=0)
+    made: Any = FedProducer(cast(Any, loop), cast(Any, None), cast(Any, ledger))
     made.over = []
     made._feed = SimpleNamespace(over=made.over.append)
     for cell in range(CELLS):
@@ -87,3 +89,12 @@ def test_one_that_is_done_while_others_are_looked_at_is_found_the_next_time(ledg
     ledger.count()
     producer._look()
     assert sorted(producer.over) == [2, 6]
+
+
+def test_what_is_given_up_because_all_are_killed_does_not_count_as_done(ledger: Ledger, producer: Any) -> None:
+    producer._loop.words[b.TO_BE_KILLED] = 1
+    ledger.count()
+    ledger.free(3)
+    producer._look()
+    assert producer.over == []
+    assert not producer._is_something_over()
