@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from pipert2 import DestinationRoutine, Pipe, SourceRoutine, Wire, events
+from pipert2 import DataTransmitter, DestinationRoutine, Pipe, QueueNetwork, SourceRoutine, Wire, events
 from pipert2.runtime.routine.crew import BringsCrew, Outcome
 from pipert2.runtime.routine.fed_producer import BringsFeed, Fed, UnreadableFeed
 from pipert2.testing import CollectingDestination, FailingRoutine, ListSource, wait_until
+from pipert2.transport.codec import Encoded, dumps_plain
 from pipert2.transport.envelope import Message
 from pipert2.transport.ring import Interrupted
 
@@ -143,7 +144,10 @@ class Basket:
         number = self.numbers.pop(0)
         if number < 0:
             raise UnreadableFeed("basket", "it is below zero", number, 100 - number)
-        return Fed(number, number, 100 + number, monotonic_ns())
+        return Fed(self.data(number), number, 100 + number, monotonic_ns())
+
+    def data(self, number: int) -> Any:
+        return number
 
     def over(self, tag: int) -> None:
         self.done.append(tag)
@@ -155,7 +159,23 @@ class Basket:
         pass
 
 
+class Encoding(Basket):
+    """A feed that has most numbers encoded already; every tenth is too long for a cell, and one at least unreadable."""
+
+    def data(self, number: int) -> Any:
+        if number % 10 == 5:
+            return number
+        if number == UNREADABLE:
+            return Encoded(False, b"nothing that was encoded")
+        return Encoded(False, dumps_plain((number, "x" * 1000) if number % 10 == 0 else number))
+
+
+UNREADABLE = 1_001
+
+
 class Fedder(BringsFeed, SourceRoutine):
+    basket = Basket
+
     def __init__(self, numbers: list[int], most: int | None = None) -> None:
         super().__init__("fed")
         self.numbers = numbers
@@ -163,7 +183,7 @@ class Fedder(BringsFeed, SourceRoutine):
         self.over: list[int] = []
 
     def open_feed(self, ring: Callable[[], None]) -> Basket:
-        return Basket(self.numbers, self.over, ring)
+        return self.basket(self.numbers, self.over, ring)
 
     def main_logic(self) -> None: ...
 
@@ -232,4 +252,76 @@ def test_what_a_feed_cannot_read_is_a_dead_letter_and_over(inline: bool) -> None
         (letter,) = pipe.dead_letters()
         assert "it is below zero" in letter.reason
         assert pipe.status().routine("fed").dead_letters == 1
+    assert got.items() == [1, 3]
+
+
+class Encodes(Fedder):
+    basket = Encoding
+
+
+class Negates(DataTransmitter):
+    """Of small numbers."""
+
+    def transmit(self) -> Callable[[Any], Any]:
+        return lambda data: -data if is_small(data) else data
+
+
+def received(number: int) -> Any:
+    return (number, "x" * 1000) if number % 10 == 0 else number
+
+
+def is_small(data: Any) -> bool:
+    return isinstance(data, int)
+
+
+@pytest.mark.parametrize("lossless", [True, False])
+@pytest.mark.parametrize("looked_at", ["", "where", "transmitter", "preview", "two wires"])
+def test_what_a_feed_has_encoded_arrives_as_data_whoever_looks_at_it(
+    looked_at: str, lossless: bool, inline: bool
+) -> None:
+    numbers = list(range(100))
+    fed, got, other = Encodes(list(numbers), 50 if lossless else None), CollectingDestination("got"), None
+    pipe = Pipe(inline=inline, lossless=lossless, network=QueueNetwork(max_queue_sizes=200))
+    pipe.create_flow("one", False, fed)
+    pipe.create_flow("two", False, got)
+    wire: dict[str, Any] = {"where": is_small} if looked_at == "where" else {}
+    if looked_at == "transmitter":
+        wire["data_transmitter"] = Negates()
+    pipe.link(Wire(fed, got, **wire))
+    if looked_at == "two wires":
+        other = CollectingDestination("other")
+        pipe.create_flow("three", False, other)
+        pipe.link(Wire(fed, other))
+    with pipe:
+        pipe.build()
+        if looked_at == "preview":
+            pipe.preview("fed")
+        pipe.notify_event("start")
+        wait_until(lambda: all(one.finished for one in pipe.status().routines), 60.0)
+        assert sorted(over(pipe)) == numbers
+    expected = [received(number) for number in numbers]
+    if looked_at == "where":
+        expected = [data for data in expected if is_small(data)]
+    if looked_at == "transmitter":
+        expected = [-data if is_small(data) else data for data in expected]
+    assert got.items() == expected
+    assert other is None or other.items() == expected
+
+
+@pytest.mark.expects_errors
+@pytest.mark.parametrize("looked_at", [False, True])
+def test_what_was_encoded_and_cannot_be_read_is_a_dead_letter_and_over(looked_at: bool, inline: bool) -> None:
+    got = CollectingDestination("got")
+    fed = Encodes([1, UNREADABLE, 3], 10)
+    pipe = Pipe(inline=inline, lossless=True)
+    pipe.create_flow("one", False, fed)
+    pipe.create_flow("two", False, got)
+    pipe.link(Wire(fed, got, where=is_small) if looked_at else Wire(fed, got))
+    with pipe:
+        pipe.notify_event("start")
+        wait_until(lambda: all(one.finished for one in pipe.status().routines), 60.0)
+        assert sorted(over(pipe)) == [1, 3, UNREADABLE]
+        (letter,) = pipe.dead_letters()
+        assert "UnpicklingError" in letter.reason
+        assert letter.routine == ("fed" if looked_at else "got")
     assert got.items() == [1, 3]

@@ -11,13 +11,16 @@ from pipert2 import DestinationRoutine, MiddleRoutine, SourceRoutine, Wire
 from pipert2.graph.spec import make_spec
 from pipert2.graph.wire import QueueNetwork
 from pipert2.runtime.supervision.pipe_memory import PipeMemory, bell_key
+from pipert2.transport import board as b
 from pipert2.transport import work_table as w
 from pipert2.transport.board import Board
+from pipert2.transport.codec import dumps_plain
+from pipert2.transport.envelope import DIRECT, small_cell
 from pipert2.transport.memory import Fence, ThreadBell
 from pipert2.transport.outlet import Outlet
 from pipert2.transport.pool import SlotPool
 from pipert2.transport.segment import Segments
-from pipert2.transport.work_ends import Delivery, WorkReceiver, WorkSender
+from pipert2.transport.work_ends import Delivery, WorkReceiver, WorkSender, end_all
 from pipert2.transport.work_queue import WorkQueues
 from tests.unit.transport.conftest import Died, Life, MortalWords, StepWaiter
 
@@ -106,6 +109,24 @@ class Process:
         self.outlet.send(number, number, 1, 0, delivery)
         delivery.done()
 
+    def hand_out_all(self, numbers: list[int]) -> int:
+        """What a source does with many that are encoded already; how many there was room for."""
+        assert self.ledger is not None
+        assert self.outlet.only_queue is not None
+        cells = [small_cell(DIRECT, dumps_plain(number), number, 1, 1, 0) for number in numbers]
+        return len(self.outlet.only_queue.put_many([cell for cell in cells if cell], self.ledger))
+
+    def run_several(self) -> Iterator[int]:
+        """:meth:`run`, two messages at a time."""
+        receiver = self.receivers[0]
+        while claims := receiver.claim_some(2):
+            messages = [receiver.message(claim) for claim in claims]
+            for message in messages:
+                if self.outlet.senders:
+                    self.outlet.send(message.data, message.origin, 1, message.attempt, message.delivery)
+                yield message.data
+            end_all([message.delivery for message in messages])
+
     def run(self) -> Iterator[int]:
         """Take messages until there is none; each that was sent on, or that has arrived."""
         receiver = self.receivers[0]
@@ -167,8 +188,11 @@ def test_flows_of_one_process_have_the_same_lock(shop: Shop) -> None:
     assert taken(blocking=False)
 
 
-def play(shop: Shop, mortal: str, stores: int) -> tuple[list[int], bool]:
+def play(shop: Shop, mortal: str, stores: int, several: bool) -> tuple[list[int], bool]:
     """Let messages go all the way while one process dies after so many stores and is replaced.
+
+    Args:
+        several: at once, wherever there is a way to do that.
 
     Returns:
         What has arrived, and whether the process has died.
@@ -177,25 +201,49 @@ def play(shop: Shop, mortal: str, stores: int) -> tuple[list[int], bool]:
     processes = {name: Process(shop, name, life if name == mortal else None) for name in ROUTINES}
     life.left = life.made + stores
     todo, arrived = list(range(MESSAGES)), []
-    working = processes["work"].run()
+    run = Process.run_several if several else Process.run
+    working = run(processes["work"])
     while True:
         try:
+            if several:
+                del todo[: processes["hand"].hand_out_all(todo)]
             while todo:
                 processes["hand"].hand_out(todo[0])
                 del todo[0]
             idle = True
             for _ in working:
-                arrived += processes["collect"].run()
+                arrived += run(processes["collect"])
                 idle = False
-            working = processes["work"].run()
-            arrived += processes["collect"].run()
+            working = run(processes["work"])
+            arrived += run(processes["collect"])
             if idle:
                 return arrived, life.dead
         except Died:
             shop.memory.recover([ROUTINES.index(mortal)])
             processes[mortal] = Process(shop, mortal)
             if mortal == "work":
-                working = processes[mortal].run()
+                working = run(processes[mortal])
+
+
+def test_many_are_put_as_far_as_there_is_room_and_taken_in_order(shop: Shop) -> None:
+    hand, work = Process(shop, "hand"), Process(shop, "work")
+    capacity = shop.memory.queues.get(0).spec.capacity
+    numbers = list(range(capacity + 5))
+    assert hand.hand_out_all(numbers) == capacity
+    assert hand.hand_out_all(numbers) == 0
+    receiver = work.receivers[0]
+    claims = receiver.claim_some(capacity + 5)
+    assert [receiver.message(claim).data for claim in claims] == numbers[:capacity]
+    end_all([receiver.message(claim).delivery for claim in claims])
+    assert shop.left() == [0, 0, 0]
+
+
+def test_many_are_put_to_nobody_who_is_gone(shop: Shop) -> None:
+    hand = Process(shop, "hand")
+    for index in range(1, len(shop.spec.routines)):
+        shop.memory.board.words[shop.memory.board.routine(index) + b.GONE] = 1
+    assert hand.hand_out_all([1, 2]) == 0
+    assert shop.left() == [0, 0, 0]
 
 
 def test_who_is_told_while_it_waits_for_room_that_the_wire_is_gone_waits_no_longer(shop: Shop) -> None:
@@ -209,13 +257,14 @@ def test_who_is_told_while_it_waits_for_room_that_the_wire_is_gone_waits_no_long
     assert waiter.slept == []  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("several", [False, True])
 @pytest.mark.parametrize("mortal", ROUTINES)
-def test_a_process_may_die_before_any_store(mortal: str) -> None:
+def test_a_process_may_die_before_any_store(mortal: str, several: bool) -> None:
     died, stores = True, 0
     while died:
         shop = Shop()
         try:
-            arrived, died = play(shop, mortal, stores)
+            arrived, died = play(shop, mortal, stores, several)
             assert set(arrived) == set(range(MESSAGES)), f"after {stores} stores"
             assert shop.left() == [0, 0, 0], f"after {stores} stores"
         finally:
