@@ -13,7 +13,7 @@ import pytest
 
 from pipert2 import DataTransmitter, DestinationRoutine, Pipe, QueueNetwork, SourceRoutine, Wire, events
 from pipert2.runtime.routine.crew import BringsCrew, Outcome
-from pipert2.runtime.routine.fed_producer import BringsFeed, Fed, UnreadableFeed
+from pipert2.runtime.routine.feed import BringsFeed, Fed, UnreadableFeed
 from pipert2.testing import CollectingDestination, FailingRoutine, ListSource, wait_until
 from pipert2.transport.codec import Encoded, dumps_plain
 from pipert2.transport.envelope import Message

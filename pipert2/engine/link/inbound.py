@@ -78,9 +78,11 @@ class Stream:
         if head.epoch > self.epoch:
             self._begin(head)
         if head.oldest > self._oldest:
+            if self._done:
+                for number in range(self._oldest, head.oldest):
+                    self._done.discard(number)
+                    self._answered.pop(number, None)
             self._oldest = head.oldest
-            self._done = {number for number in self._done if number >= head.oldest}
-            self._answered = {number: one for number, one in self._answered.items() if number >= head.oldest}
             if self.lossless:
                 self._expected = max(self._expected, head.oldest)  # what it gave up comes under other numbers
         if head.kind is Kind.CLOSE:

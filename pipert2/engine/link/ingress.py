@@ -18,7 +18,7 @@ from pipert2.engine.link.settings import LinkSettings, import_zenoh
 from pipert2.errors import ConfigError
 from pipert2.graph.routine import SourceRoutine
 from pipert2.runtime.messages import Packed
-from pipert2.runtime.routine.fed_producer import BringsFeed, Fed, UnreadableFeed
+from pipert2.runtime.routine.feed import BringsFeed, Fed, UnreadableFeed
 
 MOST_IN_FLIGHT = 256
 _PINGS_AT_FIRST = 8

@@ -1,20 +1,15 @@
-"""What a source that is fed from outside does from start to stop: pass on what came, and say what is done with.
-
-Such a source brings a *feed*, which its own threads fill. It learns of each message when all that came of it is
-acknowledged, where its pipe keeps account of that (``max_in_flight``).
-"""
+"""What a source that is fed from outside does from start to stop: pass on what came, and say what is done with."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable
+from itertools import islice
 from time import monotonic_ns
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pipert2.errors import UnreadableDataError
 from pipert2.runtime.messages import DeadLetter, Packed
 from pipert2.runtime.routine.failures import Failure
+from pipert2.runtime.routine.feed import BringsFeed, Fed, Feed, UnreadableFeed
 from pipert2.runtime.routine.unfinished import dead_letter
 from pipert2.transport import board as b
 from pipert2.transport import work_table as w
@@ -36,22 +31,6 @@ _AT_ONCE = 16
 """Messages that are put into a queue under one taking of its lock."""
 
 
-class Fed(NamedTuple):
-    """What a feed has got.
-
-    Attributes:
-        data: the data, or :class:`Encoded`.
-        tag: names it in :meth:`Feed.over`.
-        sequence: the how manieth of its source's it is; 0: the next one of this source.
-        born: when it was made; monotonic clock of this host, ns.
-    """
-
-    data: Any
-    tag: Any
-    sequence: int
-    born: int
-
-
 class _Open(NamedTuple):
     """A message that is not over: its number in its cell of the ledger, and its origin."""
 
@@ -64,59 +43,6 @@ class _Pending(NamedTuple):
 
     fed: Fed
     origin: int
-
-
-class Feed(Protocol):
-    """What a source is fed from; all of it is called in the routine's own thread."""
-
-    @property
-    def ready(self) -> bool:
-        """Whether there is something to take."""
-        ...
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing will ever come, and nothing is left to say."""
-        ...
-
-    def take(self) -> Fed | None:
-        """What has waited longest.
-
-        Raises:
-            UnreadableFeed: it cannot be read.
-        """
-        ...
-
-    def over(self, tag: Any) -> None:
-        """A message is done: sent on, or, where account is kept, all that came of it is acknowledged."""
-        ...
-
-    def returned(self, tag: Any, value: Packed) -> None:
-        """What a destination returned for a message, before :meth:`over`; of sources that hand that on."""
-        ...
-
-    def tend(self) -> float | None:
-        """Called before the routine's thread sleeps; in so many seconds it shall be called again at the latest."""
-        ...
-
-    def close(self) -> None: ...
-
-
-class UnreadableFeed(UnreadableDataError):
-    """Something that a feed has got cannot be turned into data; *tag* names it, *sequence* is its own."""
-
-    def __init__(self, source: str, reason: str, tag: Any, sequence: int) -> None:
-        super().__init__(source, reason)
-        self.tag = tag
-        self.sequence = sequence
-
-
-class BringsFeed(ABC):
-    """A source that is fed from outside. Its feed lives from start to stop."""
-
-    @abstractmethod
-    def open_feed(self, ring: Callable[[], None]) -> Feed:
-        """The feed; *ring* wakes the routine's thread, from any thread."""
 
 
 class FedProducer:
@@ -236,7 +162,7 @@ class FedProducer:
         while len(pending) < (most if queue is not None else 1) and self._feed.ready:
             if not self._take():
                 break
-        if queue is not None and self._put_many(queue):
+        if queue is not None and self._put_many(queue, most):
             return True
         return not pending or self._send(pending.popleft(), as_it_is)
 
@@ -260,12 +186,12 @@ class FedProducer:
         self._pending.append(_Pending(fed, origin))
         return type(fed.data) is Encoded
 
-    def _put_many(self, queue: WorkSender) -> int:
-        """Send what is pending and encoded, as far as there is room; how many messages that were."""
+    def _put_many(self, queue: WorkSender, most: int) -> bool:
+        """Send what is pending and encoded, as far as there is room; whether there was any."""
         assert self._ledger is not None
         now = monotonic_ns()
         cells = []
-        for fed, origin in self._pending:
+        for fed, origin in islice(self._pending, most):
             if type(fed.data) is not Encoded:
                 break
             flat, stream = fed.data
@@ -279,7 +205,7 @@ class FedProducer:
         self._since_look += len(accounts)
         if accounts:
             self._loop.forget_failures()
-        return len(accounts)
+        return bool(accounts)
 
     def _account(self, cell: int, number: int, origin: int) -> None:
         if cell in self._open:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from pipert2.graph.routine import EndOfStream, RoutineKind
 from pipert2.graph.validation import has_logic, logic
 from pipert2.runtime.messages import Packed
-from pipert2.runtime.routine.fed_producer import BringsFeed, FedProducer
+from pipert2.runtime.routine.fed_producer import FedProducer
+from pipert2.runtime.routine.feed import BringsFeed
 from pipert2.runtime.routine.triggered_producer import TriggeredProducer
 from pipert2.runtime.routine.unfinished import dead_letter
 from pipert2.transport import board as b

@@ -31,9 +31,7 @@ class EventDelivery:
             with supervisor.lock:
                 supervisor.gates.let_go(indices)
                 supervisor.wanted.difference_update(indices)
-                supervisor.killed.update(indices)
-                for index in indices:
-                    supervisor.board.words[supervisor.board.routine(index) + b.TO_BE_KILLED] = 1
+                supervisor.condemn(indices)
 
     def deliver(self, name: str, call: EventCall) -> bool:
         """Take an event to a flow, and note what it asks for so that a restart can go on with it."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from time import monotonic
 from typing import Any
 
@@ -249,11 +249,18 @@ class Supervisor:
     def kill(self) -> None:
         """End all flows: ask, terminate, kill. Returns at once; :attr:`ended` tells."""
         with self.lock:
-            self.killed.update(range(len(self.spec.routines)))
+            self.condemn(range(len(self.spec.routines)))
             self.wanted.clear()
             for flow in self.flows.values():
                 self.lives.end(flow)
         self.watch.wake()
+
+    def condemn(self, routines: Collection[int]) -> None:
+        """Note which routines are to be killed, before any of them is told and another one sees it gone."""
+        self.killed.update(routines)
+        if not self.ended:
+            for index in routines:
+                self.board.words[self.board.routine(index) + b.TO_BE_KILLED] = 1
 
     def force(self) -> None:
         """End all flows that have not ended yet with SIGKILL."""
