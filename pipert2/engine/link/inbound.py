@@ -79,7 +79,7 @@ class Stream:
             self._begin(head)
         if head.oldest > self._oldest:
             if self._done:
-                for number in range(self._oldest, head.oldest):
+                for number in range(self._oldest, min(head.oldest, self._expected)):
                     self._done.discard(number)
                     self._answered.pop(number, None)
             self._oldest = head.oldest
