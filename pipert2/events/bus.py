@@ -143,13 +143,18 @@ class EventBus:
             self._note(waiting, routine, EventResult(name, value, failure))
         self._finish(number)
 
-    def fail(self, routines: Iterable[int], reason: str, only: int | None = None) -> None:
-        """Nobody will answer for these routines any more."""
+    def fail(
+        self, routines: Iterable[int], reason: str, only: int | None = None, but: Iterable[EventCall] = ()
+    ) -> None:
+        """Nobody will answer for these routines any more; to the events of *but* somebody still will."""
+        open_still = {(call.number, index) for call in but for index in call.routines}
         with self._lock:
             numbers = [only] if only is not None else list(self._waiting)
             for number in numbers:
                 waiting = self._waiting.get(number)
                 for index in waiting.missing.intersection(routines) if waiting is not None else ():
+                    if (number, index) in open_still:
+                        continue
                     assert waiting is not None
                     name = self._spec.routines[index].label
                     self._note(waiting, index, EventResult(name, None, EventHandlerError(name, waiting.name, reason)))

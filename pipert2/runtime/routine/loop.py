@@ -113,6 +113,7 @@ class RoutineLoop:
         self._starting: Command | None = None
         self._failed_calls = 0
         self._asked_to_end = threading.Event()
+        self._is_over = False  # killed: what is asked of it from now on is answered by whoever asks
         self.words[self.row + b.SLEEPING] = 0
         self.words[self.row + b.BUSY_SINCE] = 0
         self.thread = threading.Thread(target=self._live, name=f"pipert2-{spec.name}", daemon=True)
@@ -148,6 +149,8 @@ class RoutineLoop:
         if command.name in _LEADING_TO_AN_END:
             self._asked_to_end.set()
         self._bell.ring()
+        if self._is_over:  # looked at last: its thread looks into the inbox once more after it has said this
+            self._answer_rest()
 
     # --- for what the routine's user calls
 
@@ -191,11 +194,11 @@ class RoutineLoop:
     def check(self) -> None:
         """Handle events while a send waits; :class:`Interrupted` if the routine is to end at once."""
         if self.words[self.row + b.BUSY_SINCE]:  # inside main_logic, in loan(): no handler may run now
-            if any(command.name in _ENDING for command in tuple(self.inbox)):
+            if self._is_told_to_end():
                 raise Interrupted
             return
         self.attend()
-        if self.wanted in (End.STOPPED, End.KILLED):
+        if self.wanted in (End.STOPPED, End.KILLED) or (self.wanted is End.LEFT and self._is_told_to_end()):
             raise Interrupted
 
     def wait_for_room(self, waiting_for: str) -> None:
@@ -231,10 +234,16 @@ class RoutineLoop:
         for receiver in self.inputs:
             receiver.wake_sender()  # which may wait for room that nobody will make
         self._answer_all(self._ending)
-        for command in tuple(self.inbox):
-            builtin = command.name in BUILT_IN_EVENTS
-            self.answer(command, None, None if builtin else ("it was killed before it got to that", ""))
-        self.inbox.clear()
+        self._is_over = True
+        self._answer_rest()
+
+    def _answer_rest(self) -> None:
+        """Say of what is in the inbox that nobody will do it; from any thread."""
+        with contextlib.suppress(IndexError):  # empty
+            while True:
+                command = self.inbox.popleft()
+                builtin = command.name in BUILT_IN_EVENTS
+                self.answer(command, None, None if builtin else ("it was killed before it got to that", ""))
 
     def _await_start(self) -> bool:
         """Idle: handle events until the routine is to start; False if it is to end for good."""
@@ -319,6 +328,9 @@ class RoutineLoop:
     def is_to_end_at_once(self) -> bool:
         """Whether the routine is killed, or will be as soon as it looks."""
         return self.wanted is End.KILLED or self._is_told_to_die()
+
+    def _is_told_to_end(self) -> bool:
+        return any(command.name in _ENDING for command in tuple(self.inbox))
 
     def _is_told_to_die(self) -> bool:
         return any(command.name == KILL_EVENT_NAME for command in tuple(self.inbox))

@@ -113,7 +113,7 @@ class Calls:
                     del self._waiting[routine]
                     continue
                 members = supervisor.spec.members(routine)
-                running = [index for index in members if supervisor.state(index) is RoutineState.RUNNING]
+                running = [index for index in members if supervisor.takes_calls(index)]
                 index = choose(running, self._load, supervisor.concurrency(routine), self._last)
                 if index is not None:
                     self._load[index] += 1

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipert2.events.bus import EventCall
 from pipert2.graph.handlers import KILL_EVENT_NAME, START_EVENT_NAME, STOP_EVENT_NAME, UNLINK_EVENT_NAME
+from pipert2.runtime import commands
 from pipert2.runtime import messages as m
 from pipert2.runtime.supervision.flow_record import FlowRecord
 from pipert2.transport import board as b
 from pipert2.transport.board import RoutineState
 
 if TYPE_CHECKING:
-    from pipert2.graph.spec import RoutineSpec
+    from pipert2.graph.spec import EdgeSpec, RoutineSpec
     from pipert2.runtime.supervision.supervisor import Supervisor
 
 
@@ -51,16 +52,43 @@ class EventDelivery:
                 taken = call.name == KILL_EVENT_NAME
                 for index in call.routines if taken else ():
                     supervisor.bus.answer(call.number, index, None, None)
-            elif flow.handle is None or not flow.ready:
-                flow.waiting.append(call)
-            else:
+            elif flow.takes_events or (flow.leaving and call.name == commands.RESULTS):  # answered beside the routine
                 self.hand_over(flow, call)
+            elif call.name == commands.CALL:
+                taken = False  # another replica may have time for it
+            else:
+                self._let_wait(flow, call)
             if not taken and not call.number and flow.given_up:
                 supervisor.logger.warning("event %r reaches nobody: flow %r has no process any more", call.name, name)
             if call.name == KILL_EVENT_NAME and all(index in supervisor.killed for index in flow.routines):
                 supervisor.lives.end(flow)
                 supervisor.watch.wake()
             return taken
+
+    def _let_wait(self, flow: FlowRecord, call: EventCall) -> None:
+        """Keep an event for the flow's next process, as it is now."""
+        if not self._supervisor.settings.inline and not isinstance(call.params, m.Packed):
+            call = replace(call, params=m.Packed.parameters(call.name, call.params))
+        flow.waiting.append(call)
+        if call.name == UNLINK_EVENT_NAME and flow.handle is None:
+            self._supervisor.memory.shut([edge for edge in self._supervisor.shut if self._is_from(flow, edge)])
+            self.answer_unlinks(flow)
+        if flow.leaving and call.name in (STOP_EVENT_NAME, KILL_EVENT_NAME):
+            # The process that leaves does not begin with it either, but waits for room no longer.
+            self.hand_over(flow, call)
+
+    def _is_from(self, flow: FlowRecord, edge: int) -> bool:
+        return self._supervisor.spec.edges[edge].source in flow.routines
+
+    def answer_unlinks(self, flow: FlowRecord) -> None:
+        """What was to be taken away from a flow is shut while it has no process: none will ever know these wires."""
+        supervisor = self._supervisor
+        for call in [call for call in flow.waiting if call.name == UNLINK_EVENT_NAME]:
+            flow.waiting.remove(call)
+            for index in call.routines:
+                linked = bool(self._edges_of(call, index))
+                failure = None if linked else (f"{supervisor.spec.routines[index].name!r} has no such wire", "")
+                supervisor.bus.answer(call.number, index, linked or None, failure)
 
     def _hold_back(self, call: EventCall) -> EventCall:
         """Take those out of a start that must wait for other flows or for parameters."""
@@ -82,17 +110,23 @@ class EventDelivery:
     def _note_unlink(self, call: EventCall) -> None:
         """Remember which edges are to be shut, also if their source dies before it does that."""
         supervisor = self._supervisor
+        for index in call.routines:
+            edges = self._edges_of(call, index)
+            supervisor.shut.update(edge.index for edge in edges)
+            for name in {supervisor.spec.routines[edge.destination].name for edge in edges}:
+                supervisor.unlinked(supervisor.spec.routines[index].name, name)
+
+    def _edges_of(self, call: EventCall, routine: int) -> list[EdgeSpec]:
+        """The edges that an ``unlink`` of a routine's is about."""
+        spec = self._supervisor.spec
         try:
             params = call.params.open() if isinstance(call.params, m.Packed) else call.params
-            destination = supervisor.spec.routine(str(params.get("unlink_routine_name")))
+            destination = spec.routine(str(params.get("unlink_routine_name")))
         except Exception:  # the routine will say what is wrong with them
-            return
+            return []
         if destination is None:
-            return
-        for index in call.routines:
-            edges = [edge for edge in supervisor.spec.outputs(index) if edge.destination == destination.index]
-            supervisor.shut.update(edge.index for edge in edges)
-            supervisor.unlinked(supervisor.spec.routines[index].name, destination.name)
+            return []
+        return [edge for edge in spec.outputs(routine) if edge.destination == destination.index]
 
     def hand_over(self, flow: FlowRecord, call: EventCall) -> None:
         """Send an event to a living flow; answer for its routines that were killed and cannot any more."""
@@ -130,8 +164,8 @@ class EventDelivery:
                 value, error = None, (f"what its handler returned cannot be read here: {failure!r}", "")
         supervisor.bus.answer(answer.number, answer.routine, value, error)
 
-    def asked(self, flow: FlowRecord, request: m.EventRequest) -> None:
-        """A routine sends an event."""
+    def asked(self, request: m.EventRequest, reply: Callable[[Any], None]) -> None:
+        """A routine sends an event; *reply* takes what came of it to where it waits."""
         supervisor = self._supervisor
         routines = [supervisor.spec.routines[index] for index in request.routines]
         if request.request:
@@ -140,7 +174,7 @@ class EventDelivery:
                 routines,
                 request.params,
                 request.wait,
-                lambda results: supervisor.send(flow, m.EventReply(request.request, results)),
+                lambda results: reply(m.EventReply(request.request, results)),
             )
             supervisor.watch.wake()
         else:

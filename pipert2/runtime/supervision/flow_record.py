@@ -31,4 +31,14 @@ class FlowRecord:
     again: bool = False
     dormant: bool = False  # a replica that there could be
     revived: bool = False
-    waiting: list[EventCall] = field(default_factory=list)
+    waiting: list[EventCall] = field(default_factory=list)  # for its next process, in the order in which they came
+
+    @property
+    def leaving(self) -> bool:
+        """Whether its process is asked to make room for another one, and begins nothing that it is sent now."""
+        return self.again and not self.exiting
+
+    @property
+    def takes_events(self) -> bool:
+        """Whether it has a process that does what it is sent now."""
+        return self.handle is not None and self.ready and not self.leaving

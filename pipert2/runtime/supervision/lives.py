@@ -7,6 +7,7 @@ from time import monotonic, monotonic_ns
 from typing import TYPE_CHECKING
 
 from pipert2.errors import PipeBuildError, PipeStateError
+from pipert2.graph.handlers import KILL_EVENT_NAME, STOP_EVENT_NAME
 from pipert2.runtime import commands
 from pipert2.runtime import messages as m
 from pipert2.runtime.flow.handover import untransferable
@@ -173,9 +174,10 @@ class FlowLives:
         supervisor = self._supervisor
         handle = flow.handle
         assert isinstance(handle, ProcessFlow)
+        gone = not handle.alive  # before its last words are read: once it is gone there will be no more of them
         while not handle.hung_up and handle.connection.poll():
             supervisor.reception.read(flow)
-        if handle.alive:
+        if not gone:
             return
         handle.make_sure_it_is_gone()
         flow.last_exit = f"{flow.hang}, {handle.exit_cause}" if flow.hang else handle.exit_cause
@@ -188,6 +190,7 @@ class FlowLives:
             recovered = supervisor.memory.recover(flow.routines)
             edges = supervisor.spec.edges
             supervisor.memory.shut([number for number in supervisor.shut if edges[number].source in flow.routines])
+            supervisor.delivery.answer_unlinks(flow)
             self._bury(flow, recovered.spent)
             again, flow.again = flow.again and not flow.exiting, False
             if again:
@@ -204,6 +207,11 @@ class FlowLives:
         for index in flow.routines:
             supervisor.states[index] = RoutineState.KILLED
         supervisor.memory.end_streams(flow.routines, RoutineState.KILLED)
+        for call in flow.waiting:
+            if call.name in (KILL_EVENT_NAME, STOP_EVENT_NAME):  # which is what was asked for
+                for index in call.routines:
+                    supervisor.bus.answer(call.number, index, None, None)
+        flow.waiting.clear()
         supervisor.bus.fail(flow.routines, f"its flow {flow.name!r} ended ({flow.last_exit})")
         supervisor.calls.look()
 
@@ -219,11 +227,11 @@ class FlowLives:
             flow.deaths.clear()
 
     def _on_left(self, flow: FlowRecord) -> None:
-        """The process ended because another one is to take its place."""
+        """The process ended because another one is to take its place, and to go on with what waits for that."""
         supervisor = self._supervisor
         for index in flow.routines:
             supervisor.set_state(index, RoutineState.IDLE)
-        supervisor.bus.fail(flow.routines, f"its flow {flow.name!r} was restarted")
+        supervisor.bus.fail(flow.routines, f"its flow {flow.name!r} was restarted", but=flow.waiting)
         flow.restart_at = monotonic()
 
     def _on_death(self, flow: FlowRecord, attempts: int = 0) -> None:
@@ -250,5 +258,7 @@ class FlowLives:
         else:
             flow.restart_at = now + delay
             supervisor.logger.error("flow %r died (%s); it is restarted in %.1f s", flow.name, flow.last_exit, delay)
-        supervisor.bus.fail(flow.routines, cause)
+        if delay is None:  # restart_flow may bring it back; whoever waits for an answer is told now
+            flow.waiting = [call for call in flow.waiting if not call.number]
+        supervisor.bus.fail(flow.routines, cause, but=flow.waiting)
         supervisor.calls.look()

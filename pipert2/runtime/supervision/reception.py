@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -57,32 +58,31 @@ class Reception:
     def receive(self, flow: FlowRecord, message: Any) -> None:
         """A message from a flow; from any thread where flows are inline."""
         supervisor = self._supervisor
+        reply = functools.partial(supervisor.reply, flow, flow.handle)
         if isinstance(message, m.EventAnswer):
             supervisor.delivery.answered(message)
         elif isinstance(message, m.StateChange):
             self._on_state(flow, message)
         elif isinstance(message, m.EventRequest):
-            supervisor.delivery.asked(flow, message)
+            supervisor.delivery.asked(message, reply)
         elif isinstance(message, m.CallRequest):
             supervisor.calls.start(
                 message.routine,
                 message.data,
                 message.timeout,
-                lambda outcome: supervisor.send(flow, m.CallReply(message.request, outcome)),
+                lambda outcome: reply(m.CallReply(message.request, outcome)),
             )
         elif isinstance(message, m.OutwardRequest):
             if supervisor.settings.outward is not None:
                 request = message.request
-                supervisor.settings.outward(
-                    message, lambda outcome: supervisor.send(flow, m.OutwardReply(request, outcome))
-                )
+                supervisor.settings.outward(message, lambda outcome: reply(m.OutwardReply(request, outcome)))
         elif isinstance(message, m.SegmentRequest):
-            supervisor.send(flow, m.SegmentReply(message.request, self._make_segment(message)))
+            reply(m.SegmentReply(message.request, self._make_segment(message)))
         elif isinstance(message, m.LogRecords):
             self._log(message)
         elif isinstance(message, m.DeadLetterRequest):
             supervisor.dead_letters.keep(message.letter)
-            supervisor.send(flow, m.Receipt(message.request))
+            reply(m.Receipt(message.request))
         elif isinstance(message, m.Announcement):
             supervisor.announce(message.name, message.values)
         elif isinstance(message, m.ParameterSet):

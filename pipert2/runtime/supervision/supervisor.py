@@ -27,7 +27,7 @@ from pipert2.runtime.settings import Settings
 from pipert2.runtime.supervision.calls import Calls
 from pipert2.runtime.supervision.dead_letters import DeadLetters
 from pipert2.runtime.supervision.delivery import EventDelivery
-from pipert2.runtime.supervision.flow_handle import ProcessFlow
+from pipert2.runtime.supervision.flow_handle import FlowHandle, ProcessFlow
 from pipert2.runtime.supervision.flow_record import FlowRecord
 from pipert2.runtime.supervision.gates import Gates
 from pipert2.runtime.supervision.live_parameters import LiveParameters
@@ -176,6 +176,11 @@ class Supervisor:
     def state(self, routine: int) -> RoutineState:
         """The state of a routine as its flow last told it."""
         return self.states[routine]
+
+    def takes_calls(self, routine: int) -> bool:
+        """Whether a routine runs, in a process that does what it is sent now."""
+        flow = self.flows[self.spec.routines[routine].process]
+        return self.states[routine] is RoutineState.RUNNING and flow.takes_events
 
     def why_not(self, routine: int) -> str | None:
         """Why a routine does not run and will not by itself; None if it does, or was never started."""
@@ -341,9 +346,16 @@ class Supervisor:
                     self.memory.ring(routine.index)
 
     def send(self, flow: FlowRecord, message: Any) -> None:
+        """Tell a flow's process something, if it has one."""
         with self.lock:
             if flow.handle is not None and not flow.ended:
                 flow.handle.send(message)
+
+    def reply(self, flow: FlowRecord, asker: FlowHandle | None, message: Any) -> None:
+        """Tell the process that has asked; its successor counts its questions anew, and would take it for another."""
+        with self.lock:
+            if flow.handle is asker:
+                self.send(flow, message)
 
     def go_on(self, routines: Iterable[int]) -> None:
         """Start those of *routines*, and of all behind them, that finished although an input of theirs lives again."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -240,3 +241,21 @@ def test_a_call_ends_as_soon_as_all_have_answered() -> None:
     echo(flows.bus, flows.delivered[1][1])
     asker.join(30.0)
     assert len(results) == 1
+
+
+def test_events_that_still_wait_for_somebody_are_open_when_the_others_fail() -> None:
+    # Given two events to one flow, of which one is kept for its next process
+    flows, found = Flows(), {}
+    for word in ("gone", "kept"):
+        flows.bus.start_call("ZOOM", ROUTINES[:2], word, 60.0, lambda results, word=word: found.update({word: results}))
+    kept = [replace(call, routines=(1,)) for _, call in flows.delivered if call.params == "kept"]
+    # When the process is gone
+    flows.bus.fail((0, 1), "it died", but=kept)
+    # Then whoever asked for that one still gets the answer, of those routines that wait
+    assert [result.error is not None for result in found["gone"].values()] == [True, True]
+    assert "kept" not in found
+    flows.bus.answer(kept[0].number, 1, "here", None)
+    assert [(result.value, result.error is None) for result in found["kept"].values()] == [
+        (None, False),
+        ("here", True),
+    ]

@@ -57,6 +57,9 @@ class Crowd:
     def state(self, index: int) -> RoutineState:
         return self.states[index]
 
+    def takes_calls(self, index: int) -> bool:
+        return self.states[index] is RoutineState.RUNNING
+
     def why_not(self, index: int) -> str | None:
         return "it was killed" if self.states[index] is RoutineState.KILLED else None
 
