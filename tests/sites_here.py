@@ -91,17 +91,24 @@ class LosableSite:
             site.close()
 
 
+def _sites_of(pipe: Pipe, flow: str) -> tuple[str, ...]:
+    """The site of each of a flow's replicas."""
+    wish = pipe.blueprint.wishes.get(flow)
+    sites = wish.host.split("+") if wish is not None and wish.host else [DRIVER]
+    return tuple(sorted(sites[at % len(sites)] for at in range(pipe.blueprint.replicas.get(flow, 1))))
+
+
 @contextlib.contextmanager
 def sites_here(found: dict[str, LosableSite]) -> Iterator[None]:
-    """Pipes with an engine are opened here: each flow at the site that its ``host=`` names. *found* gets these."""
+    """Pipes with an engine are opened here: each flow at the site that its ``host=`` names. *found* gets these.
+
+    ``host="a+b"`` has the flow's replicas at both in turn.
+    """
 
     def open_here(pipe: Pipe, engine: RayEngine, configured: Any, shared: Any, *, told: Any, begun_anew: Any,
                   letters: Any) -> Cluster:  # fmt: skip
         blueprint = pipe.blueprint
-        placement = {
-            flow: ((wish.host if (wish := blueprint.wishes.get(flow)) is not None and wish.host else DRIVER),)
-            for flow in blueprint.flows
-        }
+        placement = {flow: _sites_of(pipe, flow) for flow in blueprint.flows}
         run = secrets.token_hex(6)
         with contextlib.ExitStack() as stack:
             fragments = cut(blueprint.flows, blueprint.settled_wires, blueprint.replicas, placement, run)

@@ -76,13 +76,25 @@ class _SiteBlueprint(Blueprint):
     """The whole pipe was checked before it was cut."""
 
     partial = False
+    fragment: Fragment
 
     def problems(self, more: Sequence[Wire] = ()) -> list[str]:
         return []
 
     def spec(self, most_replicas: Callable[[int], int]) -> PipeSpec:
         spare = SPARE_LINKS if self.partial else 0
-        return replace(super().spec(most_replicas), partial=self.partial, spare_routines=spare)
+        spec = replace(super().spec(most_replicas), partial=self.partial, spare_routines=spare)
+        standing_in = {
+            (plan.name, plan.own + number) for plan in self.fragment.flows for number in range(len(plan.links))
+        }
+        # What another site has handed out to the replicas here is for them. If it went on from here to the next site's,
+        # none of these ways would ever end: each would wait for the end of another.
+        theirs = frozenset(link.ingress for link in self.fragment.ingresses if link.credit is not None)
+        routines = (
+            replace(one, leaves=theirs) if theirs and (one.flow, one.replica) in standing_in else one
+            for one in spec.routines
+        )
+        return replace(spec, routines=tuple(routines))
 
 
 class SitePipe(Pipe):
@@ -128,6 +140,7 @@ class SitePipe(Pipe):
             before.name, network=before.network, lossless=before.lossless, data_transmitter=None
         )
         self.blueprint.partial = plan.parts > 1
+        self.blueprint.fragment = plan.fragment
         if store is None and plan.store is not None:
             store = StoreElsewhere(plan.store)
         self.store = store

@@ -30,6 +30,7 @@ class RoutineSpec:
         concurrency: how many messages it works on at once.
         max_in_flight: how many messages a source may have unacknowledged; None: as many as fit.
         returned_to: whether it is told what destinations return for its messages.
+        leaves: the names of routines whose data this replica leaves to the others.
     """
 
     index: int
@@ -44,6 +45,7 @@ class RoutineSpec:
     concurrency: int = 1
     max_in_flight: int | None = None
     returned_to: bool = False
+    leaves: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if self.base < 0:
@@ -145,10 +147,14 @@ class PipeSpec:
         return tuple(edge for edge in self.edges if edge.ledger and edge.source in sources)
 
     def inputs(self, routine: int) -> tuple[EdgeSpec, ...]:
-        """The edges into a routine."""
-        base = self.routines[routine].base
+        """The edges into a routine, without those that it leaves to its other replicas."""
+        base, leaves = self.routines[routine].base, self.routines[routine].leaves
         return tuple(
-            edge for edge in self.edges if not edge.ledger and edge.destination == (base if edge.shared else routine)
+            edge
+            for edge in self.edges
+            if not edge.ledger
+            and edge.destination == (base if edge.shared else routine)
+            and self.routines[edge.source].name not in leaves
         )
 
     def outputs(self, routine: int) -> tuple[EdgeSpec, ...]:

@@ -1,4 +1,4 @@
-"""Sites that come to be in the same streams again after one of them was lost, tried without a cluster."""
+"""Streams over several sites that end, and begin again when a site was lost, tried without a cluster."""
 
 from __future__ import annotations
 
@@ -81,3 +81,23 @@ def test_a_way_that_was_laid_is_there_again_when_its_site_was_lost() -> None:
             assert pipe.join(timeout=60)
         got = {item for item in seen.items() if item > 0}
         assert got == set(range(min(got), max(got) + 1))
+
+
+@pytest.mark.parametrize("lossless", [True, False])
+def test_a_pipe_ends_whose_replicas_are_at_two_sites_that_both_have_work_for_them(lossless: bool) -> None:
+    with sites_here({}):
+        one, other = ListSource([("one", number) for number in range(50)], "one"), ListSource(["other"], "other")
+        passes, seen = Passes("passes"), CollectingDestination("seen")
+        pipe = Pipe("both", engine="ray", lossless=lossless)
+        pipe.create_flow("one", False, one, host="a")
+        pipe.create_flow("other", False, other, host="b")
+        pipe.create_flow("passes", False, passes, host="a+b", replicas=2)
+        pipe.create_flow("seen", False, seen)
+        pipe.link(Wire(one, passes), Wire(other, passes), Wire(passes, seen))
+        with pipe:
+            pipe.notify_event("start", wait=60)
+            assert pipe.join(timeout=60)
+        if lossless:
+            assert sorted(map(str, seen.items())) == sorted(
+                map(str, [("one", number) for number in range(50)] + ["other"])
+            )

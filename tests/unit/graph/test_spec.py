@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -51,9 +52,16 @@ def spec_of(
     network: QueueNetwork | None = None,
     lossless: bool = False,
     data_transmitter: Any = None,
+    replicas: dict[str, int] | None = None,
 ) -> PipeSpec:
     return make_spec(
-        "pipe", flows, wires, network=network or QueueNetwork(), lossless=lossless, data_transmitter=data_transmitter
+        "pipe",
+        flows,
+        wires,
+        network=network or QueueNetwork(),
+        lossless=lossless,
+        data_transmitter=data_transmitter,
+        replicas=replicas,
     )
 
 
@@ -133,6 +141,15 @@ def test_inputs_and_outputs_are_a_routines_edges() -> None:
     assert [edge.index for edge in spec.inputs(2)] == [1, 2]
     assert [edge.index for edge in spec.outputs(0)] == [0, 1]
     assert spec.inputs(0) == spec.outputs(2) == ()
+
+
+def test_what_a_replica_leaves_to_the_others_is_no_input_of_its_own() -> None:
+    a, b, c = source(lambda: 1, name="a"), source(lambda: 1, name="b"), destination(identity, name="c")
+    spec = spec_of({"one": [a], "two": [b], "three": [c]}, [Wire(a, c), Wire(b, c)], replicas={"three": 2})
+    careful = replace(spec.routines[3], leaves=frozenset(("b",)))
+    spec = replace(spec, routines=(*spec.routines[:3], careful))
+    assert [edge.index for edge in spec.inputs(2)] == [0, 1]
+    assert [edge.index for edge in spec.inputs(3)] == [0]
 
 
 def test_a_routine_is_found_by_name() -> None:
