@@ -45,7 +45,10 @@ class PipeProgress:
         wired = self._wired()
         if not wired and not self._supervisor.spec.links:  # routines that only handle events have no stream to end
             return False
-        return all(self.has_finished(index) for index in wired)
+        ends = (edge for index in wired for edge in self._supervisor.spec.inputs(index))
+        return all(self.has_finished(index) for index in wired) and not any(
+            self.has_waiting(edge) for edge in ends if not edge.feedback
+        )
 
     @property
     def resting(self) -> bool:
@@ -90,6 +93,14 @@ class PipeProgress:
         supervisor = self._supervisor
         if edge.shared:
             return bool(supervisor.memory.queues.get(edge.index).table.words[UNDONE])
+        words, row = supervisor.board.words, supervisor.board.edge(edge.index)
+        return bool(words[row + b.R] < words[row + b.W])
+
+    def has_waiting(self, edge: EdgeSpec) -> bool:
+        """Whether something was sent on an edge that nobody has taken yet."""
+        supervisor = self._supervisor
+        if edge.shared:
+            return bool(supervisor.memory.queues.get(edge.index).table.waiting)
         words, row = supervisor.board.words, supervisor.board.edge(edge.index)
         return bool(words[row + b.R] < words[row + b.W])
 

@@ -148,12 +148,23 @@ class Reception:
                     flow.kill_at = None
             if change.finished and change.state is RoutineState.IDLE:
                 supervisor.go_on([change.routine])
+            elif change.state is RoutineState.RUNNING:
+                self._go_on_behind(change.routine)
         if change.state is not RoutineState.STARTING:
             supervisor.calls.look()
         if change.finished:
             supervisor.look_at_gates()
         self._tell_of_end(supervisor.spec.routines[change.routine].flow)
         supervisor.notify()
+
+    def _go_on_behind(self, routine: int) -> None:
+        """A stream has begun. If that of before had just ended, those behind it may have finished by that."""
+        supervisor = self._supervisor
+        words, board, spec = supervisor.board.words, supervisor.board, supervisor.spec
+        behind = [end for edge in spec.outputs(routine) for end in spec.members(edge.destination)]
+        finished = [end for end in behind if words[board.routine(end) + b.FINISHED]]
+        if finished:
+            supervisor.go_on(finished)
 
     def _tell_of_end(self, flow: str) -> None:
         supervisor = self._supervisor

@@ -363,13 +363,16 @@ class Supervisor:
         with self.lock:
             todo = list(routines)
             for index in todo:
-                behind = [edge for edge in self.spec.outputs(index) if not words[board.edge(edge.index) + b.CLOSED]]
-                todo += [edge.destination for edge in behind if edge.destination not in todo]
+                for edge in self.spec.outputs(index):
+                    if not words[board.edge(edge.index) + b.CLOSED]:
+                        behind = self.spec.members(edge.destination) if edge.shared else (edge.destination,)
+                        todo += [one for one in behind if one not in todo]
                 if index not in self.wanted or self.states[index] is not RoutineState.IDLE:
                     continue
                 alive = any(
-                    not edge.feedback and edge.source in self.wanted and not self.memory.has_ended(edge)
+                    self.progress.has_waiting(edge) or (edge.source in self.wanted and not self.memory.has_ended(edge))
                     for edge in self.spec.inputs(index)
+                    if not edge.feedback
                 )
                 if words[board.routine(index) + b.FINISHED] and alive:
                     self.bus.send(START_EVENT_NAME, [self.spec.routines[index]], {})
