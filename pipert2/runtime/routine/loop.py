@@ -262,7 +262,12 @@ class RoutineLoop:
                     self.answer(command, None)
                 else:
                     self._handle(command)
-            self.sleep()
+            self.sleep(self._let_go, takes=False)  # what waits on its wires is for later
+
+    def _let_go(self) -> bool:
+        """End messages whose data nobody looks at any more; there is nothing else to do."""
+        self.inputs.has_data()
+        return False
 
     def _session(self) -> None:
         """From start to stop: setup, the loop, cleanup."""
