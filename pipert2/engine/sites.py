@@ -21,6 +21,8 @@ LAYS = 60.0
 FEED_WAIT = 5.0
 _RETRY = 0.2  # seconds between two looks whether a lost site is back
 LONGEST = 3600.0
+MOST_LATER = 256
+"""What routines want of other sites, done at the same time; each may wait for what another one wants."""
 
 
 class SiteLost(PipeStateError):
@@ -93,7 +95,6 @@ class SiteRecord:
         restarts: how often it was begun anew. reason: why it is not there.
         lost: it does not come back.
         finished: the routines whose streams had ended before it was lost.
-        done: all of them had, so that it has nothing left to do.
     """
 
     handle: SiteHandle
@@ -105,7 +106,6 @@ class SiteRecord:
     reason: str | None = None
     lost: bool = False
     finished: frozenset[str] = frozenset()
-    done: bool = False
 
 
 class Sites:
@@ -137,6 +137,7 @@ class Sites:
         self._restarts = restarts
         self.closed = threading.Event()
         self._pool = concurrent.futures.ThreadPoolExecutor(max(4, 4 * len(handles)), "pipert2-sites")
+        self._later = concurrent.futures.ThreadPoolExecutor(MOST_LATER, "pipert2-later")
         for record in self.records.values():
             record.pid, record.host = record.handle.where(60.0)
             record.progress = record.handle.ask("progress", (), {}, 60.0)
@@ -167,9 +168,9 @@ class Sites:
         return found
 
     def later(self, function: Callable[[], object]) -> None:
-        """Do something that may take long, in another thread."""
+        """Do something that may take long, in another thread; it may ask sites."""
         if not self.closed.is_set():
-            self._pool.submit(function)
+            self._later.submit(function)
 
     def wait(self, done: Callable[[], Any], timeout: float | None) -> bool:
         """Wait until *done*, looked at after each change; False when *timeout* seconds were not enough."""
@@ -241,6 +242,7 @@ class Sites:
             closing = [self._pool.submit(record.handle.close) for record in self.records.values()]
             concurrent.futures.wait(closing, 30.0)
             self._pool.shutdown(wait=False, cancel_futures=True)
+            self._later.shutdown(wait=False, cancel_futures=True)
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join(10.0)
