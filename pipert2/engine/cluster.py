@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -135,12 +135,15 @@ class Cluster:
         own, index = divmod(number, len(self._names))
         return self._names[index], own
 
-    def note_done(self, site: str) -> bool:
-        """Whether all streams of a site had ended before it was lost, so that it has nothing left to do."""
-        record = self.sites.records[site]
+    def finished_before(self, site: str, killed: Collection[str]) -> tuple[str, ...]:
+        """The routines of a site, if the streams of all had ended before it was lost, so that nothing is left to do.
+
+        Args:
+            killed: routines whose streams have no end.
+        """
+        finished = self.sites.records[site].finished
         wired = {end for wire in self.fragments[site].wires for end in (wire.source, wire.destination)}
-        record.done = bool(wired) and wired <= record.finished
-        return record.done
+        return tuple(finished) if wired and wired.difference(killed) <= finished else ()
 
     def ended_links(self, site: str) -> tuple[str, ...]:
         """The ingresses of a site to which nothing will come: all of it was acknowledged, and its egress has ended."""

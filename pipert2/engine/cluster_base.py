@@ -17,6 +17,7 @@ class ClusterBase(Pipe):
 
     _cluster: Cluster | None
     _wanted: set[str]
+    _killed: set[str]
     _letters: StoreLetters | None
     _given: dict[tuple[str, ...], tuple[str, tuple[Any, ...], dict[str, Any]]]
 

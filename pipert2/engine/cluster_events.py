@@ -136,8 +136,12 @@ class EventsAtSites(ClusterBase):
                 self._given[key] = ("event", (CONFIGURE_EVENT_NAME, (name,), None, dict(params)), {})
         if event == START_EVENT_NAME:
             self._wanted.update(names)
+            for record in () if self._cluster is None else self._cluster.sites.records.values():
+                record.finished = frozenset()  # before they tell of it
         elif event in (STOP_EVENT_NAME, KILL_EVENT_NAME):
             self._wanted.difference_update(names)
+        if event == KILL_EVENT_NAME:
+            self._killed.update(names)
 
     def _stop_empty(self, cluster: Cluster, wait: float | None) -> dict[str, EventResult] | None:
         """Stop the sources of all sites, and the rest when all that came of what they sent is done, wherever."""

@@ -151,6 +151,7 @@ def move(pipe: Pipe, engine: str | RayEngine) -> None:
     pipe._engine = found
     pipe._cluster = None
     pipe._wanted = set()
+    pipe._killed = set()
     pipe._given = {}
     pipe._letters = None
     pipe._ended = False

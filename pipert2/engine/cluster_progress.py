@@ -39,9 +39,7 @@ class ClusterProgress:
         for site, record in records.items():
             if record.lost:
                 return f"site {site!r} was lost too often ({record.reason})"
-        progress = [record.progress for record in records.values() if not record.done]
-        if not progress:
-            return "finished"
+        progress = [record.progress for record in records.values()]
         if any(one is None for one in progress):
             return None
         there = [one for one in progress if one is not None]
@@ -51,16 +49,14 @@ class ClusterProgress:
         wired = [one for one in there if one.wired]
         if all(one.settled == "killed" for one in there):
             return "killed"
-        done = any(record.done for record in records.values())
-        return "finished" if (wired or done) and all(one.settled in ("finished", "killed") for one in wired) else None
+        return "finished" if wired and all(one.settled in ("finished", "killed") for one in wired) else None
 
     @property
     def drained(self) -> bool:
         """Whether all streams of all sites have ended and everything has arrived."""
-        done = any(record.done for record in self._records.values())
-        progress = [record.progress for record in self._records.values() if not record.done]
+        progress = [record.progress for record in self._records.values()]
         wired = [one for one in progress if one is None or one.wired]
-        return bool(wired or done) and all(one is not None and one.drained for one in wired)
+        return bool(wired) and all(one is not None and one.drained for one in wired)
 
     @property
     def ended(self) -> bool:

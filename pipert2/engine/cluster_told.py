@@ -6,12 +6,13 @@ import functools
 import logging
 from typing import Any
 
+from pipert2.engine.cluster import Cluster
 from pipert2.engine.cluster_base import ClusterBase
 from pipert2.engine.new_wires import laid_for, undone
 from pipert2.engine.site_words import Feed
-from pipert2.engine.sites import ANSWER, LAYS
+from pipert2.engine.sites import ANSWER, LAYS, SiteLost
 from pipert2.errors import PipertError, PipeStateError
-from pipert2.graph.handlers import START_EVENT_NAME
+from pipert2.graph.handlers import KILL_EVENT_NAME, START_EVENT_NAME, STOP_EVENT_NAME
 from pipert2.runtime.messages import CallOutcome, OutwardRequest, Packed
 from pipert2.store.elsewhere import answer
 from pipert2.transport.codec import dumps_plain
@@ -94,27 +95,58 @@ class SitesHeard(ClusterBase):
         self.logger.warning("site %r was begun anew on %s", site, cluster.sites.records[site].host)
         cluster.sites.later(functools.partial(self._hold_anew, site))
         if self._shared:
-            cluster.sites.ask_all([site], "set_parameters", None, dict(self._shared))
+            self._tell(cluster, site, "set_parameters", None, dict(self._shared))
         for (_, routine, *_), (verb, args, options) in tuple(self._given.items()):
             if site in cluster.sites_of(routine):
-                cluster.sites.ask_all([site], verb, *args, **options)
+                self._tell(cluster, site, verb, *args, **options)
+        with self._wiring:  # a wire that comes or goes just now is there for all sites, or for none
+            self._wire_anew(cluster, site)
+        self._kill_anew(cluster, site)
+        self._start_anew(cluster, site)
+
+    def _wire_anew(self, cluster: Cluster, site: str) -> None:
+        """Let a site have the replicas and wires that it had."""
         for before, plan in zip(cluster.planned[site].flows, cluster.fragments[site].flows, strict=True):
             if plan.own != before.own:
-                cluster.sites.ask_all([site], "set_replicas", plan.name, plan.replicas)
+                self._tell(cluster, site, "set_replicas", plan.name, plan.replicas)
             for link in (link for part in plan.links for link in part.values()):
-                cluster.sites.ask_all([site], "set_credit", plan.name, link.key, link.credit)
+                self._tell(cluster, site, "set_credit", plan.name, link.key, link.credit)
         change = undone(cluster.planned[site], cluster.fragments[site])
         for one in change.gone:
-            cluster.sites.ask_all([site], "unlink_wire", one.source, one.destination, ANSWER)
+            self._tell(cluster, site, "unlink_wire", one.source, one.destination, ANSWER)
         for one in change.new:
             laid = laid_for(cluster.planned[site], cluster.fragments[site], one)
-            cluster.sites.ask_all([site], "link_wire", one, ANSWER, laid, patience=LAYS)
+            self._tell(cluster, site, "link_wire", one, ANSWER, laid, patience=LAYS)
+
+    def _kill_anew(self, cluster: Cluster, site: str) -> None:
+        """What was killed stays so."""
+        killed = tuple(name for name in self._killed if site in cluster.sites_with(name))
+        if self._killed.issuperset(self.flow_names):
+            self._tell(cluster, site, "event", KILL_EVENT_NAME, None, None, {})
+        elif killed:
+            self._tell(cluster, site, "event", KILL_EVENT_NAME, killed, None, {})
+
+    def _start_anew(self, cluster: Cluster, site: str) -> None:
+        """Let a site run what was asked to, if it had not finished all of it."""
         names = tuple(name for name in self._wanted if site in cluster.sites_with(name))
-        if cluster.note_done(site):
-            wired = {routine.name for wire in self.blueprint.wires for routine in (wire.source, *wire.destinations)}
-            names = tuple(name for name in names if name not in wired)
-        if names:
-            cluster.sites.ask_all([site], "event", START_EVENT_NAME, names, None, {})
-            over = cluster.ended_links(site)
-            if over:
-                cluster.sites.ask_all([site], "end_streams", over)
+        finished = cluster.finished_before(site, self._killed)
+        if finished:
+            self._tell(cluster, site, "have_finished", finished)
+            names = tuple(name for name in names if name not in finished)
+        if not names:
+            return
+        self._tell(cluster, site, "event", START_EVENT_NAME, names, None, {})
+        stopped = tuple(name for name in names if name not in self._wanted)
+        if stopped:  # meanwhile
+            self._tell(cluster, site, "event", STOP_EVENT_NAME, stopped, None, {})
+        over = () if finished else cluster.ended_links(site)
+        if over:
+            self._tell(cluster, site, "end_streams", over)
+
+    def _tell(
+        self, cluster: Cluster, site: str, verb: str, *args: Any, patience: float = ANSWER, **options: Any
+    ) -> None:
+        """Ask a site that has begun anew; when it is lost again it will be told once more."""
+        found = cluster.sites.ask_all([site], verb, *args, patience=patience, **options)[site]
+        if isinstance(found, BaseException) and not isinstance(found, SiteLost):
+            self.logger.warning("site %r was begun anew, and is not as it was (%s): %s", site, verb, found)

@@ -45,8 +45,8 @@ class WiringAtSites(ClusterBase):
                         laid = SiteChange(change.site, link=change.link)
                         cluster.fragments[change.site] = laid.applied(cluster.fragments[change.site])
                 raise
-            self._await_streams(cluster, changes, wait)
             self.blueprint.add_wires(wires)
+        self._await_streams(cluster, changes, wait)
 
     def unlink(self, source: Routine | str, destination: Routine | str, *, wait: float = 5.0) -> None:
         start, end = (item.name if isinstance(item, Routine) else item for item in (source, destination))

@@ -52,6 +52,7 @@ _OWN_VERBS = frozenset(
             "set_credit",
             "link_end",
             "begin_stream",
+            "have_finished",
         ),
     )
 )
@@ -175,6 +176,8 @@ class Site:
 
     def link_wire(self, plan: WirePlan, wait: float, link: LinkPlan | None = None) -> None:
         """Add a wire here, and the end of a link that it needs, which runs if anything was asked to."""
+        if self.pipe.has_wire(plan.source, plan.destination):
+            return  # it was asked for when the site began anew, and is told all that it should have
         if link is None or self.pipe.has_end(link):
             self.pipe.link_plan(plan, wait)
             return
@@ -184,8 +187,9 @@ class Site:
             self.begin_stream(end.name)
 
     def unlink_wire(self, source: str, destination: str, wait: float) -> None:
-        """Take a wire here away."""
-        self.pipe.unlink(source, destination, wait=wait)
+        """Take a wire here away, if it is there."""
+        if self.pipe.has_wire(source, destination):
+            self.pipe.unlink(source, destination, wait=wait)
 
     def set_credit(self, flow: str, key: str, credit: int | None) -> None:
         """Change how many messages an egress that stands in for a flow's replicas may have under way."""
@@ -218,6 +222,11 @@ class Site:
         for result in supervisor.bus.call(START_EVENT_NAME, [spec], {}, ANSWER_SOON).values():
             result.unwrap()
         supervisor.go_on([spec.index])
+
+    def have_finished(self, names: tuple[str, ...]) -> None:
+        """These routines have done all that they had to do, before the site was lost: as if their streams ended now."""
+        supervisor = self._running()
+        supervisor.have_finished([one.index for one in supervisor.spec.routines if one.name in names])
 
     def delivered(self, egress: str) -> bool:
         """Whether nothing is on its way to an egress, or from it to the other site."""
@@ -267,7 +276,9 @@ class Site:
     def _progress(self) -> SiteProgress:
         supervisor = self._running()
         progress, spec = supervisor.progress, supervisor.spec
-        finished = {one.name for one in spec.routines if progress.has_finished(one.index)}
+        living = [one for one in spec.routines if one.index not in supervisor.killed]
+        at_work = {one.name for one in living if not progress.has_finished(one.index)}
+        finished = {one.name for one in living} - at_work
         return SiteProgress(
             settled=progress.settled,
             drained=progress.drained,

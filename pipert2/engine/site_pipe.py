@@ -196,6 +196,11 @@ class SitePipe(Pipe):
             self.blueprint.add_wires([wire])
             return end
 
+    def has_wire(self, source: str, destination: str) -> bool:
+        """Whether there is a wire between two routines, or ends of links."""
+        wires = self.blueprint.wires
+        return any(wire.source.name == source and wire.destinations[0].name == destination for wire in wires)
+
     def has_end(self, link: LinkPlan) -> bool:
         """Whether the end of a link that is here has a process."""
         flow = self._running("link").flows.get(LINK_FLOW + link.end_at(self._plan.fragment.site))

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any
+from unittest import mock
+
 import pytest
 
 from pipert2 import EndOfStream, MiddleRoutine, Pipe, SourceRoutine, Wire, events
@@ -47,6 +53,36 @@ def two_sites(*, lossless: bool) -> tuple[Pipe, Numbers, Passes, CollectingDesti
     return pipe, numbers, passes, seen
 
 
+def lose(pipe: Pipe, site: LosableSite) -> None:
+    """Let a site be lost, and wait until it runs again."""
+    site.lose()
+    wait_until(lambda: (found := pipe.status().sites[1]).restarts == 1 and found.state == "running")
+
+
+@contextlib.contextmanager
+def lost_after(site: LosableSite, verb: str, pipe: Pipe) -> Iterator[None]:
+    """The site is lost when it has just done this for the first time, before whoever asked it hears of that."""
+    ask, begun = site.ask, pipe._begun_anew
+    lost, told = threading.Event(), threading.Event()
+
+    def asked(what: str, args: tuple[Any, ...], options: Mapping[str, Any], timeout: float) -> Any:
+        value = ask(what, args, options, timeout)
+        if what == verb and not lost.is_set():
+            lost.set()
+            site.lose()
+            told.wait(1.0)  # what it is told now, if that does not wait, does not hold of the change
+        return value
+
+    def begun_anew(name: str) -> None:
+        begun(name)
+        told.set()
+
+    with mock.patch.object(site, "ask", asked), mock.patch.object(pipe._cluster.sites, "_begun_anew", begun_anew):
+        yield
+        assert lost.is_set()
+        wait_until(told.is_set)
+
+
 @pytest.mark.parametrize("lossless", [True, False])
 def test_a_way_that_was_laid_and_is_out_of_use_keeps_no_pipe_from_ending_when_a_site_was_lost(lossless: bool) -> None:
     found: dict[str, LosableSite] = {}
@@ -59,8 +95,8 @@ def test_a_way_that_was_laid_and_is_out_of_use_keeps_no_pipe_from_ending_when_a_
             wait_until(lambda: len(seen.items()) > 20)
             pipe.unlink(numbers, passes)
             wait_until(lambda: pipe.status().routine("seen").finished)
-            found["there"].lose()
-            wait_until(lambda: pipe.status().sites[1].restarts == 1 and pipe.status().sites[1].state == "running")
+            wait_until(lambda: pipe._cluster.sites.records["there"].progress.drained)
+            lose(pipe, found["there"])
             pipe.notify_event("END", wait=60)
             assert pipe.join(timeout=60)
 
@@ -73,14 +109,89 @@ def test_a_way_that_was_laid_is_there_again_when_its_site_was_lost() -> None:
             pipe.notify_event("start", wait=60)
             pipe.link(Wire(numbers, passes))
             wait_until(lambda: len(seen.items()) > 20)
-            found["there"].lose()
-            wait_until(lambda: pipe.status().sites[1].restarts == 1 and pipe.status().sites[1].state == "running")
+            lose(pipe, found["there"])
             count = len(seen.items())
             wait_until(lambda: len(seen.items()) > count + 20)
             pipe.notify_event("END", wait=60)
             assert pipe.join(timeout=60)
         got = {item for item in seen.items() if item > 0}
         assert got == set(range(min(got), max(got) + 1))
+
+
+def test_a_site_that_had_finished_when_it_was_lost_takes_part_in_streams_that_reach_it_later() -> None:
+    found: dict[str, LosableSite] = {}
+    with sites_here(found):
+        pipe, numbers, passes, seen = two_sites(lossless=True)
+        with pipe:
+            pipe.notify_event("start", wait=60)
+            wait_until(lambda: pipe.status().routine("seen").finished)
+            wait_until(lambda: pipe._cluster.sites.records["there"].progress.drained)
+            lose(pipe, found["there"])
+            pipe.link(Wire(numbers, passes))
+            wait_until(lambda: len(seen.items()) > 20)
+            pipe.notify_event("END", wait=60)
+            assert pipe.join(timeout=60)
+
+
+def test_a_wire_that_comes_while_its_site_begins_anew_is_there() -> None:
+    found: dict[str, LosableSite] = {}
+    with sites_here(found):
+        pipe, numbers, passes, seen = two_sites(lossless=True)
+        with pipe:
+            pipe.notify_event("start", wait=60)
+            wait_until(lambda: pipe.status().routine("aside").received > 0)
+            with lost_after(found["there"], "link_wire", pipe):
+                pipe.link(Wire(numbers, passes))
+            wait_until(lambda: len(seen.items()) > 20)
+            pipe.notify_event("END", wait=60)
+            assert pipe.join(timeout=60)
+
+
+def test_a_wire_that_goes_while_its_site_begins_anew_is_gone() -> None:
+    found: dict[str, LosableSite] = {}
+    with sites_here(found):
+        pipe, numbers, passes, _ = two_sites(lossless=True)
+        pipe.link(Wire(numbers, passes), Wire(passes, more := CollectingDestination("more")))
+        pipe.create_flow("more", False, more, host="there")
+        with pipe:
+            pipe.notify_event("start", wait=60)
+            wait_until(lambda: pipe.status().routine("more").received > 0)
+            with lost_after(found["there"], "unlink_wire", pipe):
+                pipe.unlink(passes, more)
+            wait_until(lambda: pipe.status().routine("more").finished)
+            pipe.notify_event("END", wait=60)
+            assert pipe.join(timeout=60)
+
+
+def test_what_was_killed_stays_so_when_its_site_begins_anew() -> None:
+    found: dict[str, LosableSite] = {}
+    with sites_here(found):
+        pipe, *_ = two_sites(lossless=True)
+        with pipe:
+            pipe.notify_event("start", wait=60)
+            pipe.notify_event("kill", {"there": ["few"]}, wait=60)
+            lose(pipe, found["there"])
+            wait_until(lambda: pipe.status().routine("few").state == "killed")
+            pipe.notify_event("END", wait=60)
+            assert pipe.join(timeout=60)
+
+
+def test_a_pipe_that_is_killed_while_a_site_is_lost_ends() -> None:
+    found: dict[str, LosableSite] = {}
+    with sites_here(found):
+        pipe, *_ = two_sites(lossless=True)
+        with pipe:
+            pipe.notify_event("start", wait=60)
+            site = found["there"]
+            with mock.patch.object(site, "_make", lambda make=site._make: (killed.wait(60), make())[1]):
+                killed = threading.Event()
+                losing = threading.Thread(target=site.lose, daemon=True)
+                losing.start()
+                wait_until(lambda: pipe.status().sites[1].reason is not None)
+                pipe.notify_event("kill", wait=10)
+                killed.set()
+                assert pipe.join(timeout=60)
+                losing.join(60)
 
 
 @pytest.mark.parametrize("lossless", [True, False])

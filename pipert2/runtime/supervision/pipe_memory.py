@@ -207,19 +207,31 @@ class PipeMemory:
                 elif not words[self.board.edge(edge.index) + b.CLOSED]:
                     words[self.board.edge(edge.index) + b.ENDED] = 0
 
+    def finish_streams(self, routines: Sequence[int]) -> None:
+        """Say of idle routines that their streams have ended."""
+        words = self.board.words
+        for index in routines:
+            words[self.board.routine(index) + b.FINISHED] = 1
+            self._end_outputs(index)
+        self.ring_all()
+
     def end_streams(self, routines: Sequence[int], state: RoutineState) -> None:
         """Say of routines whose process is gone for good that nothing comes from them nor goes to them any more."""
         words = self.board.words
         for index in routines:
             words[self.board.routine(index) + b.STATE] = state
             words[self.board.routine(index) + b.GONE] = 1
-            for edge in self._spec.outputs(index):
-                if edge.shared:
-                    self._say_ended(edge, index, True)
-                elif edge.crosses:
-                    row = self.board.edge(edge.index)
-                    words[row + b.ENDED] = words[row + b.W] + 1
+            self._end_outputs(index)
         self.ring_all()
+
+    def _end_outputs(self, routine: int) -> None:
+        words = self.board.words
+        for edge in self._spec.outputs(routine):
+            if edge.shared:
+                self._say_ended(edge, routine, True)
+            else:
+                row = self.board.edge(edge.index)
+                words[row + b.ENDED] = words[row + b.W] + 1
 
     def _say_ended(self, edge: EdgeSpec, routine: int, ended: bool) -> None:
         replica = self._spec.routines[routine].replica

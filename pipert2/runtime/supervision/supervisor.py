@@ -377,6 +377,15 @@ class Supervisor:
                 if words[board.routine(index) + b.FINISHED] and alive:
                     self.bus.send(START_EVENT_NAME, [self.spec.routines[index]], {})
 
+    def have_finished(self, routines: Sequence[int]) -> None:
+        """These idle routines have nothing left to do, as after the end of their streams; other streams they join."""
+        with self.lock:
+            there = [index for index in routines if index not in self.killed]
+            self.wanted.update(there)
+            self.memory.finish_streams(there)
+        self.look_at_gates()
+        self.notify()
+
     def notify(self) -> None:
         with self.changed:
             self.changed.notify_all()
