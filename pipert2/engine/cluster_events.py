@@ -62,6 +62,8 @@ class EventsAtSites(ClusterBase):
         results: dict[str, EventResult] = {}
         for site, answers in self._event_at(cluster, wanted, event_name, wait, params).items():
             results.update(self._named(cluster, site, answers, event_name, wanted[site] or names))
+        if event_name == START_EVENT_NAME:
+            cluster.sites.look_again(wanted)  # one that had finished has not any more
         return None if wait is None else {name: results[name] for name in sorted(results, key=self._place_of)}
 
     def _unlink_all(

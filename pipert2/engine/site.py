@@ -88,6 +88,7 @@ class Site:
     ) -> None:
         self.incarnation = secrets.token_hex(4)
         self._numbers = itertools.count(1)
+        self._looks = itertools.count(1)
         self._requests: deque[tuple[int, OutwardRequest]] = deque()
         self._asking: dict[int, Callable[[Any], None]] = {}
         self._closed = threading.Event()
@@ -274,6 +275,7 @@ class Site:
         return self._last
 
     def _progress(self) -> SiteProgress:
+        number = next(self._looks)  # before the look
         supervisor = self._running()
         progress, spec = supervisor.progress, supervisor.spec
         living = [one for one in spec.routines if one.index not in supervisor.killed]
@@ -288,6 +290,7 @@ class Site:
             active=any(state.name in _ACTIVE for state in supervisor.states.values()),
             finished=frozenset(finished),
             given_up=progress.given_up,
+            number=number,
         )
 
     # --- what its routines want of other sites

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pipert2.observe.snapshot import PipeStatus
@@ -23,6 +23,7 @@ class SiteProgress:
         active: whether a routine of it runs.
         finished: its routines whose streams have ended.
         given_up: messages that were given up there, in this run.
+        number: what has a higher one was looked at later.
     """
 
     settled: str | None
@@ -33,6 +34,7 @@ class SiteProgress:
     active: bool
     finished: frozenset[str]
     given_up: int
+    number: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

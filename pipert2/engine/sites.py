@@ -167,6 +167,15 @@ class Sites:
                 found[site] = error
         return found
 
+    def look_again(self, sites: Iterable[str]) -> None:
+        """Ask how far sites are that have just been asked for something, before they tell of it themselves."""
+        for site, progress in self.ask_all(sites, "progress", patience=ANSWER).items():
+            record = self.records[site]
+            with self.changed:
+                known = record.progress
+                if isinstance(progress, SiteProgress) and known is not None and progress.number > known.number:
+                    record.progress = progress
+
     def later(self, function: Callable[[], object]) -> None:
         """Do something that may take long, in another thread; it may ask sites."""
         if not self.closed.is_set():
@@ -208,7 +217,11 @@ class Sites:
         if anew or record.reason is not None:
             record.restarts += anew
             record.pid, record.host = record.handle.where(10.0)
-        record.incarnation, record.progress, record.reason = feed.incarnation, feed.progress, None
+        with self.changed:
+            known = record.progress
+            if anew or known is None or feed.progress.number >= known.number:
+                record.progress = feed.progress
+            record.incarnation, record.reason = feed.incarnation, None
         if not anew:
             record.finished = feed.progress.finished
         elif not self.closed.is_set():

@@ -10,7 +10,7 @@ from unittest import mock
 
 import pytest
 
-from pipert2 import EndOfStream, MiddleRoutine, Pipe, SourceRoutine, Wire, events
+from pipert2 import EndOfStream, MiddleRoutine, Pipe, PipeState, SourceRoutine, Wire, events
 from pipert2.testing import CollectingDestination, ListSource, wait_until
 from tests.ray_nodes import HAVE_RAY
 from tests.sites_here import LosableSite, sites_here
@@ -212,3 +212,18 @@ def test_a_pipe_ends_whose_replicas_are_at_two_sites_that_both_have_work_for_the
             assert sorted(map(str, seen.items())) == sorted(
                 map(str, [("one", number) for number in range(50)] + ["other"])
             )
+
+
+def test_a_pipe_that_had_finished_and_is_started_again_is_waited_for() -> None:
+    with sites_here({}):
+        few, seen = ListSource(list(range(200)), "few"), CollectingDestination("seen")
+        pipe = Pipe("again", engine="ray", lossless=True)
+        pipe.create_flow("few", False, few, host="there")
+        pipe.create_flow("seen", False, seen)
+        pipe.link(Wire(few, seen))
+        with pipe:
+            for _ in range(3):
+                pipe.notify_event("start")
+                wait_until(lambda: pipe.status().state is PipeState.FINISHED)
+            assert pipe.join(timeout=60)
+        assert seen.items() == 3 * list(range(200))
