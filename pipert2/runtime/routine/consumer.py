@@ -282,27 +282,30 @@ class Consumer:
         claims = queue.claim_some(min(crew.room, _AT_ONCE))
         for claim in claims:
             try:
-                crew.submit(queue.message(claim))
+                message = queue.message(claim)
             except Exception as error:
                 self._unfinished.not_received(error)
+            else:
+                crew.submit(message)
         return bool(claims)
 
     def _settle_plain(self, outcomes: deque[Outcome]) -> bool:
         """Be done with messages, from the first one on, of which nothing has come; whether there were any."""
         if self._keys is not None:
             return False
-        deliveries = []
+        sampler, deliveries, outcome = self._loop.sampler, [], None
         while outcomes:
             message, result, error, *_ = outcomes[0]
-            if error is not None or result is not None or type(message.delivery) is not Delivery:
+            delivery = message.delivery
+            if error is not None or result is not None or not (delivery is None or type(delivery) is Delivery):
                 break
-            deliveries.append(message.delivery)
+            if delivery is not None:
+                deliveries.append(delivery)
             outcome = outcomes.popleft()
-        if not deliveries:
+            sampler.countdown -= 1
+        if outcome is None:
             return False
         end_all(deliveries)
-        sampler = self._loop.sampler
-        sampler.countdown -= len(deliveries)
         if sampler.countdown <= 0:
             sampler.record(outcome.began, outcome.ended, outcome.message.born)
         return True
