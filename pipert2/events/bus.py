@@ -20,12 +20,14 @@ class EventCall:
     Attributes:
         number: 0 when nobody waits for the results.
         params: the handlers' keyword arguments, a dict or packed; the bus does not look at them.
+        place: of those that one process is sent, counted from 1; 0 where its routines need not say that they begin.
     """
 
     number: int
     name: str
     routines: tuple[int, ...]
     params: Any
+    place: int = 0
 
 
 @dataclass(frozen=True, slots=True)

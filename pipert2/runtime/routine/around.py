@@ -25,11 +25,17 @@ Receiver = RingReceiver | LocalEdge | WorkReceiver
 
 
 class Command(NamedTuple):
-    """An event for this routine; *number* is 0 when nobody waits for the answer."""
+    """An event for this routine.
+
+    Attributes:
+        number: 0 when nobody waits for the answer.
+        place: among those that the process is sent, 0: nobody asks whether it was begun.
+    """
 
     number: int
     name: str
     params: dict[str, Any]
+    place: int = 0
 
 
 class Host(Protocol):
@@ -41,6 +47,8 @@ class Host(Protocol):
     run: str
 
     def configured(self, routine: int, values: Mapping[str, Any]) -> None: ...
+
+    def heard(self, routine: int, place: int) -> None: ...
 
     def answer(self, number: int, routine: int, value: Any, error: tuple[str, str] | None) -> None: ...
 

@@ -241,7 +241,7 @@ class RoutineLoop:
         """Say of what is in the inbox that nobody will do it; from any thread."""
         with contextlib.suppress(IndexError):  # empty
             while True:
-                command = self.inbox.popleft()
+                command = self._next_command()
                 builtin = command.name in BUILT_IN_EVENTS
                 self.answer(command, None, None if builtin else ("it was killed before it got to that", ""))
 
@@ -250,7 +250,7 @@ class RoutineLoop:
         self.wanted = None
         while True:
             while self.inbox:
-                command = self.inbox.popleft()
+                command = self._next_command()
                 if command.name == START_EVENT_NAME:
                     self._starting = command
                     return True
@@ -467,7 +467,7 @@ class RoutineLoop:
     def attend(self) -> None:
         """Handle what is in the inbox, up to an event that ends the session."""
         while self.inbox and self.wanted is None:
-            command = self.inbox.popleft()
+            command = self._next_command()
             if command.name in _ENDING:
                 self._ending.append(command)
                 self.wanted = End.KILLED if command.name == KILL_EVENT_NAME else End.STOPPED
@@ -483,6 +483,12 @@ class RoutineLoop:
                 self._handle(command)
         if self.wanted is not None:
             self.due = True
+
+    def _next_command(self) -> Command:
+        command = self.inbox.popleft()
+        if command.place:
+            self.host.heard(self.spec.index, command.place)
+        return command
 
     def _handle(self, command: Command) -> None:
         request = self._requests.get(command.name)

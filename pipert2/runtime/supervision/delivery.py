@@ -11,6 +11,7 @@ from pipert2.graph.handlers import KILL_EVENT_NAME, START_EVENT_NAME, STOP_EVENT
 from pipert2.runtime import commands
 from pipert2.runtime import messages as m
 from pipert2.runtime.supervision.flow_record import FlowRecord
+from pipert2.runtime.supervision.unheard import is_passed_on
 from pipert2.transport import board as b
 from pipert2.transport.board import RoutineState
 
@@ -67,15 +68,18 @@ class EventDelivery:
 
     def _let_wait(self, flow: FlowRecord, call: EventCall) -> None:
         """Keep an event for the flow's next process, as it is now."""
-        if not self._supervisor.settings.inline and not isinstance(call.params, m.Packed):
-            call = replace(call, params=m.Packed.parameters(call.name, call.params))
-        flow.waiting.append(call)
+        flow.waiting.append(call := self._packed(call))
         if call.name == UNLINK_EVENT_NAME and flow.handle is None:
             self._supervisor.memory.shut([edge for edge in self._supervisor.shut if self._is_from(flow, edge)])
             self.answer_unlinks(flow)
         if flow.leaving and call.name in (STOP_EVENT_NAME, KILL_EVENT_NAME):
             # The process that leaves does not begin with it either, but waits for room no longer.
             self.hand_over(flow, call)
+
+    def _packed(self, call: EventCall) -> EventCall:
+        if self._supervisor.settings.inline or isinstance(call.params, m.Packed):
+            return call
+        return replace(call, params=m.Packed.parameters(call.name, call.params))
 
     def _is_from(self, flow: FlowRecord, edge: int) -> bool:
         return self._supervisor.spec.edges[edge].source in flow.routines
@@ -136,8 +140,12 @@ class EventDelivery:
         for index in set(call.routines) - set(living):
             failure = None if call.name in (KILL_EVENT_NAME, STOP_EVENT_NAME) else ("it was killed", "")
             supervisor.bus.answer(call.number, index, None, failure)
-        if living:
-            flow.handle.send(replace(call, routines=living))
+        if not living:
+            return
+        call = replace(call, routines=living)
+        if not supervisor.settings.inline and not flow.leaving and is_passed_on(call.name):
+            call = flow.unheard.note(self._packed(call), supervisor.memory.heard)
+        flow.handle.send(call)
 
     def _note_start(self, routines: Sequence[int]) -> None:
         """The streams of these routines begin anew. Said before any of them starts, so that none sees an old end."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pipert2.events.bus import EventCall
 from pipert2.runtime import messages as m
 from pipert2.runtime.supervision.flow_handle import InlineFlow, ProcessFlow
+from pipert2.runtime.supervision.unheard import Unheard
 
 
 @dataclass(slots=True)
@@ -32,6 +33,7 @@ class FlowRecord:
     dormant: bool = False  # a replica that there could be
     revived: bool = False
     waiting: list[EventCall] = field(default_factory=list)  # for its next process, in the order in which they came
+    unheard: Unheard = field(default_factory=Unheard)
 
     @property
     def leaving(self) -> bool:

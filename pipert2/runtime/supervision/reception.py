@@ -118,10 +118,12 @@ class Reception:
             assert flow.handle is not None
             if (flow.restarts or flow.revived) and wanted:
                 flow.handle.send(EventCall(0, START_EVENT_NAME, wanted, {}))
+            killed = tuple(index for index in flow.routines if index in supervisor.killed)
+            for index in killed:  # they begin nothing any more
+                supervisor.states[index] = RoutineState.KILLED
             waiting, flow.waiting = flow.waiting, []
             for call in waiting:
                 supervisor.delivery.hand_over(flow, call)
-            killed = tuple(index for index in flow.routines if index in supervisor.killed)
             if killed:
                 flow.handle.send(EventCall(0, KILL_EVENT_NAME, killed, {}))
             if flow.exiting:
