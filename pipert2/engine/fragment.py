@@ -107,11 +107,19 @@ class Fragment:
     traces: tuple[Trace, ...] = ()
 
     @property
+    def handed_out(self) -> list[tuple[LinkPlan, str, int]]:
+        """The links to other sites' replicas, each with the routine and the number of the replica that stands in."""
+        return [
+            (link, routine, plan.own + number)
+            for plan in self.flows
+            for number, part in enumerate(plan.links)
+            for routine, link in part.items()
+        ]
+
+    @property
     def has_lossless_links(self) -> bool:
         """Whether a link of its keeps messages until they are done on the other side."""
-        ends = [*self.egresses, *self.ingresses, *(link for flow in self.flows for part in flow.links
-                                                   for link in part.values())]  # fmt: skip
-        return any(link.lossless for link in ends)
+        return any(link.lossless for link in (*self.egresses, *self.ingresses, *(one for one, *_ in self.handed_out)))
 
 
 def with_count(plan: FlowPlan, target: str, count: int, before: int) -> FlowPlan:

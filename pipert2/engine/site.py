@@ -23,7 +23,7 @@ from pipert2.engine.site_words import Feed, SiteProgress, SiteReport
 from pipert2.errors import PipertError, PipeStateError, StoreError
 from pipert2.events.bus import EventResult
 from pipert2.graph.handlers import START_EVENT_NAME, STOP_EVENT_NAME
-from pipert2.graph.spec import RoutineSpec
+from pipert2.graph.spec import PipeSpec, RoutineSpec
 from pipert2.runtime import commands
 from pipert2.runtime.flow.logs import FORWARDED_ATTRIBUTE, ForwardingHandler
 from pipert2.runtime.messages import CallOutcome, OutwardRequest, Packed
@@ -96,6 +96,7 @@ class Site:
         self._last: SiteProgress | None = None
         self._logs: ForwardingHandler | None = None
         self._supervisor: Supervisor | None = None
+        self._handed_out = plan.fragment.handed_out
         self._logger = logger
         if logger is None:
             _install(plan)
@@ -206,13 +207,19 @@ class Site:
         One that was laid and is out of use is not made again at a site that begins anew: nothing comes from it either.
         """
         supervisor = self._running()
-        spec = supervisor.spec.routine(name)
+        spec = supervisor.spec.routine(name) or self._standing_in(supervisor.spec).get(name)
         if spec is None or supervisor.progress.has_finished(spec.index):
             return FINISHED
         if supervisor.state(spec.index) not in _IN_A_SESSION:
             return RESTING
-        shown = {one.name: one.text for one in self.pipe.results(name, wait=1.0).values}
-        return shown.get("link/state", "")
+        found = supervisor.bus.call(commands.RESULTS, [spec], {"after": 0}, 1.0)[spec.label].value
+        shown = {one.name: one.text for one in found.values} if found is not None else {}
+        return str(shown.get("link/state", ""))
+
+    def _standing_in(self, spec: PipeSpec) -> dict[str, RoutineSpec]:
+        """What stands in for other sites' replicas, by the name of the link's end."""
+        ends = {(routine, replica): link.egress for link, routine, replica in self._handed_out}
+        return {ends[one.name, one.replica]: one for one in spec.routines if (one.name, one.replica) in ends}
 
     def begin_stream(self, name: str) -> None:
         """Let an end of a link that has finished begin again, and those behind it go on."""
@@ -281,6 +288,7 @@ class Site:
         living = [one for one in spec.routines if one.index not in supervisor.killed]
         at_work = {one.name for one in living if not progress.has_finished(one.index)}
         finished = {one.name for one in living} - at_work
+        finished |= {end for end, one in self._standing_in(spec).items() if progress.has_finished(one.index)}
         return SiteProgress(
             settled=progress.settled,
             drained=progress.drained,

@@ -76,7 +76,12 @@ class StreamKeeper:
         return {link.key: link for link in self._links() if self._differ(link)}
 
     def _links(self) -> list[LinkPlan]:
-        return [link for fragment in tuple(self._fragments().values()) for link in fragment.egresses]
+        fragments = tuple(self._fragments().values())
+        return [
+            link
+            for fragment in fragments
+            for link in (*fragment.egresses, *(handed_out for handed_out, *_ in fragment.handed_out))
+        ]
 
     def _differ(self, link: LinkPlan) -> bool:
         """Whether one end has finished and the other one has not, as far as is known."""
@@ -88,7 +93,9 @@ class StreamKeeper:
         return (link.egress in sending.finished) != (link.ingress in receiving.finished)
 
     def _is_fed(self, link: LinkPlan) -> bool:
-        return any(wire.destination == link.egress for wire in self._fragments()[link.origin].wires)
+        return link.credit is not None or any(
+            wire.destination == link.egress for wire in self._fragments()[link.origin].wires
+        )
 
     def _look(self, link: LinkPlan, seconds: float) -> None:
         """Ask both ends, first the one that has finished: what it says still holds when the other one answers."""

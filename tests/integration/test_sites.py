@@ -56,7 +56,12 @@ def two_sites(*, lossless: bool) -> tuple[Pipe, Numbers, Passes, CollectingDesti
 def lose(pipe: Pipe, site: LosableSite) -> None:
     """Let a site be lost, and wait until it runs again."""
     site.lose()
-    wait_until(lambda: (found := pipe.status().sites[1]).restarts == 1 and found.state == "running")
+
+    def runs() -> bool:
+        here = next(one for one in pipe.status().sites if one.name == site.name)
+        return (here.restarts, here.state) == (1, "running")
+
+    wait_until(runs)
 
 
 @contextlib.contextmanager
@@ -192,6 +197,28 @@ def test_a_pipe_that_is_killed_while_a_site_is_lost_ends() -> None:
                 killed.set()
                 assert pipe.join(timeout=60)
                 losing.join(60)
+
+
+@pytest.mark.parametrize("lost", ["a", "b"])
+def test_a_pipe_ends_that_has_lost_a_site_after_all_was_handed_out_to_its_replicas(lost: str) -> None:
+    found: dict[str, LosableSite] = {}
+    with sites_here(found):
+        few, numbers = ListSource(list(range(50)), "few"), Numbers("numbers")
+        passes, seen, aside = Passes("passes"), CollectingDestination("seen"), CollectingDestination("aside")
+        pipe = Pipe("handed-out", engine="ray", lossless=True)
+        pipe.create_flow("few", False, few, host="a")
+        pipe.create_flow("passes", False, passes, host="a+b", replicas=2)
+        pipe.create_flow("seen", False, seen)
+        pipe.create_flow("numbers", False, numbers, host=lost)  # so that its site has not finished
+        pipe.create_flow("aside", False, aside)
+        pipe.link(Wire(few, passes), Wire(passes, seen), Wire(numbers, aside))
+        with pipe:
+            pipe.notify_event("start", wait=60)
+            wait_until(lambda: pipe.status().routine("seen").finished)
+            lose(pipe, found[lost])
+            pipe.notify_event("END", wait=60)
+            assert pipe.join(timeout=60)
+        assert set(seen.items()) == set(range(50))
 
 
 @pytest.mark.parametrize("lossless", [True, False])
