@@ -285,12 +285,15 @@ class Site:
         number = next(self._looks)  # before the look
         supervisor = self._running()
         progress, spec = supervisor.progress, supervisor.spec
+        settled = progress.settled
+        if settled not in (None, "finished") and self.pipe.failed_ends():
+            settled = None  # they are brought back
         living = [one for one in spec.routines if one.index not in supervisor.killed]
         at_work = {one.name for one in living if not progress.has_finished(one.index)}
         finished = {one.name for one in living} - at_work
         finished |= {end for end, one in self._standing_in(spec).items() if progress.has_finished(one.index)}
         return SiteProgress(
-            settled=progress.settled,
+            settled=settled,
             drained=progress.drained,
             resting=progress.resting,
             wired=bool(spec.links),

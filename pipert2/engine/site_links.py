@@ -34,7 +34,7 @@ class LinkWatch:
         self._mendable = {link.egress for link in fragment.egresses}  # a message in its hand is sent again by the next
         self._mendable |= {link.ingress for link in fragment.ingresses if link.credit is not None}
         self._thread = threading.Thread(target=self._look, name="pipert2-site-links", daemon=True)
-        if self._names:
+        if self._names or fragment.handed_out:
             self._thread.start()
 
     def add(self, name: str, *, mendable: bool) -> None:
@@ -60,17 +60,21 @@ class LinkWatch:
                     found = {one.name.removeprefix("link/"): _number_or_text(one.text) for one in values}
                     self._counts[name] = found
                     if name in self._mendable and found.get("state") == "cut":
-                        self._mend(name, mending)
+                        self._mend(LINK_FLOW + name, name, mending)
                     elif found.get("state") == "connected":
                         mending.pop(name, None)
+            with contextlib.suppress(PipertError):
+                for process in self._pipe.failed_ends():
+                    self._mend(process, process, mending)
 
-    def _mend(self, name: str, mending: dict[str, tuple[float, float]]) -> None:
-        """Open a session anew that others have found through the driver's, and would not find again by themselves."""
+    def _mend(self, process: str, name: str, mending: dict[str, tuple[float, float]]) -> None:
+        """Open a session anew: others have found it through the driver's, and would not find it again by themselves, or
+        it did not close in time, as happens where the machine has far too much to do."""
         now = monotonic()
         due, wait = mending.setdefault(name, (now, LINKS_LOOK))
         if now >= due:
             mending[name] = now + wait, min(2 * wait, LONGEST_MEND)
-            self._pipe.restart_flow(LINK_FLOW + name)
+            self._pipe.replace_process(process)
 
     def close(self) -> None:
         """Look no more."""

@@ -22,6 +22,7 @@ from pipert2.runtime.supervision.further_flows import NewFlow
 from pipert2.runtime.supervision.restart import Restart
 from pipert2.store import Store
 from pipert2.store.elsewhere import StoreElsewhere
+from pipert2.transport.board import RoutineState
 
 LINK_FLOW = "link: "
 """What the names of flows begin with that carry wires to other sites."""
@@ -200,6 +201,23 @@ class SitePipe(Pipe):
         """Whether there is a wire between two routines, or ends of links."""
         wires = self.blueprint.wires
         return any(wire.source.name == source and wire.destinations[0].name == destination for wire in wires)
+
+    def failed_ends(self) -> tuple[str, ...]:
+        """The processes of ends of links that have failed when all was said: to close a session in time."""
+        supervisor = self._running("link")
+        standing_in = {(routine, replica) for _, routine, replica in self._plan.fragment.handed_out}
+        return tuple(
+            one.process
+            for one in supervisor.spec.routines
+            if (one.flow.startswith(LINK_FLOW) or (one.name, one.replica) in standing_in)
+            and supervisor.state(one.index) is RoutineState.FAILED
+            and (supervisor.board.read_error(one.index) or "").startswith("cleanup: ")
+            and not supervisor.flows[one.process].ended
+        )
+
+    def replace_process(self, process: str) -> None:
+        """Replace the process of an end of a link by a new one, which goes on with what it was asked to do."""
+        self._running("link").lives.replace(process)
 
     def has_end(self, link: LinkPlan) -> bool:
         """Whether the end of a link that is here has a process."""

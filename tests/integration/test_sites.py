@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import pytest
 
 from pipert2 import EndOfStream, MiddleRoutine, Pipe, PipeState, SourceRoutine, Wire, events
+from pipert2.engine.link import Ingress
 from pipert2.testing import CollectingDestination, ListSource, wait_until
 from tests.ray_nodes import HAVE_RAY
 from tests.sites_here import LosableSite, sites_here
@@ -254,3 +256,38 @@ def test_a_pipe_that_had_finished_and_is_started_again_is_waited_for() -> None:
                 wait_until(lambda: pipe.status().state is PipeState.FINISHED)
             assert pipe.join(timeout=60)
         assert seen.items() == 3 * list(range(200))
+
+
+class LeavesBadly(Ingress):
+    """Its session does not close in time, the first time."""
+
+    marker = ""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.left = Path(self.marker)
+
+    def cleanup(self) -> None:
+        super().cleanup()
+        if not self.left.exists():
+            self.left.touch()
+            raise RuntimeError("close operation timed out!")
+
+
+@pytest.mark.expects_errors
+def test_a_session_that_does_not_close_in_time_keeps_no_pipe_from_ending(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LeavesBadly, "marker", str(tmp_path / "left"))
+    monkeypatch.setattr("pipert2.engine.site_pipe.Ingress", LeavesBadly)
+    monkeypatch.setattr("pipert2.engine.site_links.LINKS_LOOK", 0.1)
+    with sites_here({}):
+        few, seen = ListSource(list(range(50)), "few"), CollectingDestination("seen")
+        pipe = Pipe("busy", engine="ray", lossless=True)
+        pipe.create_flow("few", False, few, host="there")
+        pipe.create_flow("seen", False, seen)
+        pipe.link(Wire(few, seen))
+        summary = pipe.run(timeout=60)
+        assert summary.reason == "finished"
+        assert seen.items() == list(range(50))
+        assert (tmp_path / "left").exists()
