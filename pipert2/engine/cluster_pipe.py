@@ -75,6 +75,8 @@ class ClusterPipe(EventsAtSites, CallsAtSites, RoutinesAtSites, FlowsAtSites, Wi
             "report",
             patience=2.0,
         )
+        if cluster.sites.closed.is_set() and self._last_status is not None:  # it ended while they were asked
+            return self._last_status
         state, reason = self._cluster_state(cluster)
         return replace(self._merged(cluster, found), state=state, reason=reason, time=time.time())
 

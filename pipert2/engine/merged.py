@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pipert2.engine.placement import DRIVER
+from pipert2.engine.site_links import LATE
 from pipert2.engine.site_pipe import LINK_FLOW
 from pipert2.engine.site_words import SiteReport
 from pipert2.graph.spec import process_name
@@ -182,9 +183,9 @@ def _site(cluster: Cluster, site: str, reports: Mapping[str, SiteReport]) -> Sit
 
 
 def _cut(report: SiteReport | None) -> list[str]:
-    """The ends of links that hear nothing from the other side."""
+    """The ends of links that hear nothing from the other side, or have not found it for long."""
     counts = {} if report is None else report.links
-    return [f"{name}: {one['state']}" for name, one in counts.items() if one.get("state") == "cut"]
+    return [f"{name}: {one['state']}" for name, one in counts.items() if one.get("state") == "cut" or one.get(LATE)]
 
 
 def _clock(cluster: Cluster, site: str, reports: Mapping[str, SiteReport]) -> dict[str, float]:

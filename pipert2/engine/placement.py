@@ -204,16 +204,33 @@ def _nowhere(
         what = f"replica {number + 1} of {group[0].replicas} of flow {names}"
     if not possible:
         wishes = ", ".join(f"host={one.host!r}" for one in group if one.host is not None)
+        if not wishes:
+            known = "; ".join(f"{host.name} has {_resources(_countable(host))}" for host in hosts[1:])
+            return f"{what} {verb} nowhere: no host has {_resources(asked)}: {known or 'there is none but the driver'}"
         known = ", ".join(_described(host) for host in hosts)
-        return f"{what} {verb} nowhere: no host is right for {wishes or _resources(asked)}; there are {known}"
+        having = f" with {_resources(asked)}" if asked else ""
+        return f"{what} {verb} nowhere: no host is right for {wishes}{having}; there are {known}"
     free = "; ".join(f"{host.name} has {_resources({name: left[host.name].get(name, 0.0) for name in asked})} left"
                      for host in possible)  # fmt: skip
     return f"{what} {verb} nowhere: it needs {_resources(asked)}, {free}: ask for less, or add a host"
 
 
+def _countable(host: HostOffer) -> dict[str, float]:
+    """What it has, without what is counted in bytes."""
+    return {name: amount for name, amount in host.resources.items() if amount and "memory" not in name}
+
+
 def _described(host: HostOffer) -> str:
-    more = [name for name in host.aliases if name != host.name] + [f"{key}={text}" for key, text in host.labels.items()]
+    """Its names and labels, but for the numbers of nodes, which nobody knows by heart."""
+    labels = [f"{key}={text}" for key, text in host.labels.items() if not key.startswith("ray.io/")]
+    names = [name for name in dict.fromkeys(host.aliases) if name != host.name and not _is_number(name)]
+    more = names + labels
     return host.name + (f" ({', '.join(more)})" if more else "")
+
+
+def _is_number(name: str) -> bool:
+    """Whether it is the number of a node of Ray."""
+    return len(name) > 40 and not name.strip("0123456789abcdef")
 
 
 def _resources(amounts: Mapping[str, float]) -> str:

@@ -68,19 +68,37 @@ class RayEngine:
             own: its address. rendezvous: the driver's endpoint, None at the driver itself.
             run: names the run; links of different runs never meet.
             port: to listen on, 0 for a free one.
+
+        Raises:
+            ConfigError: a certificate is missing here, or nobody here may read it.
         """
         safe = self.certificates is not None and not is_loopback(own)
-        folder = self.certificates or ""
+        files = self._certificates_here(own) if safe else {}
         return LinkSettings(
             listen=(endpoint(own, port, tls=safe),),
             connect=() if rendezvous is None else (rendezvous,),
-            ca=os.path.join(folder, "ca.pem") if safe else None,
-            certificate=os.path.join(folder, "host.pem") if safe else None,
-            private_key=os.path.join(folder, "host.key") if safe else None,
+            ca=files.get("ca.pem"),
+            certificate=files.get("host.pem"),
+            private_key=files.get("host.key"),
             insecure=self.insecure,
             meet=True,
             namespace=f"pipert2/{run}",
         )
+
+    def _certificates_here(self, own: str) -> dict[str, str]:
+        folder = self.certificates or ""
+        found = {name: os.path.join(folder, name) for name in ("ca.pem", "host.pem", "host.key")}
+        problems = []
+        for name, path in found.items():
+            try:
+                with open(path, "rb"):
+                    pass
+            except OSError as error:
+                problems.append(f"{name}: {error.strerror}")
+        if problems:
+            needed = f"a folder on every host with ca.pem, host.pem and host.key; at {own} {', '.join(problems)}"
+            raise ConfigError("engine", "certificates", folder, needed)
+        return found
 
 
 def endpoint(host: str, port: int, *, tls: bool) -> str:

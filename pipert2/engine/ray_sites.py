@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing.util
 import os
-import socket
+import re
+import shutil
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import cloudpickle
 
+import pipert2
 from pipert2.engine.luggage import Unpacked, sources_of
 from pipert2.engine.placement import DRIVER, HostOffer
+from pipert2.engine.ray_door import check_door, why_unreachable
 from pipert2.engine.ray_engine import RayEngine
 from pipert2.engine.site import Site, outcome_of
 from pipert2.engine.site_pipe import SitePlan
@@ -21,9 +25,12 @@ from pipert2.engine.sites import SiteLost
 from pipert2.errors import PipertError, PipeStateError
 
 logger = logging.getLogger(__name__)
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 MOST_AT_ONCE = 64
 """Questions that a site works on at a time."""
+_TRAVELS_IN_A_CALL = 64 << 10  # bytes; Ray puts 100 KiB and more aside
+_END_PATIENCE = 5.0  # seconds that a site may take to end when nobody waits for what it says
 _HOST_SHARE = 0.001  # of the resource that every host has of itself
 
 
@@ -31,25 +38,24 @@ class SiteActor:
     """A site in a process that Ray has made for it."""
 
     def __init__(
-        self, packed: bytes, sources: Mapping[str, bytes], engine: RayEngine, rendezvous: str, run: str
+        self, packed: bytes, sources: bytes, engine: RayEngine, rendezvous: str, run: str, version: str
     ) -> None:
         self._site: Site | None = None
         self._failure: BaseException | None = None
         self._own = own_address() if not engine_is_here(rendezvous) else "127.0.0.1"
-        self._modules = Unpacked(sources)
+        self._modules = Unpacked(cloudpickle.loads(sources))
         self._site, self._failure = outcome_of(
-            lambda: Site(cloudpickle.loads(packed), engine.link(self._own, rendezvous, run))
+            lambda: Site(_unpacked(packed, version), engine.link(self._own, rendezvous, run))
         )
 
     def do(self, packed: bytes) -> bytes:
         """A verb; what came of it, or its error."""
         site = self._site
-        if site is None:
-            return _packed((None, self._failure))
         verb, args, options = cloudpickle.loads(packed)
-        done = _packed(outcome_of(lambda: site.do(verb, args, options)))
-        if verb == "end":
+        done = _packed((None, self._failure) if site is None else outcome_of(lambda: site.do(verb, args, options)))
+        if verb == "end":  # Ray kills this process next: nothing that it would do at its exit is done
             self._modules.close()
+            shutil.rmtree(multiprocessing.util.get_temp_dir(), ignore_errors=True)
         return done
 
     def feed(self, packed: bytes) -> bytes:
@@ -69,6 +75,24 @@ class SiteActor:
         import ray
 
         return str(ray.get_runtime_context().get_node_id())
+
+
+def _unpacked(packed: bytes, version: str) -> SitePlan:
+    """What a driver with a *version* of pipert2 wants to be run here."""
+    if version != pipert2.__version__:
+        raise PipertError(
+            f"pipert2 {pipert2.__version__} is installed there and {version} here: install the same on all hosts"
+        )
+    plan: SitePlan = cloudpickle.loads(packed)
+    return plan
+
+
+def _kept(packed: bytes) -> Any:
+    """Bytes for a call that are there for as long as Ray may begin an actor anew: what is small travels in the call,
+    what is large is put by us and held, as what Ray puts itself for a call may be gone by then."""
+    import ray
+
+    return packed if len(packed) <= _TRAVELS_IN_A_CALL else ray.put(packed)
 
 
 def _packed(outcome: tuple[Any, BaseException | None]) -> bytes:
@@ -105,6 +129,7 @@ class RaySite:
         self._make = make
         self._actor = make()
         self._patience = patience
+        self._ended = False
         self._closed = False
 
     def await_start(self) -> tuple[int, str]:
@@ -119,8 +144,13 @@ class RaySite:
                 "(ray status)"
             ) from None
         except ray.exceptions.RayError as error:
-            raise PipertError(f"site {self.name!r} did not begin: {_told_by_ray(error)}") from None
-        self.ask("progress", (), {}, self._patience)
+            raise PipertError(f"site {self.name!r} did not begin: {_with_advice(_told_by_ray(error))}") from None
+        try:
+            self.ask("progress", (), {}, self._patience)
+        except SiteLost:
+            raise
+        except Exception as error:
+            raise PipertError(f"site {self.name!r} did not begin: {_with_advice(str(error))}") from None
         return int(pid), str(address)
 
     def ask(self, verb: str, args: tuple[Any, ...], options: Mapping[str, Any], timeout: float) -> Any:
@@ -130,7 +160,9 @@ class RaySite:
             SiteLost: it is not there. Otherwise what the verb raises.
         """
         packed = cloudpickle.dumps((verb, args, dict(options)))
-        return self._get(lambda: self._actor.do.remote(packed), timeout)
+        done = self._get(lambda: self._actor.do.remote(packed), timeout)
+        self._ended = self._ended or verb == "end"
+        return done
 
     def feed(self, known: SiteProgress | None, wait: float) -> Feed:
         """What is new; see :meth:`Site.feed`."""
@@ -180,10 +212,15 @@ class RaySite:
             raise SiteLost(self.name, _told_by_ray(failure)) from None
 
     def close(self) -> None:
-        """End its process."""
+        """End its process, and before that what runs there, so that nothing is left."""
         import ray
 
         if not self._closed:
+            if not self._ended:
+                try:
+                    self.ask("end", (), {}, _END_PATIENCE)
+                except Exception as error:  # it is not there, or never began
+                    logger.debug("site %r: %s", self.name, error)
             self._closed = True
             try:
                 ray.kill(self._actor, no_restart=True)
@@ -193,9 +230,19 @@ class RaySite:
 
 def _told_by_ray(error: BaseException) -> str:
     """What matters of many lines."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    first = next((line for line in lines if line.startswith(("The actor", "Worker exit", "The node"))), lines[0])[:300]
-    return f"{first}: {lines[-1][:300]}" if "creation task" in first and len(lines) > 1 else first  # a traceback
+    lines = [line.strip() for line in _COLOUR.sub("", str(error)).splitlines() if line.strip()]
+    if "creation task" in lines[0] and len(lines) > 1:  # a traceback follows
+        return lines[-1][:300]
+    return next((line for line in lines if line.startswith(("The actor", "Worker exit", "The node"))), lines[0])[:300]
+
+
+def _with_advice(said: str) -> str:
+    """What went wrong at a site, and what helps."""
+    if "No module named 'pipert2" in said:
+        return f'{said}: pip install "pipert2[cluster]" there, with the same Python as Ray'
+    if "ModuleNotFoundError" in said:
+        return f"{said}: install it there as it is here, or let Ray bring it: RayEngine(runtime_env=...)"
+    return said
 
 
 def _found_here() -> str:
@@ -203,17 +250,7 @@ def _found_here() -> str:
     from ray._private import utils
 
     noted = os.environ.get("RAY_ADDRESS") or utils.read_ray_address()
-    return "auto" if noted and _why_unreachable(noted) is None else "local"
-
-
-def _why_unreachable(address: str) -> str | None:
-    """Why nobody can be reached there, within two seconds; Ray itself would try for minutes."""
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=2.0).close()
-    except (OSError, ValueError) as error:
-        return str(error)
-    return None
+    return "auto" if noted and why_unreachable(noted) is None else "local"
 
 
 class RayCluster:
@@ -251,11 +288,8 @@ class RayCluster:
         options: dict[str, Any] = {"logging_level": logging.ERROR, "configure_logging": False}
         head = self._engine.head
         address = head or _found_here()
-        why_not = None if head is None else _why_unreachable(head)
-        if why_not is not None:
-            raise PipeStateError(
-                f"engine {self._engine.address!r}: nobody is there ({why_not}): ray start --head there"
-            )
+        if head is not None:
+            check_door(self._engine.address, head, own=self._engine.listen)
         if address == "local":
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
             options.update(include_dashboard=False, object_store_memory=80 << 20)
@@ -263,8 +297,8 @@ class RayCluster:
             ray.init(address=address, **options)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise PipeStateError(
-                f"engine {self._engine.address!r}: {str(error).splitlines()[0]}. This machine must be one of its "
-                f"nodes: ray start --address={head or 'HOST:PORT'} --num-cpus=0, with the head's RAY_AUTH_TOKEN"
+                f"engine {self._engine.address!r}: {' '.join(str(error).split())[:300]}. This machine must be one of "
+                f"its nodes: ray start --address={head or 'HOST:PORT'} --num-cpus=0, with the head's RAY_AUTH_TOKEN"
             ) from None
 
     @property
@@ -320,13 +354,12 @@ class RayCluster:
         options["resources"] = asked
         if self._engine.runtime_env:
             options["runtime_env"] = dict(self._engine.runtime_env)
-        # Put by us and held: what Ray puts itself for a call may be gone when it begins the actor anew.
-        packed = ray.put(cloudpickle.dumps(plan))
-        sources = ray.put(sources_of(routine for flow in plan.fragment.flows for routine in flow.routines))
+        packed = _kept(cloudpickle.dumps(plan))
+        sources = _kept(cloudpickle.dumps(sources_of(one for flow in plan.fragment.flows for one in flow.routines)))
         actor = ray.remote(SiteActor).options(**options)
         return RaySite(
             plan.fragment.site,
-            lambda: actor.remote(packed, sources, self._engine, rendezvous, run),
+            lambda: actor.remote(packed, sources, self._engine, rendezvous, run, pipert2.__version__),
             self._engine.patience,
         )
 

@@ -9,13 +9,19 @@ from time import monotonic
 from typing import Any
 
 from pipert2.engine.fragment import Fragment
+from pipert2.engine.link.counting import WAITING
 from pipert2.engine.site_pipe import LINK_FLOW, SitePipe
 from pipert2.errors import PipertError
+from pipert2.transport.board import RoutineState
 
 LINKS_LOOK = 2.0
 """Seconds between two looks at what the ends of links count."""
 LONGEST_MEND = 30.0
 """Seconds, at most, between two attempts to bring back a link that is cut."""
+LATE_AFTER = 10.0
+"""Seconds after which an end of a link that has not found the other one is said to be late."""
+LATE = "late"
+"""Is counted for an end of a link that is."""
 
 
 class LinkWatch:
@@ -29,6 +35,7 @@ class LinkWatch:
     def __init__(self, pipe: SitePipe, fragment: Fragment) -> None:
         self._pipe = pipe
         self._counts: dict[str, dict[str, Any]] = {}
+        self._waiting_since: dict[str, float] = {}
         self._ended = threading.Event()
         self._names = [link.egress for link in fragment.egresses] + [link.ingress for link in fragment.ingresses]
         self._mendable = {link.egress for link in fragment.egresses}  # a message in its hand is sent again by the next
@@ -58,6 +65,8 @@ class LinkWatch:
                 with contextlib.suppress(PipertError):  # it is being restarted, or the pipe has ended
                     values = self._pipe.results(name, wait=0.5).values
                     found = {one.name.removeprefix("link/"): _number_or_text(one.text) for one in values}
+                    if self._is_late(name, found.get("state") == WAITING):
+                        found[LATE] = 1.0
                     self._counts[name] = found
                     if name in self._mendable and found.get("state") == "cut":
                         self._mend(LINK_FLOW + name, name, mending)
@@ -66,6 +75,27 @@ class LinkWatch:
             with contextlib.suppress(PipertError):
                 for process in self._pipe.failed_ends():
                     self._mend(process, process, mending)
+
+    def _is_late(self, name: str, waiting: bool) -> bool:
+        """Whether an end waits for the other one for long; that is a warning when it is found out."""
+        if not waiting or not self._runs(name):
+            self._waiting_since.pop(name, None)
+            return False
+        since = self._waiting_since.setdefault(name, monotonic())
+        late = monotonic() - since >= LATE_AFTER
+        if late and not self._counts.get(name, {}).get(LATE):
+            self._pipe.logger.warning(
+                "link %s: its other end was not found within %g s, so nothing gets through: can the hosts reach each "
+                "other, and are their certificates of one authority?",
+                name,
+                LATE_AFTER,
+            )
+        return late
+
+    def _runs(self, name: str) -> bool:
+        supervisor = self._pipe._running("links")
+        spec = supervisor.spec.routine(name)
+        return spec is not None and supervisor.state(spec.index) is RoutineState.RUNNING
 
     def _mend(self, process: str, name: str, mending: dict[str, tuple[float, float]]) -> None:
         """Open a session anew: others have found it through the driver's, and would not find it again by themselves, or

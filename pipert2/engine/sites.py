@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -158,11 +159,18 @@ class Sites:
         self, sites: Iterable[str], verb: str, *args: Any, patience: float = 30.0, **options: Any
     ) -> dict[str, Any]:
         """Let several do the same at once; by site what came of it, an exception where it failed."""
-        running = {site: self._pool.submit(self.ask, site, verb, *args, patience=patience, **options) for site in sites}
         found: dict[str, Any] = {}
+        running = {}
+        for site in sites:
+            try:
+                running[site] = self._pool.submit(self.ask, site, verb, *args, patience=patience, **options)
+            except RuntimeError:  # they are ended meanwhile
+                found[site] = SiteLost(site, "it has ended", for_good=True)
         for site, future in running.items():
             try:
                 found[site] = future.result(patience + 5.0)
+            except concurrent.futures.CancelledError:
+                found[site] = SiteLost(site, "it has ended", for_good=True)
             except Exception as error:
                 found[site] = error
         return found
@@ -179,7 +187,8 @@ class Sites:
     def later(self, function: Callable[[], object]) -> None:
         """Do something that may take long, in another thread; it may ask sites."""
         if not self.closed.is_set():
-            self._later.submit(function)
+            with contextlib.suppress(RuntimeError):  # they are ended meanwhile
+                self._later.submit(function)
 
     def wait(self, done: Callable[[], Any], timeout: float | None) -> bool:
         """Wait until *done*, looked at after each change; False when *timeout* seconds were not enough."""

@@ -661,7 +661,7 @@ def test_a_real_time_wire_over_two_nodes_drops_and_counts_what_a_slow_destinatio
 
 def test_what_fits_nowhere_is_said_before_anything_starts(journal: Journal) -> None:
     pipe = doubling(journal, 1, where="moon")
-    with pytest.raises(PipeBuildError, match="flow 'there' fits nowhere: no host is right for 1 moon"):
+    with pytest.raises(PipeBuildError, match="flow 'there' fits nowhere: no host has 1 moon"):
         pipe.build()
 
 

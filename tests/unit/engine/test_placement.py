@@ -66,6 +66,27 @@ def test_what_fits_nowhere_is_named_with_what_there_is() -> None:
     assert "replica 2 of 3 of flow 'many' fits nowhere: it needs 1 edge, edge-1 has 0 edge left" in text
 
 
+def test_what_nobody_has_is_named_with_what_each_host_has_and_labels_without_the_numbers_of_nodes() -> None:
+    node = "7b2ca9cff6e227166f35069f4b95e9639e79d728f6ba2d6c080971da"
+    host = HostOffer(
+        "10.0.0.2", {"CPU": 4, "memory": 2e9, "GPU": 0}, ("host2", node), {"ray.io/node-id": node, "rack": "3"}
+    )
+    flows = [
+        FlowNeed("odd", resources={"lidar": 1}),
+        FlowNeed("far", host="moon"),
+        FlowNeed("both", 1, {"GPU": 1}, "host2"),
+    ]
+    with pytest.raises(PipeBuildError) as caught:
+        place(flows, [HERE, host])
+    text = str(caught.value)
+    assert "flow 'odd' fits nowhere: no host has 1 lidar: 10.0.0.2 has 4 CPU" in text
+    assert "no host is right for host='moon'; there are driver, 10.0.0.2 (host2, rack=3)" in text
+    assert "no host is right for host='host2' with 1 GPU" in text
+    assert node not in text
+    with pytest.raises(PipeBuildError, match="there is none but the driver"):
+        place([FlowNeed("odd", resources={"lidar": 1})], [HERE])
+
+
 def test_wishes_that_contradict_each_other_are_named() -> None:
     flows = [FlowNeed("a", host="edge-1"), FlowNeed("b", host="gpu-1")]
     with pytest.raises(PipeBuildError, match="flows 'a' and 'b', which cannot be apart, fit nowhere"):

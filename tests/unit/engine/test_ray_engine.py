@@ -73,6 +73,15 @@ def test_links_on_one_machine_stay_on_loopback_and_others_have_certificates(tmp_
         RayEngine().link("10.0.0.2", "tcp/10.0.0.1:7450", "run")
 
 
+def test_certificates_that_are_missing_are_named_with_the_host(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("x")
+    (tmp_path / "host.key").mkdir()
+    with pytest.raises(ConfigError) as caught:
+        RayEngine(certificates=str(tmp_path)).link("10.0.0.2", "tls/10.0.0.1:7450", "run")
+    said = "at 10.0.0.2 host.pem: No such file or directory, host.key: Is a directory"
+    assert str(caught.value).endswith(f"a folder on every host with ca.pem, host.pem and host.key; {said}")
+
+
 @needs_both
 def test_a_pipe_says_what_it_cannot_be_before_it_connects() -> None:
     pipe = Pipe(engine="ray", inline=True)
