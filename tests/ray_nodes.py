@@ -37,10 +37,11 @@ class RayNodes:
 
     Args:
         folder: for its files.
-        nodes: the resources of each; the first one is the head.
+        nodes: the resources of each, and its ``"address"`` (of this machine, such as 127.0.0.2) and ``"labels"`` where
+            they matter; the first one is the head.
     """
 
-    def __init__(self, folder: Path, nodes: list[dict[str, float]]) -> None:
+    def __init__(self, folder: Path, nodes: list[dict[str, Any]]) -> None:
         self._said = folder / "ray.json"
         launcher = [sys.executable, str(Path(__file__)), str(self._said), json.dumps(nodes), str(os.getpid())]
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token"}
@@ -75,7 +76,14 @@ class RayNodes:
                 pass
 
 
-def _serve(said: Path, nodes: list[dict[str, float]], parent: int) -> None:
+def _of_node(wanted: dict[str, Any]) -> dict[str, Any]:
+    """What Ray takes for a node with these resources, at an ``"address"`` and with ``"labels"`` if they are there."""
+    options = {"node_ip_address": wanted.pop("address", None), "labels": wanted.pop("labels", None)}
+    given = {name: value for name, value in options.items() if value is not None}
+    return {"num_cpus": wanted.pop("CPU", 1), "resources": wanted, **given}
+
+
+def _serve(said: Path, nodes: list[dict[str, Any]], parent: int) -> None:
     from ray._common.utils import get_default_ray_temp_dir
     from ray.cluster_utils import Cluster
 
@@ -85,7 +93,7 @@ def _serve(said: Path, nodes: list[dict[str, float]], parent: int) -> None:
     options: dict[str, Any] = {"object_store_memory": 80 << 20, "include_dashboard": False, "temp_dir": folder}
     os.makedirs(get_default_ray_temp_dir(), exist_ok=True)  # Ray notes there where the last one was, and wants a folder
     cluster = Cluster()
-    made = [cluster.add_node(num_cpus=resources.pop("CPU", 1), resources=resources, **options) for resources in nodes]
+    made = [cluster.add_node(**_of_node(one), **options) for one in nodes]
     raylets = [node.all_processes["raylet"][0].process.pid for node in made]
     partial = said.with_suffix(".part")
     partial.write_text(json.dumps({"address": cluster.address, "pid": os.getpid(), "raylets": raylets}))

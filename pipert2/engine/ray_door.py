@@ -39,9 +39,11 @@ def check_door(engine: str, head: str, *, own: str | None = None) -> None:
     Raises:
         PipeStateError: it is not so; the message says what to do.
     """
+    written, head = head, _where_ray_looks(head)
     why_not = why_unreachable(head)
     if why_not is not None:
-        raise PipeStateError(f"engine {engine!r}: nobody is there ({why_not}): ray start --head there")
+        where = "there" if head == written else f"at {head}, where Ray looks for it"
+        raise PipeStateError(f"engine {engine!r}: nobody is {where} ({why_not}): ray start --head there")
     if not os.environ.get("RAY_USE_TLS") and not _speaks_grpc(head):
         raise PipeStateError(
             f"engine {engine!r}: what answers there is no head of a Ray: give the port of ray start --head --port, "
@@ -53,6 +55,16 @@ def check_door(engine: str, head: str, *, own: str | None = None) -> None:
             f"engine {engine!r}: this machine is none of its nodes, which are {', '.join(sorted(nodes))}: "
             f"ray start --address={head} --num-cpus=0"
         )
+
+
+def _where_ray_looks(head: str) -> str:
+    """The address of a head, for which Ray takes the one of this machine where a loopback one was given."""
+    try:
+        services: Any = importlib.import_module("ray._private.services")
+        found = services.canonicalize_bootstrap_address(head)
+    except Exception:  # not a public part of Ray either
+        return head
+    return str(found or head)
 
 
 def _speaks_grpc(address: str) -> bool:

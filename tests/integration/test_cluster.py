@@ -85,7 +85,9 @@ class Note(DestinationRoutine):
 
 @pytest.fixture(scope="module")
 def ray_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayNodes]:
-    nodes = RayNodes(tmp_path_factory.mktemp("ray"), [{"CPU": 1, "lab": 3}, {"edge": 4}, {"lab": 4}])
+    nodes = RayNodes(
+        tmp_path_factory.mktemp("ray"), [{"CPU": 1, "lab": 3}, {"edge": 4, "labels": {"rack": "3"}}, {"lab": 4}]
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_AUTH_MODE", "token")
         patch.setenv("RAY_AUTH_TOKEN", nodes.token)
@@ -110,11 +112,12 @@ def journal(tmp_path: Path) -> Journal:
 
 
 def doubling(journal: Journal, count: int, *, pause: float = 0.0, where: str = "edge", **options: Any) -> Pipe:
-    """Numbers here, doubled at another node, noted here."""
+    """Numbers here, doubled at another node (one that has something, or a label), noted here."""
+    wish: dict[str, Any] = {"host": where} if "=" in where else {"resources": {where: 1}}
     pipe = Pipe("doubling", engine=ENGINE, **{"lossless": True, **options})
     numbers, double, note = Numbers(count, pause=pause), Double("double"), Note(journal)
     pipe.create_flow("here", False, numbers)
-    pipe.create_flow("there", False, double, resources={where: 1})
+    pipe.create_flow("there", False, double, **wish)
     pipe.create_flow("back", False, note)
     pipe.link(Wire(numbers, double), Wire(double, note))
     return pipe
@@ -141,11 +144,12 @@ def lose_site(pipe: Pipe) -> None:
 
 
 def test_a_lossless_pipe_over_two_nodes_delivers_everything_in_order(journal: Journal) -> None:
-    with doubling(journal, 300) as pipe:
+    with doubling(journal, 300, where="rack=3") as pipe:
         summary = pipe.run(timeout=60)
     assert (summary.ok, summary.reason) == (True, "finished")
     assert values(journal) == list(range(0, 600, 2))
     status = pipe.status()
+    assert len(status.sites) == 2  # the node with that label is another one than the driver's
     assert [(wire.sent, wire.received, wire.dropped) for wire in status.wires] == [(300, 300, 0)] * 2
     assert [routine.name for routine in status.routines] == ["numbers", "double", "note"]
     assert [flow.name for flow in status.flows] == ["here", "there", "back"]

@@ -3,6 +3,7 @@
 import type { PipeSummary } from "../protocol/messages";
 import type { FlowStatus, Health, PipeStatus, RoutineStatus, WireStatus } from "../protocol/records";
 import { duration, latency, rate } from "./format";
+import { hostProblems } from "./hosts";
 import { missingParameters, waitsFor } from "./replicas";
 import { routineTrendOf, type Trends, wireTrendOf, type WireTrend } from "./trends";
 import { goneLetters, type LetterOwner } from "./dead_letters";
@@ -56,7 +57,7 @@ export function problemsOf(evidence: Evidence): readonly Problem[] {
         .filter((wire) => !wire.unlinked)
         .flatMap((wire) => wireProblems(wire, wireTrendOf(trends, wire.source, wire.destination))),
     );
-    found.push(...letterProblems(status));
+    found.push(...hostProblems(status), ...letterProblems(status));
     found.push(...unexplained(evidence.health, found));
   }
   return found.sort(worstFirst);

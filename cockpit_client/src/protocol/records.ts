@@ -87,6 +87,11 @@ export interface SiteStatus {
   /** Seconds that its clock is ahead of the driver's, and to how many; null: not known, or the driver's own. */
   readonly clock_offset: number | null;
   readonly clock_uncertainty: number | null;
+  /** running, silent, restarting, lost, ended. */
+  readonly state?: string;
+  readonly reason?: string | null;
+  /** Its ends of wires to other hosts that are cut, in words. */
+  readonly links?: readonly string[];
 }
 
 export interface PipeStatus {

@@ -67,9 +67,10 @@ function Facts({ summary, memory }: { summary: PipeSummary; memory: number | nul
 
 function FlowChip({ flow }: { flow: FlowStatus }) {
   return (
-    <button className="flow-chip" onClick={() => go({ selection: { kind: "flow", name: flow.name } })} title={`Flow ${flow.name}: ${flow.state}`}>
+    <button className="flow-chip" onClick={() => go({ selection: { kind: "flow", name: flow.name } })} title={`Flow ${flow.name}: ${flow.state}${flow.host ? `, on ${flow.host}` : ""}`}>
       <span className={`dot ${tone(flow.state)}`} />
       <span className="flow-chip-name">{flow.name}</span>
+      {flow.host && <span className="muted">{flow.host}</span>}
       {flow.pid === null ? <span className="muted">{flow.state}</span> : <span>{percent(flow.cpu_percent)} · {bytes(flow.rss_bytes)}</span>}
       {flow.restarts > 0 && <span className="restarts" title="restarts">↻ {count(flow.restarts)}</span>}
     </button>

@@ -24,6 +24,12 @@ pytestmark = [
 GRPC = b"\0\0\x18\x04\0\0\0\0\0"
 
 
+@pytest.fixture(autouse=True)
+def _as_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Heads are looked for where they are, which is on loopback."""
+    monkeypatch.setattr(ray_door, "_where_ray_looks", lambda head: head)
+
+
 @contextlib.contextmanager
 def answers(text: bytes) -> Iterator[str]:
     """Something that says this to whoever comes."""
@@ -59,6 +65,12 @@ def knows(*addresses: str, error: Exception | None = None) -> Iterator[str]:
 def test_another_service_at_the_port_is_no_head(text: bytes) -> None:
     with answers(text) as head, pytest.raises(PipeStateError, match=r"no head of a Ray: give the port of ray start"):
         check_door("ray://here", head)
+
+
+def test_nobody_at_all_is_said_with_where_ray_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_door, "_where_ray_looks", lambda head: "127.0.0.1:2")
+    with pytest.raises(PipeStateError, match=r"nobody is at 127.0.0.1:2, where Ray looks for it \(.*refused"):
+        check_door("ray://localhost:1", "localhost:1")
 
 
 def test_another_part_of_ray_is_no_head() -> None:
