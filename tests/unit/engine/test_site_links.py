@@ -36,6 +36,9 @@ class Pipe:
             raise PipertError("it is being restarted")
         return SimpleNamespace(values=[SimpleNamespace(name="link/state", text=self.shown)])
 
+    def failed_ends(self) -> list[str]:
+        return []
+
     def _running(self, what: str) -> Any:
         spec = SimpleNamespace(routine=lambda name: SimpleNamespace(index=0))
         return SimpleNamespace(spec=spec, state=lambda index: self.state)
