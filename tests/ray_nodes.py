@@ -6,6 +6,7 @@ leaves behind. It ends when it is told to, or when whoever started it is gone.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -60,6 +61,28 @@ class RayNodes:
         self._pid: int = said["pid"]
         self.raylets: list[int] = said["raylets"]
 
+    def lose(self, number: int) -> None:
+        """As if a host's cable were pulled for good: all of a node's processes are gone at once."""
+        raylet = psutil.Process(self.raylets[number])
+        for process in (raylet, *raylet.children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+
+    def add(self, resources: dict[str, float]) -> int:
+        """Let another node join; its number."""
+        more, added = self._said.with_suffix(".more"), self._said.with_suffix(".added")
+        partial = self._said.with_suffix(".part")
+        partial.write_text(json.dumps(resources))
+        partial.rename(more)
+        deadline = time.monotonic() + START
+        while not added.exists():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"no node joined Ray within {START:g} s")
+            time.sleep(0.05)
+        self.raylets.append(int(added.read_text()))
+        added.unlink()
+        return len(self.raylets) - 1
+
     def close(self) -> None:
         """End it."""
         try:
@@ -93,12 +116,24 @@ def _serve(said: Path, nodes: list[dict[str, Any]], parent: int) -> None:
     options: dict[str, Any] = {"object_store_memory": 80 << 20, "include_dashboard": False, "temp_dir": folder}
     os.makedirs(get_default_ray_temp_dir(), exist_ok=True)  # Ray notes there where the last one was, and wants a folder
     cluster = Cluster()
-    made = [cluster.add_node(**_of_node(one), **options) for one in nodes]
-    raylets = [node.all_processes["raylet"][0].process.pid for node in made]
-    partial = said.with_suffix(".part")
-    partial.write_text(json.dumps({"address": cluster.address, "pid": os.getpid(), "raylets": raylets}))
-    partial.rename(said)
+
+    def add(wanted: dict[str, Any]) -> int:
+        node = cluster.add_node(**_of_node(wanted), **options)
+        return int(node.all_processes["raylet"][0].process.pid)
+
+    def say(file: Path, text: str) -> None:
+        partial = file.with_suffix(".part")
+        partial.write_text(text)
+        partial.rename(file)
+
+    raylets = [add(wanted) for wanted in nodes]
+    say(said, json.dumps({"address": cluster.address, "pid": os.getpid(), "raylets": raylets}))
+    more = said.with_suffix(".more")
     while not ended and psutil.pid_exists(parent):
+        if more.exists():
+            node = json.loads(more.read_text())
+            more.unlink()
+            say(said.with_suffix(".added"), str(add(node)))
         time.sleep(0.2)
     cluster.shutdown()
     shutil.rmtree(folder, ignore_errors=True)

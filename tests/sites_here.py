@@ -15,13 +15,14 @@ from unittest import mock
 from pipert2 import Pipe, RayEngine
 from pipert2.engine.cluster import Cluster
 from pipert2.engine.cutting import cut
-from pipert2.engine.opening import _plan
+from pipert2.engine.opening import _plan, _waiting_teller
 from pipert2.engine.placement import DRIVER
 from pipert2.engine.ray_engine import endpoint
 from pipert2.engine.reserve import Reserve
 from pipert2.engine.site import Site
 from pipert2.engine.site_words import Feed, SiteProgress
 from pipert2.engine.sites import SiteHandle, SiteLost, Sites
+from pipert2.engine.waiting import SiteNeed
 from tests.ports import free_port
 
 
@@ -34,9 +35,13 @@ class LosableSite:
         self._site: Site | None = make()
         self._lock = threading.Lock()
         self.closed = False
+        self.lacks: str | None = None
+        """What it waits for, after it was lost and could not begin anew."""
 
-    def lose(self) -> None:
-        """As if its process were killed: its flows die, and it knows nothing when it begins anew."""
+    def lose(self, lacks: str | None = None) -> None:
+        """As if its process were killed: its flows die, and it knows nothing when it begins anew, which it does at
+        once, or, if there is something that it lacks, when :meth:`begin` is called."""
+        self.lacks = lacks
         with self._lock:
             site, self._site = self._site, None
         if site is None:
@@ -49,7 +54,13 @@ class LosableSite:
                     os.kill(flow.handle.pid, signal.SIGKILL)
             supervisor.kill()
         site.close()
+        if lacks is None:
+            self.begin()
+
+    def begin(self) -> None:
+        """It is there again."""
         with self._lock:
+            self.lacks = None
             if not self.closed:
                 self._site = self._make()
 
@@ -82,6 +93,9 @@ class LosableSite:
 
     def place_anew(self) -> None:
         """It comes back by itself."""
+
+    def waits_for(self, seconds: float) -> str | None:
+        return self.lacks
 
     def close(self) -> None:
         with self._lock:
@@ -127,7 +141,9 @@ def sites_here(found: dict[str, LosableSite]) -> Iterator[None]:
                 found[site] = handle
                 handles.append(handle)
             reserve = Reserve(mock.Mock(), lambda site: None)
-            sites = Sites(handles, told, begun_anew, lambda *_: None, 100)
+            needs = {site: SiteNeed({"GPU": 1.0}) for site in fragments}
+            stranded = _waiting_teller(pipe.logger, fragments, needs, "10.0.0.1:6379")
+            sites = Sites(handles, told, begun_anew, lambda *_: None, stranded, 100)
             stack.callback(sites.close)
             kept = contextlib.ExitStack()
             kept.push(stack.pop_all())

@@ -167,10 +167,12 @@ class Cluster:
         """Nothing: a wait looks again twice a second, also after a signal."""
 
     def waits_for(self, flow: str) -> tuple[str, ...]:
-        """What keeps a flow that was asked to start from starting, in words."""
+        """What keeps a flow that was asked to start from starting, or from beginning anew, in words."""
         there = [site for site in dict.fromkeys(self.placement[flow]) if site in self.progress.present]
         found = self.sites.ask_all(there, "waits_for", flow, patience=ANSWER)
-        return tuple(dict.fromkeys(text for texts in found.values() if isinstance(texts, tuple) for text in texts))
+        lost = [one for site in self.placement[flow] if (one := self.sites.records[site].waits_for) is not None]
+        told = [text for texts in found.values() if isinstance(texts, tuple) for text in texts]
+        return tuple(dict.fromkeys((*told, *lost)))
 
     def close(self) -> None:
         """End all sites and let go of the cluster."""

@@ -59,6 +59,8 @@ class EventsAtSites(ClusterBase):
             here = tuple(name for name in names if site in cluster.sites_with(name))
             if here or whole:
                 wanted[site] = None if whole else here
+        if whole and event_name == KILL_EVENT_NAME:
+            cluster.sites.give_up_missing()
         results: dict[str, EventResult] = {}
         for site, answers in self._event_at(cluster, wanted, event_name, wait, params).items():
             results.update(self._named(cluster, site, answers, event_name, wanted[site] or names))
@@ -165,10 +167,14 @@ class EventsAtSites(ClusterBase):
         ):
             if self._wanted or sites.closed.wait(_QUIET_LOOK):  # started again, or ended
                 return results
+            if cluster.progress.stranded:
+                break
         left = max(0.5, deadline - monotonic())
-        found = sites.ask_all(
-            cluster.progress.present, "event", STOP_EVENT_NAME, None, left, {}, patience=left + ANSWER
-        )
+        present = cluster.progress.present
+        if cluster.progress.stranded:  # nothing can run empty before there is another host
+            found = sites.ask_all(present, "stop_rest", left, patience=left + ANSWER)
+        else:
+            found = sites.ask_all(present, "event", STOP_EVENT_NAME, None, left, {}, patience=left + ANSWER)
         for site, answers in found.items():
             results.update(self._named(cluster, site, answers, STOP_EVENT_NAME, names))
         return results

@@ -100,7 +100,7 @@ class ClusterPipe(EventsAtSites, CallsAtSites, RoutinesAtSites, FlowsAtSites, Wi
         cluster = self._cluster
         if cluster is None:
             return self._last_histograms
-        found = cluster.sites.ask_all(cluster.sites.records, "histograms", patience=2.0)
+        found = cluster.sites.ask_all(cluster.progress.present, "histograms", patience=2.0)
         return merged_histograms([one for one in found.values() if not isinstance(one, BaseException)], self.flow_names)
 
     # --- its end

@@ -26,20 +26,27 @@ class ClusterProgress:
     def missing(self) -> str | None:
         """Which sites are not there, and why."""
         found = [
-            f"site {site!r} is not there: {record.reason}"
+            f"site {site!r} is not there: {record.why}"
             for site, record in self._records.items()
-            if record.reason is not None
+            if record.why is not None
         ]
         return "; ".join(found) or None
 
     @property
+    def stranded(self) -> bool:
+        """Whether what is under way to a site cannot arrive before another host is there."""
+        return any(record.waits_for is not None for record in self._records.values())
+
+    @property
     def settled(self) -> str | None:
         """Why nothing more will happen anywhere; None while something may."""
-        records = self._records
+        records = {site: record for site, record in self._records.items() if not record.killed}
         for site, record in records.items():
             if record.lost:
                 return f"site {site!r} was lost too often ({record.reason})"
         progress = [record.progress for record in records.values()]
+        if not progress:
+            return "killed"
         if any(one is None for one in progress):
             return None
         there = [one for one in progress if one is not None]
@@ -54,14 +61,14 @@ class ClusterProgress:
     @property
     def drained(self) -> bool:
         """Whether all streams of all sites have ended and everything has arrived."""
-        progress = [record.progress for record in self._records.values()]
+        progress = [record.progress for record in self._records.values() if not record.killed]
         wired = [one for one in progress if one is None or one.wired]
         return bool(wired) and all(one is not None and one.drained for one in wired)
 
     @property
     def ended(self) -> bool:
         """Whether all flows have ended for good."""
-        return all(one.progress is not None and one.progress.ended for one in self._records.values())
+        return all(one.killed or (one.progress is not None and one.progress.ended) for one in self._records.values())
 
     @property
     def resting(self) -> bool:

@@ -48,7 +48,7 @@ class RoutinesAtSites(ClusterBase):
             return
         dumps_plain(dict(values))
         self._shared.update(values)
-        self._all(cluster.sites.records, "set_parameters", None, dict(values))
+        self._all(cluster.progress.present, "set_parameters", None, dict(values))  # others when they begin anew
 
     def _parameter_set(self, routine: Routine, name: str, value: Any) -> bool:
         if self._cluster is None:

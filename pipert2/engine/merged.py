@@ -135,11 +135,12 @@ def _flows(cluster: Cluster, site: str, told: PipeStatus | None) -> list[FlowSta
     """The user's flows at a site, with their host."""
     record = cluster.sites.records[site]
     if told is None:
-        state = "failed" if record.lost else "restarting"
+        state = "failed" if record.lost else "ended" if record.killed else "restarting"
+        waits_for = () if record.waits_for is None else (record.waits_for,)
         return [
             FlowStatus(
                 process_name(plan.name, plan.first + number), state, None, 0.0, 0, record.restarts, 0.0, record.reason,
-                replica_of=plan.name if plan.first + number else None, host=record.host,
+                waits_for, replica_of=plan.name if plan.first + number else None, host=record.host,
             )
             for plan in cluster.fragments[site].flows
             for number in range(plan.own)
@@ -159,6 +160,8 @@ def _site(cluster: Cluster, site: str, reports: Mapping[str, SiteReport]) -> Sit
     told = None if report is None else report.status
     if record.lost:
         state = "lost"
+    elif record.killed:
+        state = "ended"
     elif record.progress is None:
         state = "restarting" if record.reason is not None or record.restarts else "starting"
     elif report is None:
@@ -174,7 +177,7 @@ def _site(cluster: Cluster, site: str, reports: Mapping[str, SiteReport]) -> Sit
         name=site,
         host=record.host,
         state=state,
-        reason=record.reason,
+        reason=record.why,
         pid=record.pid,
         restarts=record.restarts,
         links=(*links, *_cut(report)),

@@ -24,6 +24,7 @@ from pipert2.engine.site_pipe import SitePlan
 from pipert2.engine.site_words import Feed
 from pipert2.engine.sites import SiteHandle, SiteHere, Sites
 from pipert2.engine.store_letters import StoreLetters
+from pipert2.engine.waiting import SiteNeed, waiting_text
 from pipert2.errors import PipeBuildError
 from pipert2.runtime.configuration.routines import Configured
 from pipert2.runtime.flow.handover import classes_of_main
@@ -69,14 +70,10 @@ def open_cluster(
             stack.callback(session.close)
         handles: list[SiteHandle] = []
         remote: list[RaySite] = []
+        site_needs = {site: _need(pipe, placement, offers[site]) for site in plans if site != DRIVER}
         for site, plan in plans.items():
             if site != DRIVER:
-                wishes = pipe.blueprint.wishes
-                asked = _asked(pipe, placement, site)
-                stays = any(
-                    wishes[flow].host is not None for flow in placement if site in placement[flow] and flow in wishes
-                )
-                found = ray.make_site(plan, offers[site], asked, rendezvous, run, stays=stays)
+                found = ray.make_site(plan, offers[site], site_needs[site], rendezvous, run)
                 stack.callback(found.close)
                 remote.append(found)
                 handles.append(found)
@@ -96,7 +93,8 @@ def open_cluster(
         nodes = {one.name: one for one in remote}
         reserve = Reserve(RayGrants(ray.hosts), lambda site: nodes[site].node(10.0) if site in nodes else None)
         stack.callback(reserve.close)
-        sites = Sites(handles, told, begun_anew, _loss_teller(pipe.logger), engine.restarts)
+        stranded = _waiting_teller(pipe.logger, fragments, site_needs, ray.head)
+        sites = Sites(handles, told, begun_anew, _loss_teller(pipe.logger), stranded, engine.restarts)
         stack.callback(sites.close)
         kept = contextlib.ExitStack()
         kept.push(stack.pop_all())
@@ -134,6 +132,21 @@ def _loss_teller(logger: logging.Logger) -> Callable[[str, str], None]:
     return tell
 
 
+def _waiting_teller(
+    logger: logging.Logger, fragments: Mapping[str, Fragment], needs: Mapping[str, SiteNeed], head: str
+) -> Callable[[str, str], None]:
+    def tell(site: str, waits_for: str) -> None:
+        logger.warning(
+            "%s: no host is left for what ran at %s. It goes on by itself when there is one (%s); what is lossless is "
+            "kept until then",
+            waiting_text(fragments[site], waits_for),
+            site,
+            needs[site].advice(head),
+        )
+
+    return tell
+
+
 def _plan(
     pipe: Pipe, fragment: Fragment, configured: Mapping[str, Configured], shared: Mapping[str, Any], parts: int
 ) -> SitePlan:
@@ -160,13 +173,16 @@ def _plan(
     )
 
 
-def _asked(pipe: Pipe, placement: Placement, site: str) -> dict[str, float]:
+def _need(pipe: Pipe, placement: Placement, host: HostOffer) -> SiteNeed:
     """What all flows of a site ask for together."""
     asked: dict[str, float] = {}
+    stays = False
     for need in needs_of(pipe.blueprint):
+        count = placement[need.name].count(host.name)
+        stays = stays or (count > 0 and need.host is not None)
         for name, amount in need.resources.items():
-            asked[name] = asked.get(name, 0.0) + amount * placement[need.name].count(site)
-    return {name: amount for name, amount in asked.items() if amount}
+            asked[name] = asked.get(name, 0.0) + amount * count
+    return SiteNeed({name: amount for name, amount in asked.items() if amount}, host.aliases[0] if stays else None)
 
 
 def _own_address(engine: RayEngine, ray: RayCluster, others: Sequence[HostOffer]) -> str:

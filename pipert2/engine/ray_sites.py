@@ -22,6 +22,7 @@ from pipert2.engine.site import Site, outcome_of
 from pipert2.engine.site_pipe import SitePlan
 from pipert2.engine.site_words import Feed, SiteProgress
 from pipert2.engine.sites import SiteLost
+from pipert2.engine.waiting import SiteNeed
 from pipert2.errors import PipertError, PipeStateError
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,9 @@ MOST_AT_ONCE = 64
 """Questions that a site works on at a time."""
 _TRAVELS_IN_A_CALL = 64 << 10  # bytes; Ray puts 100 KiB and more aside
 _END_PATIENCE = 5.0  # seconds that a site may take to end when nobody waits for what it says
+UNREACHABLE = "its process or its host was lost, or cannot be reached"
+_BUSY_AFTER = 20.0
+"""Seconds after which a site that is lost and does not begin is said to wait for what others use."""
 _HOST_SHARE = 0.001  # of the resource that every host has of itself
 
 
@@ -122,10 +126,21 @@ class RaySite:
         name: which.
         make: makes its actor.
         patience: seconds that it may take to begin.
+        need: what it asks of its host.
+        hosts: what there are, with what they have in whole or have left.
     """
 
-    def __init__(self, name: str, make: Callable[[], Any], patience: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        make: Callable[[], Any],
+        patience: float,
+        need: SiteNeed,
+        hosts: Callable[[bool], list[HostOffer]],
+    ) -> None:
         self.name = name
+        self._need = need
+        self._hosts = hosts
         self._make = make
         self._actor = make()
         self._patience = patience
@@ -181,6 +196,9 @@ class RaySite:
             raise SiteLost(self.name, f"it did not answer within {timeout:g} s") from None
         except ray.exceptions.ActorDiedError as died:
             raise SiteLost(self.name, _told_by_ray(died), for_good=True) from None
+        except ray.exceptions.ActorUnavailableError as failure:
+            logger.debug("site %r: %s", self.name, failure)
+            raise SiteLost(self.name, UNREACHABLE) from None
         except ray.exceptions.RayError as failure:
             raise SiteLost(self.name, _told_by_ray(failure)) from None
         if error is not None:
@@ -191,6 +209,14 @@ class RaySite:
         """Another actor in place of one that Ray has given up."""
         if not self._closed:
             self._actor = self._make()
+
+    def waits_for(self, seconds: float) -> str | None:
+        """What it cannot begin anew without, *seconds* after it was lost, as no host has that."""
+        try:
+            return self._need.lacking(self._hosts(True), self._hosts(False) if seconds > _BUSY_AFTER else None)
+        except Exception as error:  # Ray itself may be out of reach
+            logger.debug("site %r: what there is cannot be asked: %s", self.name, error)
+            return None
 
     def where(self, timeout: float) -> tuple[int, str]:
         """Its process and host."""
@@ -302,6 +328,13 @@ class RayCluster:
             ) from None
 
     @property
+    def head(self) -> str:
+        """Where further hosts join it."""
+        import ray
+
+        return self._engine.head or str(ray.get_runtime_context().gcs_address)
+
+    @property
     def asks_for_tokens(self) -> bool:
         """Whether Ray lets in only those who have its token."""
         return os.environ.get("RAY_AUTH_MODE", "").lower() in ("token", "k8s")
@@ -329,17 +362,15 @@ class RayCluster:
         self,
         plan: SitePlan,
         host: HostOffer,
-        resources: Mapping[str, float],
+        need: SiteNeed,
         rendezvous: str,
         run: str,
-        *,
-        stays: bool,
     ) -> RaySite:
-        """Let a site begin; *stays*: at this host or nowhere."""
+        """Let a site begin, at this host, and where its need is met when that is lost."""
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        asked = dict(resources)
+        asked = dict(need.resources)
         options: dict[str, Any] = {
             "num_cpus": asked.pop("CPU", 0),
             "num_gpus": asked.pop("GPU", 0),
@@ -349,8 +380,8 @@ class RayCluster:
         }
         if "memory" in asked:
             options["memory"] = asked.pop("memory")
-        if stays:
-            asked[f"node:{host.aliases[0]}"] = _HOST_SHARE
+        if need.address is not None:
+            asked[f"node:{need.address}"] = _HOST_SHARE
         options["resources"] = asked
         if self._engine.runtime_env:
             options["runtime_env"] = dict(self._engine.runtime_env)
@@ -361,6 +392,8 @@ class RayCluster:
             plan.fragment.site,
             lambda: actor.remote(packed, sources, self._engine, rendezvous, run, pipert2.__version__),
             self._engine.patience,
+            need,
+            lambda whole: self.hosts(whole=whole),
         )
 
     def close(self) -> None:

@@ -43,6 +43,7 @@ _VERBS = frozenset(
 _OWN_VERBS = frozenset(
     (
         *("event", "drain", "end_streams", "quiet", "answer", "end", "progress", "report", "stop_sources"),
+        "stop_rest",
         *(
             "waits_for",
             "redo_letter",
@@ -167,6 +168,11 @@ class Site:
     def stop_sources(self, wait: float) -> dict[str, EventResult]:
         """Stop the sources here, so that all sites can run empty."""
         return self._running().bus.call(STOP_EVENT_NAME, self._sources(), {}, wait)
+
+    def stop_rest(self, wait: float) -> dict[str, EventResult]:
+        """Stop everything here at once; what is on its way waits for the next start."""
+        supervisor = self._running()
+        return supervisor.bus.call(STOP_EVENT_NAME, supervisor.spec.routines, {}, wait)
 
     def waits_for(self, flow: str) -> tuple[str, ...]:
         """What keeps a flow that was asked to start from starting, in words."""

@@ -54,6 +54,8 @@ class SiteHandle(Protocol):
 
     def place_anew(self) -> None: ...
 
+    def waits_for(self, seconds: float) -> str | None: ...
+
     def close(self) -> None: ...
 
 
@@ -80,6 +82,10 @@ class SiteHere:
     def place_anew(self) -> None:
         """It lives as long as the driver."""
 
+    def waits_for(self, seconds: float) -> str | None:
+        """It is there."""
+        return None
+
     def close(self) -> None:
         """End everything at once."""
         self._site.close()
@@ -93,8 +99,10 @@ class SiteRecord:
         handle: the way to it.
         host: where it is. pid: its process.
         incarnation, progress: as it told last; no progress: it is not there.
-        restarts: how often it was begun anew. reason: why it is not there.
-        lost: it does not come back.
+        restarts: how often it was begun anew.
+        reason: why it is not there. since: when that was heard of first.
+        waits_for: what it cannot begin anew without, where no host has that.
+        lost: it does not come back. killed: nor is it to, it was given up when the pipe was killed.
         finished: the routines whose streams had ended before it was lost.
     """
 
@@ -105,8 +113,18 @@ class SiteRecord:
     progress: SiteProgress | None = None
     restarts: int = 0
     reason: str | None = None
+    since: float = 0.0
+    waits_for: str | None = None
     lost: bool = False
+    killed: bool = False
     finished: frozenset[str] = frozenset()
+
+    @property
+    def why(self) -> str | None:
+        """Why it is not there, and what it waits for; None: it is there, or nobody wants it to be."""
+        if self.reason is None or self.killed:
+            return None
+        return self.reason + (f"; it waits for {self.waits_for}" if self.waits_for is not None else "")
 
 
 class Sites:
@@ -119,6 +137,8 @@ class Sites:
         handles: the sites.
         told: called with each feed of a site, in its thread.
         begun_anew: called when a site has begun anew and knows nothing.
+        lost: called when a site is not there, with the reason.
+        stranded: called when one that is lost cannot begin anew, with what it waits for.
         restarts: how often a site may be placed anew after Ray gave it up.
     """
 
@@ -128,6 +148,7 @@ class Sites:
         told: Callable[[str, Feed], None],
         begun_anew: Callable[[str], None],
         lost: Callable[[str, str], None],
+        stranded: Callable[[str, str], None],
         restarts: int,
     ) -> None:
         self.records = {handle.name: SiteRecord(handle) for handle in handles}
@@ -135,6 +156,7 @@ class Sites:
         self._told = told
         self._begun_anew = begun_anew
         self._lost = lost
+        self._stranded = stranded
         self._restarts = restarts
         self.closed = threading.Event()
         self._pool = concurrent.futures.ThreadPoolExecutor(max(4, 4 * len(handles)), "pipert2-sites")
@@ -152,8 +174,15 @@ class Sites:
     # --- asking
 
     def ask(self, site: str, verb: str, *args: Any, patience: float = 30.0, **options: Any) -> Any:
-        """Let one site do something, within *patience* seconds."""
-        return self.records[site].handle.ask(verb, args, options, patience)
+        """Let one site do something, within *patience* seconds; one that is known not to be there is not waited for.
+
+        Raises:
+            SiteLost: it is not there. Otherwise what the verb raises.
+        """
+        record = self.records[site]
+        if record.reason is not None:
+            raise SiteLost(site, record.why or "it has ended", for_good=record.killed)
+        return record.handle.ask(verb, args, options, patience)
 
     def ask_all(
         self, sites: Iterable[str], verb: str, *args: Any, patience: float = 30.0, **options: Any
@@ -217,7 +246,7 @@ class Sites:
                 self._miss(record, error)
             except Exception as error:
                 self._miss(record, SiteLost(record.handle.name, f"{type(error).__name__}: {error}"))
-            if record.lost:
+            if record.lost or record.killed:
                 return
 
     def _take(self, record: SiteRecord, feed: Feed) -> None:
@@ -230,7 +259,7 @@ class Sites:
             known = record.progress
             if anew or known is None or feed.progress.number >= known.number:
                 record.progress = feed.progress
-            record.incarnation, record.reason = feed.incarnation, None
+            record.incarnation, record.reason, record.waits_for = feed.incarnation, None, None
         if not anew:
             record.finished = feed.progress.finished
         elif not self.closed.is_set():
@@ -240,10 +269,11 @@ class Sites:
         self.notify()
 
     def _miss(self, record: SiteRecord, error: SiteLost) -> None:
-        if self.closed.is_set():
+        if self.closed.is_set() or record.killed:
             return
         name = record.handle.name
         if record.reason is None:
+            record.since = monotonic()
             self._lost(name, error.reason)
         record.reason, record.progress, record.pid = error.reason, None, None
         if error.for_good:
@@ -253,8 +283,20 @@ class Sites:
                 record.restarts += 1
                 record.incarnation = record.incarnation or "-"
                 record.handle.place_anew()
+        waits_for = None if record.lost else record.handle.waits_for(monotonic() - record.since)
+        if waits_for is not None and record.waits_for is None:
+            self._stranded(name, waits_for)
+        record.waits_for = waits_for
         self.notify()
         self.closed.wait(_RETRY)
+
+    def give_up_missing(self) -> None:
+        """Let the sites that are not there be as if they had ended: they do not come back."""
+        for record in self.records.values():
+            if record.reason is not None and not record.killed:
+                record.killed = True
+                self.later(record.handle.close)
+        self.notify()
 
     def close(self) -> None:
         """End all sites at once."""

@@ -142,9 +142,10 @@ class FlowStatus:
         pid: its process, None while it has none (or runs inline).
         cpu_percent: of one core, since the last snapshot. rss_bytes: its memory, shared memory it touched included.
         restarts: so far. uptime: seconds since its process started. last_exit: how its last process ended.
-        waits_for: what keeps it from starting, such as ``"flow 'first'"`` or ``"parameter 'workload'"``.
+        waits_for: what keeps it from starting, such as ``"flow 'first'"`` or ``"parameter 'workload'"``; on a cluster
+            also what a flow whose host was lost waits for, ``"a host with 1 GPU"``.
         replica_of: of a further replica of a flow, the flow's name; None: it is the flow, or the first of its replicas.
-        host: of a pipe on a cluster, where it is.
+        host: of a pipe on a cluster, where it is, or was when its host was lost.
     """
 
     name: str

@@ -702,3 +702,21 @@ def test_nothing_is_left_of_a_cluster_when_its_pipe_ends(journal: Journal) -> No
     assert not any(memory in name for name in os.listdir("/dev/shm"))
     assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("pipert2-")]
     assert pipe.status().sites[1].state == "ended"
+
+
+@pytest.mark.expects_errors
+def test_a_pipe_whose_host_is_lost_waits_for_another_that_will_do_and_says_so(
+    journal: Journal, ray_nodes: RayNodes, caplog: pytest.LogCaptureFixture
+) -> None:
+    number = ray_nodes.add({"moon": 2})
+    with doubling(journal, 400, pause=0.003, where="moon") as pipe:
+        pipe.notify_event("start", wait=60.0)
+        wait_until(lambda: len(values(journal)) > 50, 60)
+        ray_nodes.lose(number)
+        wait_until(lambda: pipe.status().flow("there").waits_for == ("a host with 1 moon",), 60)
+        assert remote(pipe).state == "restarting"
+        assert "flow 'there' waits for a host with 1 moon: no host is left for what ran at" in caplog.text
+        assert not pipe.join(timeout=0.1)
+        ray_nodes.add({"moon": 1})
+        assert pipe.join(timeout=60)
+    assert set(values(journal)) == set(range(0, 800, 2))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from dataclasses import replace
 from typing import Any
 from unittest import mock
 
@@ -13,6 +15,8 @@ import pytest
 
 from pipert2 import EndOfStream, MiddleRoutine, Pipe, PipeState, SourceRoutine, Wire, events
 from pipert2.engine.link import Ingress
+from pipert2.cli.tables import waiting_lines
+from pipert2.control.health import health_of
 from pipert2.testing import CollectingDestination, ListSource, wait_until
 from tests.ray_nodes import HAVE_RAY
 from tests.sites_here import LosableSite, sites_here
@@ -291,3 +295,98 @@ def test_a_session_that_does_not_close_in_time_keeps_no_pipe_from_ending(
         assert summary.reason == "finished"
         assert seen.items() == list(range(50))
         assert (tmp_path / "left").exists()
+
+
+def counting_at_another_site(**options: bool) -> tuple[Pipe, CollectingDestination]:
+    """Numbers made and collected here, passed on at another site."""
+    numbers, passes, seen = Numbers("numbers"), Passes("passes"), CollectingDestination("seen")
+    pipe = Pipe("stranded", engine="ray", **options)
+    pipe.create_flow("here", False, numbers)
+    pipe.create_flow("there", False, passes, host="there")
+    pipe.create_flow("back", False, seen)
+    pipe.link(Wire(numbers, passes), Wire(passes, seen))
+    return pipe, seen
+
+
+LACKS = "a host with 1 GPU"
+
+
+def lose_for_now(pipe: Pipe, seen: CollectingDestination, found: dict[str, LosableSite]) -> None:
+    pipe.notify_event("start", wait=60)
+    wait_until(lambda: len(seen.items()) > 20)
+    found["there"].lose(LACKS)
+    wait_until(lambda: pipe.status().flow("there").waits_for)
+
+
+def test_a_pipe_whose_host_is_lost_says_what_it_waits_for_and_goes_on_when_that_is_there(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    found: dict[str, LosableSite] = {}
+    with sites_here(found):
+        pipe, seen = counting_at_another_site(lossless=True)
+        with pipe, caplog.at_level(logging.WARNING):
+            lose_for_now(pipe, seen, found)
+            status = pipe.status()
+            flow, (_, site) = status.flow("there"), status.sites
+            assert (flow.state, flow.host, flow.waits_for) == ("restarting", "there", (LACKS,))
+            assert (site.state, site.reason) == ("restarting", f"it was lost; it waits for {LACKS}")
+            assert LACKS in (status.reason or "")
+            assert waiting_lines(status) == [f"flow there waits for {LACKS}"]
+            assert any(LACKS in problem for problem in health_of(status).problems)
+            assert not pipe.join(timeout=0.3)
+            count = len(seen.items())
+            wait_until(lambda: pipe.status().wire("numbers", "passes").blocked, 60)
+            (told,) = [record.getMessage() for record in caplog.records if LACKS in record.getMessage()]
+            assert told.startswith(f"flow 'there' waits for {LACKS}: no host is left for what ran at there.")
+            assert "ray start --address=10.0.0.1:6379 --num-gpus=1" in told
+            found["there"].begin()
+            wait_until(lambda: len(seen.items()) > count + 300)
+            assert pipe.status().flow("there").waits_for == ()
+            pipe.notify_event("END", wait=60)
+            assert pipe.join(timeout=60)
+        assert set(seen.items()) == set(range(1, max(seen.items()) + 1))
+
+
+def test_a_pipe_whose_host_is_lost_stops_without_waiting_for_it_and_loses_nothing() -> None:
+    found: dict[str, LosableSite] = {}
+    with sites_here(found):
+        pipe, seen = counting_at_another_site(lossless=True)
+        pipe.settings = replace(pipe.settings, drain_timeout=3600.0)
+        with pipe:
+            lose_for_now(pipe, seen, found)
+            results = pipe.notify_event("stop", wait=60)
+            assert [results[name].error for name in ("numbers", "seen")] == [None, None]
+            assert {one.name: one.state for one in pipe.status().routines if one.name != "passes"} == {
+                "numbers": "idle",
+                "seen": "idle",
+            }
+            found["there"].begin()
+            wait_until(lambda: pipe.status().sites[1].state == "running")
+            pipe.notify_event("start", wait=60)
+            count = len(seen.items())
+            wait_until(lambda: len(seen.items()) > count + 100)
+            pipe.notify_event("END", wait=60)
+            assert pipe.join(timeout=60)
+        assert set(seen.items()) == set(range(1, max(seen.items()) + 1))
+
+
+@pytest.mark.parametrize("lossless", [True, False])
+def test_a_pipe_whose_host_is_lost_ends_when_it_is_killed(lossless: bool) -> None:
+    found: dict[str, LosableSite] = {}
+    with sites_here(found):
+        pipe, seen = counting_at_another_site(lossless=lossless)
+        with pipe:
+            lose_for_now(pipe, seen, found)
+            pipe.notify_event("kill", wait=60)
+            assert pipe.join(timeout=60)
+            assert pipe.status().state.value == "ended"
+
+
+def test_a_run_whose_host_is_lost_says_at_its_timeout_what_it_waited_for() -> None:
+    found: dict[str, LosableSite] = {}
+    with sites_here(found):
+        pipe, seen = counting_at_another_site(lossless=True)
+        with pipe:
+            lose_for_now(pipe, seen, found)
+            summary = pipe.run(timeout=0.3)
+        assert (summary.ok, summary.reason) == (False, f"timeout, flow 'there' still waits for {LACKS}")

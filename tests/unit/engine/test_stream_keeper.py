@@ -67,6 +67,9 @@ class End:
     def place_anew(self) -> None:
         """It is not lost."""
 
+    def waits_for(self, seconds: float) -> str | None:
+        return None
+
     def close(self) -> None:
         with self._changed:
             self._closed = True
@@ -78,7 +81,7 @@ class End:
 
 @contextmanager
 def kept(near: End, far: End) -> Iterator[None]:
-    sites = Sites([near, far], lambda *_: None, lambda *_: None, lambda *_: None, 0)
+    sites = Sites([near, far], lambda *_: None, lambda *_: None, lambda *_: None, lambda *_: None, 0)
     fragments = {"near": Fragment("near", (), (), (LINK,), ()), "far": Fragment("far", (), (), (), (LINK,))}
     keeper = StreamKeeper(sites, lambda: fragments)
     try:
