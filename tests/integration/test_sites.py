@@ -6,17 +6,17 @@ import contextlib
 import logging
 import threading
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import pytest
 
 from pipert2 import EndOfStream, MiddleRoutine, Pipe, PipeState, SourceRoutine, Wire, events
-from pipert2.engine.link import Ingress
 from pipert2.cli.tables import waiting_lines
 from pipert2.control.health import health_of
+from pipert2.engine.link import Ingress
 from pipert2.testing import CollectingDestination, ListSource, wait_until
 from tests.ray_nodes import HAVE_RAY
 from tests.sites_here import LosableSite, sites_here
