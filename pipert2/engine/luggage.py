@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import sysconfig
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 
 from pipert2.graph.routine import Routine
+from pipert2.transport.leftovers import Run
 
 
 def sources_of(routines: Iterable[Routine]) -> dict[str, bytes]:
@@ -30,9 +29,10 @@ class Unpacked:
     twice without complaint."""
 
     def __init__(self, sources: Mapping[str, bytes]) -> None:
-        self._folder = tempfile.mkdtemp(prefix="pipert2-code-") if sources else None
-        if self._folder is None:
+        self._run = Run() if sources else None  # so that the next run clears them should this process be killed
+        if self._run is None:
             return
+        self._folder = str(self._run.folder / "code")
         for place, source in sources.items():
             file = Path(self._folder, place)
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -41,10 +41,10 @@ class Unpacked:
 
     def close(self) -> None:
         """Take them away."""
-        folder, self._folder = self._folder, None
-        if folder is not None:
-            sys.path.remove(folder)
-            shutil.rmtree(folder, ignore_errors=True)
+        run, self._run = self._run, None
+        if run is not None:
+            sys.path.remove(self._folder)
+            run.close()
 
 
 def local_modules(routines: Iterable[Routine]) -> list[ModuleType]:

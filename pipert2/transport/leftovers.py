@@ -1,7 +1,8 @@
 """What runs leave behind when they are killed, and how the next run clears it away.
 
-Each run has a folder under the temporary directory with two files: ``lock``, which the main process keeps locked while
-it lives (the kernel unlocks it however the process ends), and ``names``, the processes it started.
+Each run has a folder under the temporary directory with a file ``lock``, which the main process keeps locked while it
+lives (the kernel unlocks it however the process ends), ``names``, the processes it started, and ``folders``, where the
+sockets of its fork server are.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ except ImportError:  # pragma: no cover - Windows: pipes run inline there
     fcntl = None  # type: ignore[assignment]
 
 _SHARED_MEMORY = Path("/dev/shm")
+_SOCKETS = "pymp-"  # what multiprocessing's folders are called
 _UNFINISHED_AFTER = 60.0  # seconds; whoever makes a run's folder takes a millisecond for it
 
 
@@ -50,12 +52,20 @@ class Run:
         self._lock = os.open(unfinished / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         unfinished.rename(self.folder)
+        self._folders: set[str] = set()
         self._closed = False
 
     def add_process(self, pid: int) -> None:
         """Note a process of the run, so that it can be found should the main process be killed."""
         with contextlib.suppress(psutil.NoSuchProcess), open(self.folder / "names", "a", encoding="ascii") as file:
             file.write(f"{pid} {psutil.Process(pid).create_time():.2f}\n")
+
+    def add_folder(self, path: str) -> None:
+        """Note a folder of multiprocessing's that goes with the main process, which a killed one leaves."""
+        if path not in self._folders:
+            self._folders.add(path)
+            with open(self.folder / "folders", "a", encoding="utf-8") as file:
+                file.write(f"{path}\n")
 
     def close(self) -> None:
         if not self._closed:
@@ -114,6 +124,10 @@ def _clear(folder: Path) -> None:
     with contextlib.suppress(FileNotFoundError):
         for line in (folder / "names").read_text("ascii").splitlines():
             _kill(line)
+    with contextlib.suppress(FileNotFoundError):
+        for line in (folder / "folders").read_text("utf-8").splitlines():
+            if Path(line).name.startswith(_SOCKETS):
+                shutil.rmtree(line, ignore_errors=True)
     prefix = f"{folder.name}."
     if _SHARED_MEMORY.is_dir():
         for file in _SHARED_MEMORY.iterdir():

@@ -98,11 +98,15 @@ def run_something() -> None:
 def test_flows_end_by_themselves_and_the_next_run_starts_clean(scripts, changes):
     before = runs()
     process, children = start(scripts, **changes)
+    (run,) = [name for name in runs() - before if name.startswith(f"pr2-{process.pid:x}-")]
+    (sockets,) = (runs_folder() / run / "folders").read_text().splitlines()  # of its fork server
     os.kill(process.pid, signal.SIGKILL)
     wait_until(lambda: not alive(children), what="the end of all flows")
     process.communicate()
     assert shared_memory(process.pid)
+    assert Path(sockets).is_dir()
     run_something()
+    assert not Path(sockets).exists()
     assert (shared_memory(process.pid, os.getpid()), runs() - before) == (set(), set())
 
 

@@ -13,7 +13,7 @@ from collections import ChainMap
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from multiprocessing import context as mp_context
-from multiprocessing import reduction, spawn
+from multiprocessing import reduction, spawn, util
 from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import SemLock
 from types import FunctionType
@@ -183,6 +183,14 @@ def start_context(method: str | None) -> Any:
     if method == "forkserver":
         context.set_forkserver_preload([_PRELOAD])
     return context
+
+
+def fork_server_folder(context: Any) -> str | None:
+    """Where the sockets of this process's fork server are; None: it has none of its own."""
+    if context.get_start_method() != "forkserver" or multiprocessing.parent_process() is not None:
+        return None
+    folder: str = util.get_temp_dir()
+    return folder
 
 
 @contextmanager

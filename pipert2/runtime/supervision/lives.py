@@ -10,7 +10,7 @@ from pipert2.errors import PipeBuildError, PipeStateError
 from pipert2.graph.handlers import KILL_EVENT_NAME, STOP_EVENT_NAME
 from pipert2.runtime import commands
 from pipert2.runtime import messages as m
-from pipert2.runtime.flow.handover import untransferable
+from pipert2.runtime.flow.handover import fork_server_folder, untransferable
 from pipert2.runtime.supervision.dead_letters import dead_letter_of
 from pipert2.runtime.supervision.flow_handle import InlineFlow, ProcessFlow
 from pipert2.runtime.supervision.flow_record import FlowRecord
@@ -67,6 +67,9 @@ class FlowLives:
             raise PipeBuildError(untransferable(launch.routines) or [f"flow {flow.name!r}: {error}"]) from error
         if supervisor.memory.run is not None and flow.handle.pid is not None:
             supervisor.memory.run.add_process(flow.handle.pid)
+            sockets = None if supervisor.context is None else fork_server_folder(supervisor.context)
+            if sockets is not None:
+                supervisor.memory.run.add_folder(sockets)
 
     def replace(self, name: str) -> int:
         """Replace a flow's process by a new one, also one that was given up; how often that was done before.

@@ -10,6 +10,7 @@ import pytest
 
 from pipert2.engine.luggage import Unpacked, sources_of
 from pipert2.testing import ListSource
+from pipert2.transport.leftovers import clear_leftovers
 
 
 def test_a_routines_module_and_those_beside_it_go_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,6 +32,7 @@ def test_a_routines_module_and_those_beside_it_go_along(tmp_path: Path, monkeypa
     monkeypatch.setattr(sys, "path", [place for place in sys.path if place != str(home)])
     importlib.invalidate_caches()
     there = Unpacked(sources)
+    clear_leftovers()  # of others: this process lives
     try:
         assert importlib.import_module("mine.parts_of_mine").Mine("mine").main_logic() == 7
     finally:

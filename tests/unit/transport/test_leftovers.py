@@ -64,6 +64,24 @@ def test_a_dead_runs_folder_is_removed(dead_run: DeadRun) -> None:
     assert not dead_run.folder.exists()
 
 
+def test_folders_of_sockets_that_a_dead_run_noted_are_removed_and_nothing_else(
+    dead_run: DeadRun, tmp_path: Path
+) -> None:
+    sockets, other, living = tmp_path / "pymp-abc", tmp_path / "precious", tmp_path / "pymp-living"
+    for folder in (sockets, other, living):
+        folder.mkdir()
+        (folder / "file").touch()
+    (dead_run.folder / "folders").write_text(f"{sockets}\n{other}\n{tmp_path / 'pymp-gone'}\n")
+    with Run() as run:
+        run.add_folder(str(living))
+        run.add_folder(str(living))
+        assert (run.folder / "folders").read_text() == f"{living}\n"
+        clear_leftovers()
+    assert not sockets.exists()
+    assert (other / "file").exists()
+    assert (living / "file").exists()
+
+
 def test_clearing_tells_which_runs_were_cleared(dead_run: DeadRun) -> None:
     assert clear_leftovers() == [dead_run.prefix]
     assert clear_leftovers() == []
