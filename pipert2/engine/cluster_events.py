@@ -23,6 +23,8 @@ from pipert2.graph.handlers import (
 from pipert2.graph.spec import PipeSpec
 from pipert2.transport.codec import dumps_plain
 
+_KEPT = (START_EVENT_NAME, STOP_EVENT_NAME, KILL_EVENT_NAME, CONFIGURE_EVENT_NAME)
+"""What a site that begins anew is told again."""
 _QUIET_LOOK = 0.05
 """Seconds between two looks whether all sites have run empty."""
 
@@ -63,6 +65,8 @@ class EventsAtSites(ClusterBase):
             cluster.sites.give_up_missing()
         results: dict[str, EventResult] = {}
         for site, answers in self._event_at(cluster, wanted, event_name, wait, params).items():
+            if wait is None and isinstance(answers, BaseException) and event_name not in _KEPT:
+                self.logger.warning("event %r reaches nobody there: %s", event_name, answers)
             results.update(self._named(cluster, site, answers, event_name, wanted[site] or names))
         if event_name == START_EVENT_NAME:
             cluster.sites.look_again(wanted)  # one that had finished has not any more
