@@ -20,6 +20,7 @@ from pipert2 import (
     MiddleRoutine,
     Pipe,
     PipeBuildError,
+    PipeStateError,
     SharedMemoryTransmitter,
     SourceRoutine,
     UnknownDeadLetterError,
@@ -364,3 +365,20 @@ def test_a_wire_to_nowhere_is_found_with_replicas_too() -> None:
     pipe.create_flow("workers", True, Work("work"), replicas=2)
     with pytest.raises(PipeBuildError, match="is not linked to anything"):
         pipe.build()
+
+
+def test_a_pipe_that_is_killed_gets_no_further_replica_and_ends() -> None:
+    numbers, seen = OpenList([1], "numbers"), CollectingDestination("seen")
+    with Pipe("killed", lossless=True) as pipe:
+        pipe.create_flow("from", False, numbers)
+        pipe.create_flow("to", False, seen, replicas=2)
+        pipe.link(Wire(numbers, seen))
+        pipe.build()
+        pipe.set_replicas("to", 1)
+        supervisor = pipe._supervisor
+        assert supervisor is not None
+        wait_until(lambda: supervisor.flows["to#2"].ended)
+        supervisor.kill()
+        with pytest.raises(PipeStateError, match="was killed"):
+            pipe.set_replicas("to", 2)
+        assert pipe.join(to_kill=True)

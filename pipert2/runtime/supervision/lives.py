@@ -88,6 +88,7 @@ class FlowLives:
             if flow.exiting or (flow.ended and not flow.given_up):
                 raise PipeStateError(f"flow {name!r} was killed: only a new pipe brings it back")
             if flow.given_up:
+                supervisor.must_not_be_killed()
                 flow.given_up = flow.ended = False
                 supervisor.memory.revive(flow.routines)
                 for index in flow.routines:

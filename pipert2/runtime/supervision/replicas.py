@@ -74,8 +74,13 @@ class Replicas:
         supervisor.watch.wake()
 
     def wake_up(self, flow: FlowRecord, first: FlowRecord) -> None:
-        """Let one that sleeps come into being, as its flow's first replica is; :meth:`Watch.wake` has it looked at."""
+        """Let one that sleeps come into being, as its flow's first replica is; :meth:`Watch.wake` has it looked at.
+
+        Raises:
+            PipeStateError: the pipe was killed.
+        """
         supervisor = self._supervisor
+        supervisor.must_not_be_killed()
         flow.dormant = flow.ended = flow.exiting = flow.given_up = False
         flow.revived = True
         flow.restarts = -1

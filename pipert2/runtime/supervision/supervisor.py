@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from time import monotonic
 from typing import Any
 
-from pipert2.errors import FlowStartError
+from pipert2.errors import FlowStartError, PipeStateError
 from pipert2.events.bus import EventBus
 from pipert2.events.notices import Notices
 from pipert2.graph.handlers import START_EVENT_NAME
@@ -116,6 +116,7 @@ class Supervisor:
         self.main_classes: dict[str, type] = {}
         self.reception = Reception(self, log_listeners)
         self.watch = Watch(self)
+        self._killed_as_a_whole = False
         self._closing = False
         self._all_closed = threading.Event()
 
@@ -254,6 +255,7 @@ class Supervisor:
     def kill(self) -> None:
         """End all flows: ask, terminate, kill. Returns at once; :attr:`ended` tells."""
         with self.lock:
+            self._killed_as_a_whole = True
             self.condemn(range(len(self.spec.routines)))
             self.wanted.clear()
             for flow in self.flows.values():
@@ -266,6 +268,11 @@ class Supervisor:
         if not self.ended:
             for index in routines:
                 self.board.words[self.board.routine(index) + b.TO_BE_KILLED] = 1
+
+    def must_not_be_killed(self) -> None:
+        """Raise PipeStateError if all flows are ending: one that came now would be there for ever."""
+        if self._killed_as_a_whole:
+            raise PipeStateError(f"pipe {self.spec.name!r} was killed, create a new one")
 
     def force(self) -> None:
         """End all flows that have not ended yet with SIGKILL."""
