@@ -84,9 +84,7 @@ class WiringAtSites(ClusterBase):
             cluster.sites.ask_all(here, "end_streams", (change.link.ingress,), patience=ANSWER)
 
     def _ground(self, cluster: Cluster) -> Ground:
-        whole = self.blueprint.lossless
-        accounting = [site for site, one in cluster.planned.items() if whole or one.has_lossless_links]
-        return Ground(cluster.run, accounting, self.blueprint.settled_wires)
+        return Ground(cluster.run, self.blueprint.settled_wires)
 
     def _await_streams(self, cluster: Cluster, changes: Sequence[SiteChange], wait: float) -> None:
         """Wait until what is sent on the new wires reaches the other side, or as long as the user would."""

@@ -143,7 +143,7 @@ class _Cutter:
         here = self._stand_ins(draft, flow)
         ends = wire.source.name, end.name
         draft.wires.append(WirePlan(wire, *ends))
-        draft.traces.append(Trace(*ends, ends, begins=True, ends=site in self._placement[flow]))
+        draft.traces.append(Trace(*ends, ends, begins=True, ends=True))
         for number, target in enumerate(self._others(site, flow)):
             part = dict(here.links[number])
             if end.name not in part:
@@ -157,7 +157,7 @@ class _Cutter:
                 self._drafts[target].ingresses.append(link)
                 self._drafts[target].wires.append(WirePlan(ruling, link.ingress, end.name, where=False))
             link = part[end.name]
-            self._drafts[target].traces.append(Trace(*ends, (link.ingress, end.name), begins=False, ends=True))
+            self._drafts[target].traces.append(Trace(*ends, (link.ingress, end.name), begins=False, ends=False))
             here = replace(here, links=(*here.links[:number], part, *here.links[number + 1 :]))
         draft.flows = [here if one.name == flow else one for one in draft.flows]
 

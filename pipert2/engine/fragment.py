@@ -85,7 +85,8 @@ class Trace:
     Attributes:
         source, destination: of the user's wire.
         here: the names of the ends in the site.
-        begins, ends: whether the way begins and ends there.
+        begins, ends: whether the way begins there, and whether its destination takes from it there; for one with
+            replicas at several sites that is where what comes for them is handed out.
     """
 
     source: str
@@ -116,10 +117,9 @@ class Fragment:
             for routine, link in part.items()
         ]
 
-    @property
-    def has_lossless_links(self) -> bool:
-        """Whether a link of its keeps messages until they are done on the other side."""
-        return any(link.lossless for link in (*self.egresses, *self.ingresses, *(one for one, *_ in self.handed_out)))
+    def handing_out(self, routine: str) -> list[LinkPlan]:
+        """The links on which other sites' replicas of a routine get of what comes for it here."""
+        return [link for link, name, _ in self.handed_out if name == routine]
 
 
 def with_count(plan: FlowPlan, target: str, count: int, before: int) -> FlowPlan:

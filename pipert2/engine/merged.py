@@ -65,16 +65,18 @@ def _routine(cluster: Cluster, pipe: Pipe, name: str, told: Mapping[str, PipeSta
         return RoutineStatus(
             name, pipe.flow_names[name], kind, "idle", False, 0, 0, 0.0, nothing, nothing, 0, error, 0, 0, 0.0
         )
-    if len(there) == 1:
+    if len(cluster.sites_of(name)) == 1:
         return there[0]
     first = there[0]
+    handed_on = [wire for site in told for wire in _handed_on(cluster, site, name, told[site])]
+    knowing = [told[site].routine(name) for site in cluster.sites_with(name) if site in told]
     return replace(
         first,
         state=min((one.state for one in there), key=_REMARKABLE.index),
         finished=all(one.finished for one in there),
-        received=sum(one.received for one in there),
+        received=sum(one.received for one in knowing) - sum(wire.received for wire in handed_on),
         sent=sum(one.sent for one in there),
-        rate=sum(one.rate for one in there),
+        rate=max(0.0, sum(one.rate for one in knowing) - sum(wire.rate for wire in handed_on)),
         logic_time=_slowest([one.logic_time for one in there]),
         age=_slowest([one.age for one in there]),
         errors=sum(one.errors for one in there),
@@ -88,6 +90,12 @@ def _routine(cluster: Cluster, pipe: Pipe, name: str, told: Mapping[str, PipeSta
     )
 
 
+def _handed_on(cluster: Cluster, site: str, routine: str, told: PipeStatus) -> list[WireStatus]:
+    """On what a routine gets at a site what another one has handed out, and counted."""
+    ends = {link.ingress for link in cluster.fragments[site].ingresses if link.credit is not None}
+    return [wire for wire in told.wires if wire.destination == routine and wire.source in ends]
+
+
 def _slowest(latencies: Sequence[Latency]) -> Latency:
     return Latency(
         max((one.p50 for one in latencies if one.p50 is not None), default=None),
@@ -99,6 +107,7 @@ def _wire(cluster: Cluster, wire: Wire, reports: Mapping[str, SiteReport]) -> Wi
     """A wire of the user's: what went in where it begins, what came out where it ends, what was lost on the way."""
     source, destination = wire.source.name, wire.destinations[0].name
     gaps = 0
+    parts: list[WireStatus] = []
     begins: list[WireStatus] = []
     ends: list[WireStatus] = []
     for site, fragment in cluster.fragments.items():
@@ -107,11 +116,12 @@ def _wire(cluster: Cluster, wire: Wire, reports: Mapping[str, SiteReport]) -> Wi
                 found = reports[site].status.wires
                 part = next((one for one in found if (one.source, one.destination) == trace.here), None)
                 gaps += int(reports[site].links.get(trace.here[0], {}).get("gap", 0))
+                if part is not None:
+                    parts.append(part)
                 if part is not None and trace.begins:
                     begins.append(part)
                 if part is not None and trace.ends:
                     ends.append(part)
-    parts = list({id(part): part for part in (*begins, *ends)}.values())
     return WireStatus(
         source=source,
         destination=destination,

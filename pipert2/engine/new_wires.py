@@ -6,7 +6,7 @@ laid; it stays when its last wire is taken away, and is used again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pipert2.engine.cutting import asking, link_of
@@ -54,12 +54,10 @@ class Ground:
 
     Attributes:
         run: names the run, for the links' keys.
-        accounting: the sites that keep account of what is acknowledged, which lossless links need at both ends.
         wires: the pipe's, settled.
     """
 
     run: str
-    accounting: Collection[str]
     wires: Sequence[Wire]
 
 
@@ -74,20 +72,59 @@ def linked(fragments: Mapping[str, Fragment], sites_of: SitesOf, wire: Wire, gro
         PipeBuildError: it cannot be while the pipe runs.
     """
     source, end = wire.source.name, wire.destinations[0].name
-    here, there = sites_of(source), sites_of(end)
-    if len({*here, *there}) == 1:
-        names = source, end
-        new = WirePlan(wire, source, end)
-        return [SiteChange(here[0], new=(new,), traces=(Trace(source, end, names, begins=True, ends=True),))]
-    if len(here) > 1 or len(there) > 1:
+    changes: list[SiteChange] = []
+    for site, target in _ways(fragments, sites_of, source, end):
+        if site == target:
+            plan = WirePlan(wire, source, end)
+            changes.append(SiteChange(site, new=(plan,), traces=(Trace(source, end, (source, end), True, True),)))
+        else:
+            changes += _crossing(fragments[site], fragments[target], wire, ground)
+    weak = [one.target for site in fragments.values() for one in site.handing_out(end) if not one.lossless]
+    if wire.lossless and weak:
         raise PipeBuildError(
-            [f"wire {source!r} -> {end!r}: with replicas on several hosts it must be there when the pipe is built"]
+            [
+                f"wire {source!r} -> {end!r}: it is lossless, and what {end!r} has at {' and '.join(weak)} comes there "
+                "by the rule of the wires that the pipe was built with, which are real-time: make it real-time, or "
+                f"build the pipe with a lossless wire to {end!r}"
+            ]
         )
-    near, far = fragments[here[0]], fragments[there[0]]
+    return changes
+
+
+def _ways(fragments: Mapping[str, Fragment], sites_of: SitesOf, source: str, end: str) -> list[tuple[str, str]]:
+    """From where to where a wire leads: from each site of its source, to where its destination gets its messages.
+
+    With replicas at several sites these are handed out, where the wires that the pipe was built with came from.
+
+    Raises:
+        PipeBuildError: they come nowhere, as it had no wire when the pipe was built.
+    """
+    here, there = sites_of(source), sites_of(end)
+    if any(source in names and end in names for names in _flows(fragments)):
+        return [(site, site) for site in here]
+    if len(there) == 1:
+        return [(site, there[0]) for site in here]
+    handing_out = [site for site, fragment in fragments.items() if fragment.handing_out(end)]
+    if not handing_out:
+        raise PipeBuildError(
+            [f"{end!r} had no input when the pipe was built, so it cannot get one now: link it before"]
+        )
+    return [(site, site if site in handing_out else handing_out[0]) for site in here]
+
+
+def _flows(fragments: Mapping[str, Fragment]) -> list[set[str]]:
+    """The names of the routines of each flow."""
+    return [{one.name for one in plan.routines} for fragment in fragments.values() for plan in fragment.flows]
+
+
+def _crossing(near: Fragment, far: Fragment, wire: Wire, ground: Ground) -> list[SiteChange]:
+    """A new wire from one site to another."""
+    source, end = wire.source.name, wire.destinations[0].name
     link = _link(near, far, source, bool(wire.lossless))
     laid = None
     if link is None:
-        link = laid = _laid(near, far, wire, ground)
+        returns = source in asking([*ground.wires, wire])
+        link = laid = link_of(ground.run, near.site, far.site, source, bool(wire.lossless), returns=returns)
     carrying = next((one for one in near.wires if (one.source, one.destination) == (source, link.egress)), None)
     filtered = carrying is not None and carrying.where and carrying.wire.where is not None
     if carrying is not None and filtered and carrying.wire.where is not wire.where:
@@ -97,13 +134,17 @@ def linked(fragments: Mapping[str, Fragment], sites_of: SitesOf, wire: Wire, gro
                 "condition (where=) of another wire: give both the same, or build the pipe with this wire"
             ]
         )
-    stale = () if carrying is not None else tuple(one for one in far.wires if one.source == link.ingress)
+    new = WirePlan(wire, link.ingress, end, where=not filtered)
+    before = [one for one in far.wires if one.source == link.ingress and carrying is None]
+    kept = any(_alike(one, new) for one in before)  # what was sent before the wire was taken away may still come on it
+    stale = tuple(one for one in before if not _alike(one, new))
     changes = [
         SiteChange(
             far.site,
             gone=stale,
-            new=(WirePlan(wire, link.ingress, end, where=not filtered),),
+            new=() if kept else (new,),
             traces=(Trace(source, end, (link.ingress, end), begins=False, ends=True),),
+            empty=(near.site, link.egress) if stale else None,
             link=laid,
         )
     ]
@@ -113,27 +154,22 @@ def linked(fragments: Mapping[str, Fragment], sites_of: SitesOf, wire: Wire, gro
 
 
 def unlinked(fragments: Mapping[str, Fragment], sites_of: SitesOf, source: str, end: str) -> list[SiteChange]:
-    """What taking a wire away means for each site.
-
-    Raises:
-        PipeBuildError: it cannot be while the pipe runs.
-    """
-    here, there = sites_of(source), sites_of(end)
-    if set(here) == set(there) and (len(here) == 1 or not _crosses(fragments, source, end)):
-        return [SiteChange(site, gone=_wires(fragments[site], source, end)) for site in here]
-    if len(here) > 1 or len(there) > 1:
-        raise PipeBuildError(
-            [f"wire {source!r} -> {end!r}: with replicas on several hosts it stays for as long as the pipe runs"]
-        )
-    near, far = fragments[here[0]], fragments[there[0]]
-    for link in (one for one in near.egresses if one.target == far.site):
-        beyond = _wires(far, link.ingress, end)
-        carrying = _wires(near, source, link.egress)
-        if beyond and carrying:
-            if any(one.source == link.ingress and one not in beyond for one in far.wires):
-                return [SiteChange(far.site, gone=beyond, empty=(near.site, link.egress))]
-            return [SiteChange(near.site, gone=carrying)]  # the stream ends there, and here when all has arrived
-    return []
+    """What taking a wire away means for each site."""
+    found = []
+    for site, target in _ways(fragments, sites_of, source, end):
+        near, far = fragments[site], fragments[target]
+        if site == target:
+            found.append(SiteChange(site, gone=_wires(near, source, end)))
+            continue
+        for link in (one for one in near.egresses if one.target == target):
+            beyond = _wires(far, link.ingress, end)
+            carrying = _wires(near, source, link.egress)
+            if beyond and carrying:
+                if any(one.source == link.ingress and one not in beyond for one in far.wires):
+                    found.append(SiteChange(target, gone=beyond, empty=(site, link.egress)))
+                else:  # the stream ends there, and here when all has arrived
+                    found.append(SiteChange(site, gone=carrying))
+    return found
 
 
 def undone(planned: Fragment, now: Fragment) -> SiteChange:
@@ -155,21 +191,6 @@ def laid_for(planned: Fragment, now: Fragment, wire: WirePlan) -> LinkPlan | Non
     )
 
 
-def _laid(near: Fragment, far: Fragment, wire: Wire, ground: Ground) -> LinkPlan:
-    source, end, lossless = wire.source.name, wire.destinations[0].name, bool(wire.lossless)
-    without = [site for site in (near.site, far.site) if site not in ground.accounting]
-    if lossless and without:
-        raise PipeBuildError(
-            [
-                f"wire {source!r} -> {end!r}: it is lossless, and nothing keeps account of what is acknowledged at "
-                f"{' and '.join(without)}, where no lossless wire came from another host or went to one when the pipe "
-                "was built: make it real-time, or build the pipe with lossless=True, or with this wire"
-            ]
-        )
-    returns = source in asking([*ground.wires, wire])
-    return link_of(ground.run, near.site, far.site, source, lossless, returns=returns)
-
-
 def _link(near: Fragment, far: Fragment, source: str, lossless: bool) -> LinkPlan | None:
     """The link that carries what a routine sends, whether it is in use or not."""
     return next(
@@ -182,14 +203,19 @@ def _link(near: Fragment, far: Fragment, source: str, lossless: bool) -> LinkPla
     )
 
 
+def _alike(one: WirePlan, other: WirePlan) -> bool:
+    """Whether the one can be used for the other."""
+    rules = [
+        (
+            plan.destination,
+            plan.wire.where if plan.where else None,
+            plan.wire.capacity,
+            repr(plan.wire.data_transmitter),
+        )
+        for plan in (one, other)
+    ]
+    return rules[0] == rules[1]
+
+
 def _wires(fragment: Fragment, source: str, end: str) -> tuple[WirePlan, ...]:
     return tuple(one for one in fragment.wires if (one.source, one.destination) == (source, end))
-
-
-def _crosses(fragments: Mapping[str, Fragment], source: str, end: str) -> bool:
-    """Whether a wire leads from one site to another somewhere."""
-    return any(
-        (one.source, one.destination) == (source, end) and one.begins != one.ends
-        for fragment in fragments.values()
-        for one in fragment.traces
-    )

@@ -12,7 +12,7 @@ from pipert2.engine.fragment import FlowPlan, Fragment, LinkPlan, WirePlan
 from pipert2.engine.link import Egress, Ingress, LinkSettings
 from pipert2.graph.blueprint import Blueprint
 from pipert2.graph.routine import MiddleRoutine, Routine
-from pipert2.graph.spec import PipeSpec, with_flow
+from pipert2.graph.spec import EdgeSpec, PipeSpec, with_flow
 from pipert2.graph.wire import QueueNetwork, Wire
 from pipert2.pipe import Pipe
 from pipert2.runtime.configuration.live import LiveConfigurations
@@ -74,13 +74,21 @@ class StandIn(MiddleRoutine):
 
 
 class _SiteBlueprint(Blueprint):
-    """The whole pipe was checked before it was cut."""
+    """The whole pipe was checked before it was cut.
+
+    Attributes:
+        partial: whether there are other sites. Then each lossless wire between flows keeps a message until all that
+            came of it is done, also where the pipe does not say ``lossless=True``: a link that comes later may need it.
+    """
 
     partial = False
     fragment: Fragment
 
     def problems(self, more: Sequence[Wire] = ()) -> list[str]:
         return []
+
+    def edges(self, wires: Sequence[Wire]) -> list[EdgeSpec]:
+        return [self._accounted(edge) for edge in super().edges(wires)]
 
     def spec(self, most_replicas: Callable[[int], int]) -> PipeSpec:
         spare = SPARE_LINKS if self.partial else 0
@@ -95,7 +103,11 @@ class _SiteBlueprint(Blueprint):
             replace(one, leaves=theirs) if theirs and (one.flow, one.replica) in standing_in else one
             for one in spec.routines
         )
-        return replace(spec, routines=tuple(routines))
+        edges = tuple(self._accounted(edge) for edge in spec.edges)
+        return replace(spec, routines=tuple(routines), edges=edges)
+
+    def _accounted(self, edge: EdgeSpec) -> EdgeSpec:
+        return replace(edge, shared=edge.shared or (self.partial and edge.crosses and edge.lossless))
 
 
 class SitePipe(Pipe):
@@ -126,7 +138,7 @@ class SitePipe(Pipe):
             plan.pipe,
             network=plan.network,
             logger=logger,
-            lossless=plan.lossless or plan.fragment.has_lossless_links,
+            lossless=plan.lossless,
             auto_pacing_mechanism=plan.auto_pacing,
             restart=plan.restart,
             hang_timeout=plan.hang_timeout,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from pipert2 import MiddleRoutine, Pipe, PipeState, SourceRoutine, UnknownRoutineError, Wire
@@ -140,3 +142,30 @@ def test_unknown_wires_are_errors_with_the_nearest_name():
         pipe.unlink("numbers", "first")
         with pytest.raises(UnknownRoutineError, match="has no wire 'numbers -> first'"):
             pipe.unlink("numbers", "first")
+
+
+def test_all_replicas_of_a_flow_work_again_when_its_last_wire_comes_back():
+    class Who(MiddleRoutine):
+        def main_logic(self, data: int) -> int:
+            self.wait(0.005)
+            return os.getpid()
+
+    numbers, who, seen, aside = (
+        Endless("numbers"),
+        Who("who"),
+        CollectingDestination("seen"),
+        CollectingDestination("a"),
+    )
+    pipe = Pipe(lossless=True)
+    pipe.create_flow("numbers", False, numbers)
+    pipe.create_flow("who", False, who, replicas=3)
+    pipe.create_flow("seen", False, seen, aside)
+    pipe.link(Wire(numbers, who), Wire(who, seen), Wire(numbers, aside, lossless=False))
+    with pipe:
+        pipe.notify_event("start", wait=60)
+        wait_until(lambda: len(set(seen.items())) == 3)
+        pipe.unlink(numbers, who)
+        wait_until(lambda: pipe.status().routine("seen").finished)
+        count = len(seen.items())
+        pipe.link(Wire(numbers, who))
+        wait_until(lambda: len(set(seen.items()[count:])) == 3)

@@ -365,10 +365,11 @@ class Supervisor:
                 self.send(flow, message)
 
     def go_on(self, routines: Iterable[int]) -> None:
-        """Start those of *routines*, and of all behind them, that finished although an input of theirs lives again."""
+        """Start those of *routines*, and of all behind them, that finished although an input of theirs lives again; of
+        a flow with replicas all of them."""
         words, board = self.board.words, self.board
         with self.lock:
-            todo = list(routines)
+            todo = [member for index in routines for member in self.spec.members(index)]
             for index in todo:
                 for edge in self.spec.outputs(index):
                     if not words[board.edge(edge.index) + b.CLOSED]:

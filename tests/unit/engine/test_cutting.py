@@ -103,3 +103,13 @@ def test_keys_hold_only_what_a_key_may_hold() -> None:
     a, b = named("source", "caméra 1/left"), named("destination", "b")
     found = cut({"A": [a], "B": [b]}, [Wire(a, b)], {}, {"A": ("x",), "B": ("10.0.0.2",)}, "run")
     assert found["x"].egresses[0].key == "run/x/10.0.0.2/cam-e9-ra-20-1-2f-left/real-time"
+
+
+def test_a_wire_is_counted_as_received_where_it_is_handed_out_and_only_there() -> None:
+    found = two_flows({"A": ("x",), "B": ("x", "y", "z")}, replicas=3)
+    assert {site: [trace.ends for trace in fragment.traces] for site, fragment in found.items()} == {
+        "x": [True],
+        "y": [False],
+        "z": [False],
+    }
+    assert [link.target for link in found["x"].handing_out("b")] == ["y", "z"]

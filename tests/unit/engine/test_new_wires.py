@@ -32,8 +32,8 @@ def fragments(*wires: Wire) -> dict[str, Fragment]:
     return cut(flows, wires, {}, PLACES, "run")
 
 
-def linked(found: dict[str, Fragment], sites_of: Any, wire: Wire, accounting: str = "xy") -> list[SiteChange]:
-    return linked_on(found, sites_of, wire, Ground("run", accounting, ()))
+def linked(found: dict[str, Fragment], sites_of: Any, wire: Wire) -> list[SiteChange]:
+    return linked_on(found, sites_of, wire, Ground("run", ()))
 
 
 def changed(found: dict[str, Fragment], changes: list[SiteChange]) -> dict[str, Fragment]:
@@ -81,13 +81,6 @@ def test_without_a_way_one_is_laid_whose_ends_are_known_at_both_sites(wire: Call
     assert change.link is None  # it is used again
 
 
-def test_a_lossless_way_is_laid_only_where_account_is_kept_of_what_is_acknowledged() -> None:
-    found = fragments(Wire(A, B, lossless=False))
-    with pytest.raises(PipeBuildError, match=r"'a' -> 'c': it is lossless, and nothing keeps account .* at y, where"):
-        linked(found, sites_of, Wire(A, C, lossless=True), accounting="x")
-    linked(found, sites_of, Wire(S, C, lossless=False), accounting="")
-
-
 def test_a_condition_is_asked_where_the_way_does_not_ask_it() -> None:
     found = fragments(Wire(A, B, lossless=True))
     far = linked(found, sites_of, Wire(A, C, lossless=True, where=small))[0]
@@ -121,3 +114,60 @@ def test_a_site_that_begins_anew_is_told_what_has_changed() -> None:
     after = changed(found, linked(found, sites_of, Wire(A, C, lossless=True)))
     change = undone(found["y"], after["y"])
     assert (len(change.gone), [one.destination for one in change.new]) == (0, ["c"])
+
+
+SPREAD = PLACES | {"b": ("x", "y"), "c": ("y", "z")}
+
+
+def spread(*wires: Wire) -> dict[str, Fragment]:
+    flows = {one.name: [one] for one in (A, S, B, C, D)}
+    return cut(flows, wires, {"b": 2, "c": 2}, SPREAD, "run")
+
+
+def test_a_wire_to_replicas_at_several_sites_leads_to_where_their_messages_are_handed_out() -> None:
+    found = spread(Wire(A, B, lossless=True), Wire(A, C, lossless=True))
+    (change,) = linked(found, SPREAD.__getitem__, Wire(S, C, lossless=True))
+    assert (change.site, [(one.source, one.destination) for one in change.new]) == ("x", [("s", "c")])
+    changes = linked(found, SPREAD.__getitem__, Wire(B, C, lossless=True))
+    assert [change.site for change in changes] == ["x", "x", "y"]
+    local, far, near = changes
+    assert [(one.source, one.destination) for one in local.new] == [("b", "c")]
+    assert far.link == near.link is not None
+    assert (near.link.origin, near.link.target) == ("y", "x")
+    after = changed(changed(changed(found, [local]), [far]), [near])
+    gone = unlinked(after, SPREAD.__getitem__, "b", "c")
+    assert [(one.site, [(wire.source, wire.destination) for wire in one.gone]) for one in gone] == [
+        ("x", [("b", "c")]),
+        ("y", [("b", near.link.egress)]),
+    ]
+
+
+def test_a_wire_from_replicas_at_several_sites_is_laid_from_each() -> None:
+    found = spread(Wire(A, B, lossless=True), Wire(A, D, lossless=True))
+    changes = linked(found, SPREAD.__getitem__, Wire(B, D, lossless=True))
+    assert [change.site for change in changes] == ["x", "x", "y"]
+    assert [change.link is None for change in changes] == [True, False, False]
+
+
+def test_replicas_at_several_sites_that_had_no_wire_cannot_get_one() -> None:
+    found = spread(Wire(A, B))
+    with pytest.raises(PipeBuildError, match="'c' had no input when the pipe was built"):
+        linked(found, SPREAD.__getitem__, Wire(A, C))
+
+
+def test_a_lossless_wire_to_replicas_that_get_the_newest_only_is_refused() -> None:
+    found = spread(Wire(A, C, lossless=False))
+    with pytest.raises(PipeBuildError, match=r"at y and z comes there .* real-time: make it real-time, or build"):
+        linked(found, SPREAD.__getitem__, Wire(S, C, lossless=True))
+    assert linked(spread(Wire(A, C, lossless=True)), SPREAD.__getitem__, Wire(S, C, lossless=False))
+
+
+def test_a_wire_that_comes_back_uses_what_is_left_of_it_beyond_so_that_what_is_under_way_arrives() -> None:
+    found = fragments(Wire(A, B, lossless=True))
+    gone = changed(found, unlinked(found, sites_of, "a", "b"))
+    far, near = linked(gone, sites_of, Wire(A, B, lossless=True))
+    assert (far.gone, far.new, [one.source for one in near.new]) == ((), (), ["a"])
+    (link,) = found["x"].egresses
+    for other in (Wire(A, C, lossless=True), Wire(A, B, lossless=True, capacity=7)):
+        far, _ = linked(gone, sites_of, other)
+        assert ([one.destination for one in far.gone], far.empty) == (["b"], ("x", link.egress))

@@ -33,15 +33,12 @@ class Idle:
     def place_anew(self) -> None:
         """It is not lost."""
 
-    def waits_for(self, seconds: float) -> None:
-        """For nothing."""
-
     def close(self) -> None:
         self._closed.set()
 
 
 def test_what_routines_want_of_other_sites_keeps_nobody_from_asking_them() -> None:
-    sites = Sites([Idle()], *4 * [lambda *_: None], 0)
+    sites = Sites([Idle()], lambda *_: None, lambda *_: None, lambda *_: None, lambda *_: None, 0)
     count = 40
     all_here, answers = threading.Barrier(count + 1), []
 
