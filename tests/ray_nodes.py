@@ -68,8 +68,8 @@ class RayNodes:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
 
-    def add(self, resources: dict[str, float]) -> int:
-        """Let another node join; its number."""
+    def add(self, resources: dict[str, float]) -> None:
+        """Let another node join, the last one."""
         more, added = self._said.with_suffix(".more"), self._said.with_suffix(".added")
         partial = self._said.with_suffix(".part")
         partial.write_text(json.dumps(resources))
@@ -81,7 +81,6 @@ class RayNodes:
             time.sleep(0.05)
         self.raylets.append(int(added.read_text()))
         added.unlink()
-        return len(self.raylets) - 1
 
     def close(self) -> None:
         """End it."""

@@ -176,13 +176,18 @@ def _plan(
 def _need(pipe: Pipe, placement: Placement, host: HostOffer) -> SiteNeed:
     """What all flows of a site ask for together."""
     asked: dict[str, float] = {}
-    stays = False
+    address, labels = None, dict[str, str]()
     for need in needs_of(pipe.blueprint):
         count = placement[need.name].count(host.name)
-        stays = stays or (count > 0 and need.host is not None)
+        if count and need.host is not None:
+            key, is_label, text = need.host.partition("=")
+            if is_label:
+                labels[key.strip()] = text.strip()
+            else:
+                address = host.aliases[0]
         for name, amount in need.resources.items():
             asked[name] = asked.get(name, 0.0) + amount * count
-    return SiteNeed({name: amount for name, amount in asked.items() if amount}, host.aliases[0] if stays else None)
+    return SiteNeed({name: amount for name, amount in asked.items() if amount}, address, labels)
 
 
 def _own_address(engine: RayEngine, ray: RayCluster, others: Sequence[HostOffer]) -> str:

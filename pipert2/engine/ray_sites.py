@@ -382,6 +382,8 @@ class RayCluster:
             options["memory"] = asked.pop("memory")
         if need.address is not None:
             asked[f"node:{need.address}"] = _HOST_SHARE
+        if need.labels:
+            options["label_selector"] = dict(need.labels)
         options["resources"] = asked
         if self._engine.runtime_env:
             options["runtime_env"] = dict(self._engine.runtime_env)

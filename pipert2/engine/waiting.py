@@ -16,15 +16,18 @@ class SiteNeed:
     Attributes:
         resources: by name.
         address: of the only host that will do; None: any.
+        labels: that it must have.
     """
 
     resources: Mapping[str, float] = field(default_factory=dict)
     address: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        amounts = ", ".join(f"{_text(amount)} {name}" for name, amount in self.resources.items())
+        asked = [f"{_text(amount)} {name}" for name, amount in self.resources.items()]
+        asked += [f"label {key}={text}" for key, text in self.labels.items()]
         host = "a host" if self.address is None else f"host {self.address!r}"
-        return f"{host} with {amounts}" if amounts else host
+        return f"{host} with {', '.join(asked)}" if asked else host
 
     def lacking(self, hosts: Iterable[HostOffer], free: Iterable[HostOffer] | None) -> str | None:
         """What is waited for, in words; None if there is a host for it.
@@ -44,6 +47,7 @@ class SiteNeed:
         return any(
             host.name != DRIVER
             and (self.address is None or self.address in host.aliases)
+            and all(host.labels.get(key) == text for key, text in self.labels.items())
             and all(amount <= host.resources.get(name, 0.0) + 1e-9 for name, amount in self.resources.items())
             for host in hosts
         )
@@ -51,6 +55,7 @@ class SiteNeed:
     def advice(self, address: str) -> str:
         """What to do about it, for the Ray at an address."""
         own = "" if self.address is None else f" --node-ip-address={self.address}"
+        own += "".join(f" --labels={key}={text}" for key, text in self.labels.items())
         known = {"CPU": "--num-cpus", "GPU": "--num-gpus", "memory": "--memory"}
         plain = "".join(f" {known[name]}={_text(amount)}" for name, amount in self.resources.items() if name in known)
         others = ", ".join(f'"{name}": {_text(amount)}' for name, amount in self.resources.items() if name not in known)

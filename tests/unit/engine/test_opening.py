@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from pipert2 import PipeBuildError, RayEngine
-from pipert2.engine.opening import _own_address
+from pipert2 import Pipe, PipeBuildError, RayEngine
+from pipert2.engine.opening import _need, _own_address
 from pipert2.engine.placement import HostOffer
+from pipert2.engine.waiting import SiteNeed
+from pipert2.testing import ListSource
 
 
 @dataclass
@@ -52,3 +54,14 @@ def test_with_both_or_when_told_that_the_network_is_safe_sites_meet_at_the_drive
 def test_sites_of_one_machine_meet_on_loopback_and_need_neither() -> None:
     assert own_address(Ray(False), [HostOffer("own", {}, ("10.0.0.1",))]) == "127.0.0.1"
     assert own_address(Ray(False), []) == "127.0.0.1"
+
+
+def test_a_site_asks_for_all_that_its_flows_do_and_for_one_host_only_where_that_was_named() -> None:
+    pipe = Pipe("asking")
+    pipe.create_flow("a", False, ListSource([1], "a"), resources={"GPU": 1}, host="rack=3")
+    pipe.create_flow("b", False, ListSource([1], "b"), resources={"GPU": 0.5, "edge": 1}, replicas=2)
+    pipe.create_flow("c", False, ListSource([1], "c"), host="second")
+    x, y = HostOffer("10.0.0.2", {}, ("10.0.0.2", "first")), HostOffer("10.0.0.3", {}, ("10.0.0.3", "second"))
+    placement = {"a": ("10.0.0.2",), "b": ("10.0.0.2", "10.0.0.3"), "c": ("10.0.0.3",)}
+    assert _need(pipe, placement, x) == SiteNeed({"GPU": 1.5, "edge": 1.0}, None, {"rack": "3"})
+    assert _need(pipe, placement, y) == SiteNeed({"GPU": 0.5, "edge": 1.0}, "10.0.0.3")

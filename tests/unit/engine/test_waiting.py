@@ -24,6 +24,7 @@ def host(address: str, **resources: float) -> HostOffer:
         (SiteNeed({"edge": 1.0}), "a host with 1 edge"),
         (SiteNeed({"CPU": 0.5, "GPU": 2.0}), "a host with 0.5 CPU, 2 GPU"),
         (SiteNeed({}, "10.0.0.2"), "host '10.0.0.2'"),
+        (SiteNeed({"CPU": 1.0}, labels={"rack": "3"}), "a host with 1 CPU, label rack=3"),
         (SiteNeed({"memory": 2e9}, "10.0.0.2"), "host '10.0.0.2' with 2000000000 memory"),
     ],
 )
@@ -35,6 +36,7 @@ def test_a_host_that_has_all_of_it_will_do() -> None:
     hosts = [DRIVERS, host("10.0.0.2", edge=1.0)]
     assert SiteNeed({"edge": 1.0}).lacking(hosts, None) is None
     assert SiteNeed({"edge": 1.0}, "10.0.0.2").lacking(hosts, None) is None
+    assert SiteNeed({}, labels={"rack": "3"}).lacking([HostOffer("any", {}, (), {"rack": "3"})], None) is None
 
 
 def test_what_others_use_is_waited_for_as_well() -> None:
@@ -49,6 +51,9 @@ def test_how_to_start_such_a_host_is_said() -> None:
     )
     assert SiteNeed({}, "10.0.0.2").advice("10.0.0.1:6379") == (
         "ray start --address=10.0.0.1:6379 --node-ip-address=10.0.0.2"
+    )
+    assert SiteNeed({}, labels={"rack": "3"}).advice("10.0.0.1:6379") == (
+        "ray start --address=10.0.0.1:6379 --labels=rack=3"
     )
 
 
