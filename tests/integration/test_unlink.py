@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from pipert2 import MiddleRoutine, Pipe, PipeState, SourceRoutine, UnknownRoutineError, Wire
+from pipert2 import EndOfStream, MiddleRoutine, Pipe, PipeState, SourceRoutine, UnknownRoutineError, Wire, events
 from pipert2.testing import CollectingDestination, ListSource, SlowRoutine, wait_until
 
 
@@ -169,3 +169,51 @@ def test_all_replicas_of_a_flow_work_again_when_its_last_wire_comes_back():
         count = len(seen.items())
         pipe.link(Wire(numbers, who))
         wait_until(lambda: len(set(seen.items()[count:])) == 3)
+
+
+@pytest.mark.parametrize("lossless", [False, True])
+def test_a_wire_from_replicas_that_comes_and_goes_carries_what_all_of_them_send(lossless):
+    class Count(SourceRoutine):
+        number = 0
+        ending = False
+
+        @events("END")
+        def end(self) -> None:
+            self.ending = True
+
+        def main_logic(self) -> int:
+            self.wait(0.001)
+            if self.ending:
+                raise EndOfStream
+            self.number += 1
+            return self.number
+
+    class Who(MiddleRoutine):
+        def main_logic(self, data: int) -> tuple[int, int]:
+            self.wait(0.004)
+            return data, os.getpid()
+
+    numbers, few, who = Count("numbers"), ListSource([(0, 0)], "few"), Who("who")
+    seen, later = CollectingDestination("seen"), CollectingDestination("later")
+    pipe = Pipe(lossless=lossless)
+    pipe.create_flow("numbers", False, numbers, few)
+    pipe.create_flow("who", False, who, replicas=3)
+    for routine in (seen, later):
+        pipe.create_flow(routine.name, False, routine)
+    pipe.link(Wire(numbers, who, lossless=True), Wire(who, seen), Wire(few, later))
+    with pipe:
+        pipe.notify_event("start", wait=60)
+        for _ in range(2):
+            count = len(later.items())
+            pipe.link(Wire(who, later))
+            wait_until(lambda count=count: len({pid for _, pid in later.items()[count:] if pid}) == 3)
+            pipe.unlink(who, later)
+            wait_until(lambda: pipe.status().routine("later").finished)
+        pipe.link(Wire(who, later))
+        wait_until(lambda: not pipe.status().routine("later").finished)
+        first = max(number for number, _ in seen.items()) + 100  # none of those that were worked on before
+        wait_until(lambda: max(number for number, _ in later.items()) > first + 100)
+        pipe.notify_event("END", wait=60)
+        assert pipe.join(timeout=60)
+    if lossless:
+        assert {item for item in seen.items() if item[0] > first} == {item for item in later.items() if item[0] > first}

@@ -114,6 +114,9 @@ class PipeMemory:
                         self.arena.discard(_key(edge))
                 raise
             self._spec = spec
+            for edge in fresh:
+                for index in spec.members(edge.source) if edge.shared and not edge.ledger else ():
+                    self._say_ended(edge, index, True)  # each sender says that it begins; some are not there
 
     def shut(self, numbers: Collection[int]) -> None:
         """Close edges whose source has no process that could."""

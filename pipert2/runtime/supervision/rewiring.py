@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pipert2.errors import EventTimeoutError, PipeBuildError, PipeStateError, UnsendableDataError
-from pipert2.graph.spec import EdgeSpec, with_edges
+from pipert2.graph.spec import EdgeSpec, RoutineSpec, with_edges
 from pipert2.runtime import commands
 from pipert2.runtime.supervision.further_flows import NewFlow, begin, describe
 from pipert2.runtime.supervision.supervisor import Supervisor
@@ -87,10 +87,10 @@ class Rewiring:
                 for edge in supervisor.spec.outputs(source)
                 if edge.destination == destination and not words[board.edge(edge.index) + b.CLOSED]
             ]
-            spec = supervisor.spec.routines[source]
+            senders = self._there(source)
             supervisor.shut.update(numbers)
-            results = supervisor.bus.call(commands.SHUT, [spec], {"edges": numbers}, wait)
-            if results[spec.name].error is not None and supervisor.flows[spec.process].ended:
+            supervisor.bus.call(commands.SHUT, senders, {"edges": numbers}, wait)
+            if all(supervisor.flows[one.process].ended for one in senders):
                 supervisor.memory.shut(numbers)
 
     @staticmethod
@@ -165,34 +165,44 @@ class Rewiring:
     def _open(self, number: int, wait: float) -> None:
         supervisor = self._supervisor
         words, row = supervisor.board.words, supervisor.board.edge(number)
-        source = supervisor.spec.routines[supervisor.spec.edges[number].source]
+        edge = supervisor.spec.edges[number]
+        senders = self._there(edge.source)
         lives = self._lives()
         supervisor.shut.discard(number)
         # The sender's word, but an edge that is shut has none. If its flow dies now, the next process sees this.
         words[row + b.CLOSED] = 0
-        error = supervisor.bus.call(commands.OPEN, [source], {"edge": number}, wait)[source.label].error
-        if error is None:
-            return
-        if isinstance(error, EventTimeoutError):
-            raise PipeStateError(
-                f"no wire was added: {source.name!r} did not end the message in hand within {wait:g} s"
-            )
-        if self._is_gone(source.index):
-            raise PipeStateError(f"no wire was added: {source.name!r} was killed")
-        if lives[source.process] == self._lives()[source.process]:
-            raise PipeStateError(f"no wire was added: {source.name!r}: {error.reason}")
+        results = supervisor.bus.call(commands.OPEN, senders, {"edge": number}, wait)
+        gone = [one for one in senders if self._is_gone(one.index)]
+        if len(gone) == len(senders):
+            raise PipeStateError(f"no wire was added: {supervisor.spec.routines[edge.source].name!r} was killed")
+        for one in senders:
+            error = results[one.label].error if one.label in results else None
+            if error is None or one in gone:
+                continue
+            if isinstance(error, EventTimeoutError):
+                raise PipeStateError(
+                    f"no wire was added: {one.name!r} did not end the message in hand within {wait:g} s"
+                )
+            if lives[one.process] == self._lives()[one.process]:
+                raise PipeStateError(f"no wire was added: {one.name!r}: {error.reason}")
 
     def _shut(self, numbers: Sequence[int]) -> None:
         """Take back what was opened; a source that has not answered yet finds this behind what it was sent before."""
         supervisor = self._supervisor
         supervisor.shut.update(numbers)
         for number in numbers:
-            source = supervisor.spec.routines[supervisor.spec.edges[number].source]
-            flow = supervisor.flows[source.process]
-            if flow.ended or flow.handle is None:
+            senders = self._there(supervisor.spec.edges[number].source)
+            flows = [supervisor.flows[one.process] for one in senders]
+            if all(flow.ended or flow.handle is None for flow in flows):
                 supervisor.memory.shut([number])
-            if not flow.ended:
-                supervisor.bus.send(commands.SHUT, [source], {"edges": [number]})
+            living = [one for one, flow in zip(senders, flows, strict=True) if not flow.ended]
+            supervisor.bus.send(commands.SHUT, living, {"edges": [number]})
+
+    def _there(self, routine: int) -> list[RoutineSpec]:
+        """All replicas of a routine that there are."""
+        supervisor = self._supervisor
+        members = supervisor.spec.members(routine)
+        return [supervisor.spec.routines[index] for index in members if supervisor.replicas.is_present(index)]
 
     def _is_gone(self, routine: int) -> bool:
         supervisor = self._supervisor
