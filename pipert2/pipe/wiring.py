@@ -26,7 +26,8 @@ class WiringVerbs(PipeBase):
         """Add wires, also while the pipe runs: what their sources send after this returns travels on them.
 
         Args:
-            wires: of a pipe that is built, each leads to a routine that had an input when it was built.
+            wires: of a pipe that is built, each leads to a routine that had an input when it was built, and none lies
+                within a flow with replicas.
             wait: seconds that the routines of a running pipe may take to end the message in hand.
 
         Raises:
@@ -52,6 +53,10 @@ class WiringVerbs(PipeBase):
         edges = self._numbered(spec, self.blueprint.edges(wires))
         for edge in edges:
             source, end = spec.routines[edge.source].name, spec.routines[edge.destination].name
+            if not edge.crosses and spec.routines[edge.source].replicated:
+                raise PipeBuildError(
+                    [f"wire {source!r} -> {end!r}: it is within a flow with replicas: build the pipe with it"]
+                )
             if not spec.inputs(edge.destination):
                 raise PipeBuildError(
                     [f"{end!r} had no input when the pipe was built, so it cannot get one now: link it before"]

@@ -6,7 +6,17 @@ import os
 
 import pytest
 
-from pipert2 import EndOfStream, MiddleRoutine, Pipe, PipeState, SourceRoutine, UnknownRoutineError, Wire, events
+from pipert2 import (
+    EndOfStream,
+    MiddleRoutine,
+    Pipe,
+    PipeBuildError,
+    PipeState,
+    SourceRoutine,
+    UnknownRoutineError,
+    Wire,
+    events,
+)
 from pipert2.testing import CollectingDestination, ListSource, SlowRoutine, wait_until
 
 
@@ -217,3 +227,28 @@ def test_a_wire_from_replicas_that_comes_and_goes_carries_what_all_of_them_send(
         assert pipe.join(timeout=60)
     if lossless:
         assert {item for item in seen.items() if item[0] > first} == {item for item in later.items() if item[0] > first}
+
+
+def test_a_wire_within_a_flow_with_replicas_goes_in_all_of_them_and_cannot_come() -> None:
+    class Who(MiddleRoutine):
+        def main_logic(self, data: int) -> int:
+            self.wait(0.004)
+            return os.getpid()
+
+    numbers, who, near = Endless("numbers"), Who("who"), CollectingDestination("near")
+    passes, seen = Passes("passes"), CollectingDestination("seen")
+    pipe = Pipe(lossless=True)
+    pipe.create_flow("numbers", False, numbers)
+    pipe.create_flow("who", False, who, passes, replicas=3)
+    pipe.create_flow("seen", False, seen, near)
+    pipe.link(Wire(numbers, who), Wire(who, passes), Wire(who, near), Wire(passes, seen))
+    with pipe:
+        pipe.notify_event("start", wait=60)
+        wait_until(lambda: len(set(seen.items())) == 3)
+        pipe.unlink(who, passes)
+        wait_until(lambda: pipe.status().routine("seen").finished)
+        count, more = len(seen.items()), len(near.items()) + 100
+        wait_until(lambda: len(near.items()) > more)
+        assert len(seen.items()) == count
+        with pytest.raises(PipeBuildError, match="within a flow with replicas: build the pipe with it"):
+            pipe.link(Wire(who, passes))

@@ -82,16 +82,24 @@ class Rewiring:
         words, board = supervisor.board.words, supervisor.board
         with self._lock:
             self._must_be_open()
+            spec, ends = supervisor.spec, supervisor.spec.members(destination)
+            edges = {edge.index: edge for one in spec.members(source) for edge in spec.outputs(one)}
             numbers = [
-                edge.index
-                for edge in supervisor.spec.outputs(source)
-                if edge.destination == destination and not words[board.edge(edge.index) + b.CLOSED]
+                number
+                for number, edge in edges.items()
+                if edge.destination in ends and not words[board.edge(number) + b.CLOSED]
             ]
             senders = self._there(source)
             supervisor.shut.update(numbers)
             supervisor.bus.call(commands.SHUT, senders, {"edges": numbers}, wait)
-            if all(supervisor.flows[one.process].ended for one in senders):
-                supervisor.memory.shut(numbers)
+            living = {one.index for one in senders if not supervisor.flows[one.process].ended}
+            supervisor.memory.shut(
+                [
+                    number
+                    for number in numbers
+                    if not (living if edges[number].shared else {edges[number].source} & living)
+                ]
+            )
 
     @staticmethod
     def _try_transmitter(edge: EdgeSpec) -> None:
