@@ -303,7 +303,12 @@ class Sites:
         first = not self.closed.is_set()
         self.closed.set()
         if first:
-            closing = [self._pool.submit(record.handle.close) for record in self.records.values()]
+            closing = []
+            for record in self.records.values():
+                try:
+                    closing.append(self._pool.submit(record.handle.close))
+                except RuntimeError:  # the program is at its exit, where no pool takes anything any more
+                    record.handle.close()
             concurrent.futures.wait(closing, 30.0)
             self._pool.shutdown(wait=False, cancel_futures=True)
             self._later.shutdown(wait=False, cancel_futures=True)

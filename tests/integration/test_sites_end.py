@@ -52,3 +52,21 @@ def test_a_pipe_that_ends_tells_how_it_was_at_any_moment() -> None:
         assert [type(answer) for answer in answers.values()] == [SiteLost, SiteLost]
         cluster.sites.later(lambda: problems.append(AssertionError("it has ended")))
         assert problems == []
+
+
+def test_a_pipe_that_nobody_joined_is_ended_at_the_programs_exit_where_no_pool_takes_anything() -> None:
+    found: dict[str, LosableSite] = {}
+    with sites_here(found):
+        many, seen = ListSource(range(1_000_000), "many"), CollectingDestination("seen")
+        pipe = Pipe("forgotten", engine="ray", lossless=True)
+        pipe.create_flow("here", False, many)
+        pipe.create_flow("there", False, seen, host="there")
+        pipe.link(Wire(many, seen))
+        assert isinstance(pipe, ClusterPipe)
+        pipe.notify_event("start", wait=60)
+        cluster = pipe._cluster
+        assert cluster is not None
+        cluster.sites._pool.shutdown()  # as Python does before it calls what is to be called at exit
+        cluster.close()
+        cluster.close()
+        assert [site.closed for site in found.values()] == [True, True]
