@@ -697,9 +697,15 @@ def test_nothing_is_left_of_a_cluster_when_its_pipe_ends(journal: Journal) -> No
     processes = [psutil.Process(site), psutil.Process(pid_of(pipe, "there"))]
     memory = f"pr2-{site:x}-"
     assert any(memory in name for name in os.listdir("/dev/shm"))
+    temporary = Path("/tmp", f"pipert2-{os.getuid()}")  # Ray's processes have no TMPDIR
+    runs = [folder for folder in temporary.iterdir() if folder.name.startswith(memory)]
+    notes = [note for run in runs for note in run.glob("folders")]
+    sockets = {Path(line) for note in notes for line in note.read_text().splitlines()}
+    assert sockets
     assert pipe.join(to_kill=True)
     wait_until(lambda: not any(process.is_running() for process in processes), 60)
     assert not any(memory in name for name in os.listdir("/dev/shm"))
+    assert not [file for file in (*runs, *sockets) if file.exists()]
     assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("pipert2-")]
     assert pipe.status().sites[1].state == "ended"
 
