@@ -15,7 +15,7 @@ from pipert2.engine.link.counting import Counting
 from pipert2.engine.link.frames import BadFrameError, Clocks, Kind, kind_of, unpack_clocks, unpack_report
 from pipert2.engine.link.outbound import BATCH_MESSAGES, Outbound
 from pipert2.engine.link.payload import NOBODY, Packer
-from pipert2.engine.link.settings import LinkSettings, import_zenoh
+from pipert2.engine.link.settings import LinkSettings, close_session, import_zenoh
 from pipert2.errors import ConfigError
 from pipert2.graph.handlers import events
 from pipert2.graph.routine import DestinationRoutine
@@ -106,7 +106,7 @@ class Egress(BringsCrew, DestinationRoutine):
         """Close the session."""
         session, self._session, self._crew = self._session, None, None
         if session is not None:
-            session.close()
+            close_session(session)
 
 
 class LinkCrew:

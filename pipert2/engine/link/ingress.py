@@ -14,7 +14,7 @@ from pipert2.engine.link.frames import CLOCKS_BYTES, BadFrameError, Clocks, Kind
 from pipert2.engine.link.inbound import Inbound, Tag
 from pipert2.engine.link.offset import OffsetEstimate
 from pipert2.engine.link.payload import parcels_of
-from pipert2.engine.link.settings import LinkSettings, import_zenoh
+from pipert2.engine.link.settings import LinkSettings, close_session, import_zenoh
 from pipert2.errors import ConfigError
 from pipert2.graph.routine import SourceRoutine
 from pipert2.runtime.messages import Packed
@@ -93,7 +93,7 @@ class Ingress(BringsFeed, SourceRoutine):
         """Close the session."""
         session, self._session = self._session, None
         if session is not None:
-            session.close()
+            close_session(session)
 
 
 class LinkFeed:

@@ -132,9 +132,10 @@ class Outbound(Generic[_Item]):
             parcels.append(sent.parcel)
             size += sent.size
             self._cursor += 1
-        again = max(0, min(self._cursor, self._highest) - first)
+        ends = parcels[-1].ends  # which is no message
+        again = max(0, min(self._cursor, self._highest) - first) - (ends and self._cursor <= self._highest)
         self.resent += again
-        self.sent += len(parcels) - again - parcels[-1].ends
+        self.sent += len(parcels) - again - ends
         self._highest = max(self._highest, self._cursor)
         head = self._head(Kind.BATCH, first, now)._replace(messages=len(parcels))
         if not self.lossless:

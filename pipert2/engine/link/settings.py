@@ -195,6 +195,14 @@ class LinkSettings:
                 yield f"{tls}/{way}_private_key", self.private_key
 
 
+def close_session(session: Any) -> None:
+    """Close a session; one that does not close in time is left to the end of its process, as nothing depends on it."""
+    try:
+        session.close()
+    except import_zenoh().ZError as error:  # the neighbour takes nothing, or the machine has far too much to do
+        logger.warning("a session of a link was not closed: %s", _first_line(error))
+
+
 def import_zenoh() -> Any:
     """The package of Zenoh; imported only where a link is opened.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -98,3 +99,15 @@ def test_nobody_is_looked_for_by_multicast_unless_that_is_said() -> None:
     assert dict(LinkSettings(**said)._config())["scouting/multicast/enabled"] is False
     assert dict(LinkSettings(**said, meet=True)._config())["scouting/multicast/enabled"] is False
     assert dict(LinkSettings(**said, multicast=True)._config())["scouting/multicast/enabled"] is True
+
+
+@pytest.mark.parametrize("make", [Egress, Ingress])
+def test_a_session_that_does_not_close_in_time_fails_no_end_of_a_link(
+    make: type[Egress] | type[Ingress], caplog: pytest.LogCaptureFixture
+) -> None:
+    late = import_zenoh().ZError("close operation timed out!")
+    end: Any = make("end", key="k", link=LinkSettings(connect=("tcp/127.0.0.1:1",)))
+    end._session = mock.Mock(close=mock.Mock(side_effect=late))
+    end.cleanup()
+    assert end._session is None
+    assert "close operation timed out" in caplog.text

@@ -304,3 +304,17 @@ def test_what_others_take_over_while_the_way_is_cut_is_given_up_and_the_rest_goe
     assert set(left) | set(world.confirmed) == {1, 2, 3, 4}
     assert {3, 4} <= set(world.confirmed)
     assert world.arrived[-2:] == [3, 4]
+
+
+def test_an_end_that_is_sent_again_is_no_message() -> None:
+    world = World(lossless=True)
+    for _ in range(100):
+        world.step()
+    world.out.end()
+    world.is_cut = True
+    world.step()
+    world.is_cut = False
+    for _ in range(400):
+        world.step()
+    assert world.out.ended
+    assert (world.out.sent, world.out.resent) == (0, 0)
