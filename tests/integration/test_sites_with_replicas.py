@@ -38,8 +38,12 @@ class Counts(SourceRoutine):
 
 
 class Work(MiddleRoutine):
+    def __init__(self, name: str, seconds: float = 0.001) -> None:
+        super().__init__(name)
+        self._seconds = seconds
+
     def main_logic(self, number: int) -> tuple[int, int]:
-        self.wait(0.001)
+        self.wait(self._seconds)
         return number, os.getpid()
 
 
@@ -110,7 +114,7 @@ def test_replicas_at_several_sites_that_have_lost_their_last_wire_all_work_again
     lossless: bool,
 ) -> None:
     with sites_here({}):
-        up, work = Counts("up", 1), Work("work")
+        up, work = Counts("up", 1), Work("work", 0.01)  # more than two of them can do
         seen, aside = CollectingDestination("seen"), CollectingDestination("aside")
         pipe = Pipe("again", engine="ray", lossless=lossless)
         pipe.create_flow("up", False, up)
