@@ -54,6 +54,7 @@ FIRES = 19
 TIMED_OUT = 20  # runs that took longer than they may
 AWAITS_RECORDS = 21  # 1: ring the bell when something was written to the store
 TO_BE_KILLED = 22  # 1: it was told to be killed, with all that have that word (written by the supervisor)
+HEARD = 23  # the place of the last event that it has begun with, see Unheard (taken back by the supervisor)
 ERROR_TEXT = 24
 ERROR_TEXT_BYTES = 1024
 LOGIC = ERROR_TEXT + ERROR_TEXT_BYTES // 8
@@ -84,6 +85,11 @@ class Board:
         self.words = block.words
         self._view = block.view
         self._edges = routines * ROUTINE_WORDS
+
+    @property
+    def heard(self) -> memoryview:
+        """By routine the word ``HEARD``; not to be kept, as the block cannot be closed meanwhile."""
+        return self.words[HEARD : self._edges : ROUTINE_WORDS]
 
     @staticmethod
     def size(routines: int, edges: int) -> int:

@@ -198,8 +198,9 @@ class WorkTable:
     def claim(self, claimer: int) -> Claim | None:
         """The message that has waited longest, now *claimer*'s; None if none waits."""
         cell = self._next()
-        if cell is None:
-            return None
+        return None if cell is None else self._claimed(cell, claimer)
+
+    def _claimed(self, cell: int, claimer: int) -> Claim:
         words, row = self.words, self._rows + cell * CELL_WORDS
         words[row + CLAIMER] = claimer + 1
         words[row + STATE] = CLAIMED
@@ -215,9 +216,7 @@ class WorkTable:
             cell = self._next()
             if cell is None or (found and self.words[self._rows + cell * CELL_WORDS + SIZE]):
                 break
-            claim = self.claim(claimer)
-            assert claim is not None
-            found.append(claim)
+            found.append(self._claimed(cell, claimer))
         return found
 
     def claim_of(self, cell: int) -> Claim:

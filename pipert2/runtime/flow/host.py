@@ -48,7 +48,7 @@ from pipert2.runtime.routine.crew import BringsCrew
 from pipert2.runtime.routine.loop import RoutineLoop
 from pipert2.runtime.routine.preview import Encoder, Side, Tap
 from pipert2.runtime.routine.shown import Sketcher
-from pipert2.runtime.supervision.pipe_memory import BOARD_KEY, HEARD_KEY, bell_key
+from pipert2.runtime.supervision.pipe_memory import BOARD_KEY, bell_key
 from pipert2.store.elsewhere import StoreElsewhere
 from pipert2.transport.board import AWAITS_RECORDS, CLOSED, Board, RoutineState
 from pipert2.transport.codec import dumps_plain
@@ -87,7 +87,6 @@ class FlowHost:
         board = Board(arena.open(BOARD_KEY), spec.rows)
         self._segments = Segments(arena, self._bell)
         self._board = board
-        self._heard = arena.open(HEARD_KEY).words
         self._carriers = _carriers_of(spec)
         self.loops: dict[int, RoutineLoop] = {}
         for index, routine in zip(spec.flows[launch.flow], launch.routines, strict=True):
@@ -270,10 +269,6 @@ class FlowHost:
             self._event_loop.close()
 
     # --- what the loops call
-
-    def heard(self, routine: int, place: int) -> None:
-        """A routine begins with the event of this place: no later process of the flow is to get it."""
-        self._heard[routine] = place
 
     def answer(self, number: int, routine: int, value: Any, error: tuple[str, str] | None) -> None:
         self._send(EventAnswer(number, routine, value, error))

@@ -240,17 +240,14 @@ class Consumer:
             if crew.room > 0 and not alone and self._held is None:
                 if loop.const_period and (again or loop.inputs.has_data()) and not loop.await_tick():
                     continue
-                if queue is not None and not again and not loop.const_period:
-                    if self._take_several(crew, queue):
-                        loop.words[busy], loop.words[in_hand] = crew.since, crew.busy
-                        continue
-                    message = None
-                else:
-                    try:
-                        message = again.popleft() if again else take()
-                    except Exception as error:
-                        self._unfinished.not_received(error)
-                        continue
+                if queue is not None and not (again or loop.const_period) and self._take_several(crew, queue):
+                    loop.words[busy], loop.words[in_hand] = crew.since, crew.busy
+                    continue
+                try:
+                    message = again.popleft() if again else take()
+                except Exception as error:
+                    self._unfinished.not_received(error)
+                    continue
                 if message is not None:
                     if self._keys is not None and self._is_done_already(self._keys, message):
                         continue

@@ -55,8 +55,8 @@ class Inputs:
         """What takes the next message; what ends another one with it, where that is less work than to do both."""
         if len(self._receivers) != 1:
             return self._take_in_turn, None
-        receiver = self._receivers[0]
-        return receiver.take, receiver.take_after if isinstance(receiver, WorkReceiver) else None
+        queue = self.only_queue()
+        return self._receivers[0].take, queue.take_after if queue is not None else None
 
     def only_queue(self) -> WorkReceiver | None:
         """The only input, if that is a queue."""

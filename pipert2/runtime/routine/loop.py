@@ -486,8 +486,8 @@ class RoutineLoop:
 
     def _next_command(self) -> Command:
         command = self.inbox.popleft()
-        if command.place:
-            self.host.heard(self.spec.index, command.place)
+        if command.place:  # it begins with it: no later process of the flow is to get it
+            self.words[self.row + b.HEARD] = command.place
         return command
 
     def _handle(self, command: Command) -> None:

@@ -144,7 +144,7 @@ class EventDelivery:
             return
         call = replace(call, routines=living)
         if not supervisor.settings.inline and not flow.leaving and is_passed_on(call.name):
-            call = flow.unheard.note(self._packed(call), supervisor.memory.heard)
+            call = flow.unheard.note(self._packed(call), supervisor.board.heard)
         flow.handle.send(call)
 
     def _note_start(self, routines: Sequence[int]) -> None:

@@ -194,7 +194,7 @@ class FlowLives:
             recovered = supervisor.memory.recover(flow.routines)
             edges = supervisor.spec.edges
             supervisor.memory.shut([number for number in supervisor.shut if edges[number].source in flow.routines])
-            flow.waiting[:0] = flow.unheard.take_back(flow.routines, supervisor.memory.heard)
+            flow.waiting[:0] = flow.unheard.take_back(flow.routines, supervisor.board.heard)
             supervisor.delivery.answer_unlinks(flow)
             self._bury(flow, recovered.spent)
             again, flow.again = flow.again and not flow.exiting, False

@@ -18,7 +18,6 @@ from pipert2.transport.work_queue import Recovered, WorkQueues, make_queue, queu
 from pipert2.transport.work_table import SENDER_ENDED
 
 BOARD_KEY = "board"
-HEARD_KEY = "heard"
 
 
 def bell_key(routine: int) -> str:
@@ -65,8 +64,6 @@ class PipeMemory:
         routines, edges = self._spec.rows, len(self._spec.edges)
         self._columns = edges + SPARE_EDGES
         self.board = Board(self.arena.create(BOARD_KEY, Board.size(routines, self._columns)), routines)
-        # By routine, written by its process: see Unheard.
-        self.heard = self.arena.create(HEARD_KEY, 8 * max(1, routines)).words
         self._bells: list[Bell] = [
             self.arena.bell(bell_key(index), create=True) for index in range(len(self._spec.routines))
         ]

@@ -93,8 +93,7 @@ class PipeProgress:
         supervisor = self._supervisor
         if edge.shared:
             return bool(supervisor.memory.queues.get(edge.index).table.words[UNDONE])
-        words, row = supervisor.board.words, supervisor.board.edge(edge.index)
-        return bool(words[row + b.R] < words[row + b.W])
+        return self.has_waiting(edge)
 
     def has_waiting(self, edge: EdgeSpec) -> bool:
         """Whether something was sent on an edge that nobody has taken yet."""
