@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -130,14 +132,20 @@ def test_events_without_end_over_many_deaths_come_in_order_and_none_twice(journa
     assert len(words) >= count + 1 - deaths  # what was in hand at a death may not have been noted any more
 
 
+@contextlib.contextmanager
+def killed_soon(pid: int) -> Iterator[None]:
+    """A process is killed while something goes on."""
+    killer = threading.Timer(0.05, os.kill, (pid, signal.SIGKILL))
+    killer.start()
+    yield
+    killer.join()
+
+
 def test_a_parameter_that_was_set_just_before_a_death_is_set(journal):
     with pipe_of(Hears(journal), restart=SOON) as pipe:
         pipe.build()
-        old = in_inbox(pipe, journal)
-        killer = threading.Timer(0.05, os.kill, (old, signal.SIGKILL))
-        killer.start()
-        pipe.set_parameters("hears", {"gain": 7}, wait=60)
-        killer.join()
+        with killed_soon(in_inbox(pipe, journal)):
+            pipe.set_parameters("hears", {"gain": 7}, wait=60)
         assert [one.value for one in pipe.parameters("hears")] == [7]
 
 
@@ -145,10 +153,8 @@ def test_a_start_that_was_not_begun_with_is_answered_by_the_next_process(journal
     with pipe_of(Hears(journal), restart=SOON) as pipe:
         pipe.build()
         old = in_inbox(pipe, journal)
-        killer = threading.Timer(0.05, os.kill, (old, signal.SIGKILL))
-        killer.start()
-        assert pipe.notify_event("start", wait=60)["hears"].error is None
-        killer.join()
+        with killed_soon(old):
+            assert pipe.notify_event("start", wait=60)["hears"].error is None
         assert pid_of(pipe) != old
         assert pipe.status().routine("hears").state == "running"
 

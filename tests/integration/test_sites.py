@@ -13,33 +13,16 @@ from unittest import mock
 
 import pytest
 
-from pipert2 import EndOfStream, MiddleRoutine, Pipe, PipeState, SourceRoutine, Wire, events
+from pipert2 import MiddleRoutine, Pipe, PipeState, Wire
 from pipert2.cli.tables import waiting_lines
 from pipert2.control.health import health_of
 from pipert2.engine.link import Ingress
 from pipert2.testing import CollectingDestination, ListSource, wait_until
 from tests.ray_nodes import HAVE_RAY
 from tests.sites_here import LosableSite, sites_here
+from tests.sources import Counting
 
 pytestmark = pytest.mark.skipif(not HAVE_RAY, reason='an engine needs Ray and Zenoh: pip install "pipert2[cluster]"')
-
-
-class Numbers(SourceRoutine):
-    """Counts until it is told to end."""
-
-    ending = False
-    number = 0
-
-    @events("END")
-    def end(self) -> None:
-        self.ending = True
-
-    def main_logic(self) -> int:
-        self.wait(0.002)
-        if self.ending:
-            raise EndOfStream
-        self.number += 1
-        return self.number
 
 
 class Passes(MiddleRoutine):
@@ -47,9 +30,9 @@ class Passes(MiddleRoutine):
         return number
 
 
-def two_sites(*, lossless: bool) -> tuple[Pipe, Numbers, Passes, CollectingDestination]:
-    """Numbers and what collects them here; at another site what could pass them on, and has finished."""
-    numbers, passes, seen = Numbers("numbers"), Passes("passes"), CollectingDestination("seen")
+def two_sites(*, lossless: bool) -> tuple[Pipe, Counting, Passes, CollectingDestination]:
+    """Counting and what collects them here; at another site what could pass them on, and has finished."""
+    numbers, passes, seen = Counting("numbers"), Passes("passes"), CollectingDestination("seen")
     few, aside = ListSource([-1], "few"), CollectingDestination("aside")
     pipe = Pipe("two", engine="ray", lossless=lossless)
     pipe.create_flow("here", False, numbers, aside)
@@ -209,7 +192,7 @@ def test_a_pipe_that_is_killed_while_a_site_is_lost_ends() -> None:
 def test_a_pipe_ends_that_has_lost_a_site_after_all_was_handed_out_to_its_replicas(lost: str) -> None:
     found: dict[str, LosableSite] = {}
     with sites_here(found):
-        few, numbers = ListSource(list(range(50)), "few"), Numbers("numbers")
+        few, numbers = ListSource(list(range(50)), "few"), Counting("numbers")
         passes, seen, aside = Passes("passes"), CollectingDestination("seen"), CollectingDestination("aside")
         pipe = Pipe("handed-out", engine="ray", lossless=True)
         pipe.create_flow("few", False, few, host="a")
@@ -298,8 +281,8 @@ def test_a_session_that_does_not_close_in_time_keeps_no_pipe_from_ending(
 
 
 def counting_at_another_site(**options: bool) -> tuple[Pipe, CollectingDestination]:
-    """Numbers made and collected here, passed on at another site."""
-    numbers, passes, seen = Numbers("numbers"), Passes("passes"), CollectingDestination("seen")
+    """Counting made and collected here, passed on at another site."""
+    numbers, passes, seen = Counting("numbers"), Passes("passes"), CollectingDestination("seen")
     pipe = Pipe("stranded", engine="ray", **options)
     pipe.create_flow("here", False, numbers)
     pipe.create_flow("there", False, passes, host="there")

@@ -7,34 +7,13 @@ from itertools import pairwise
 
 import pytest
 
-from pipert2 import EndOfStream, MiddleRoutine, Pipe, PipeBuildError, SourceRoutine, Wire, events
+from pipert2 import MiddleRoutine, Pipe, PipeBuildError, Wire
 from pipert2.testing import CollectingDestination, ListSource, wait_until
 from tests.ray_nodes import HAVE_RAY
 from tests.sites_here import LosableSite, sites_here
+from tests.sources import Counting
 
 pytestmark = pytest.mark.skipif(not HAVE_RAY, reason='an engine needs Ray and Zenoh: pip install "pipert2[cluster]"')
-
-
-class Counts(SourceRoutine):
-    """Counts upwards or downwards until it is told to end."""
-
-    ending = False
-    number = 0
-
-    def __init__(self, name: str, step: int) -> None:
-        super().__init__(name)
-        self._step = step
-
-    @events("END")
-    def end(self) -> None:
-        self.ending = True
-
-    def main_logic(self) -> int:
-        self.wait(0.002)
-        if self.ending:
-            raise EndOfStream
-        self.number += self._step
-        return self.number
 
 
 class Work(MiddleRoutine):
@@ -83,7 +62,7 @@ def test_sources_and_replicas_at_the_same_two_sites_come_to_an_end_and_are_count
 @pytest.mark.parametrize("where", ["driver", "x", "z"], ids=["handing out", "working", "elsewhere"])
 def test_a_wire_to_replicas_at_several_sites_comes_and_goes(where: str, lossless: bool) -> None:
     with sites_here({}):
-        up, down, work = Counts("up", 1), Counts("down", -1), Work("work")
+        up, down, work = Counting("up", 1), Counting("down", -1), Work("work")
         seen, aside = CollectingDestination("seen"), CollectingDestination("aside")
         pipe = Pipe("wired", engine="ray", lossless=lossless)
         pipe.create_flow("up", False, up)
@@ -114,7 +93,7 @@ def test_replicas_at_several_sites_that_have_lost_their_last_wire_all_work_again
     lossless: bool,
 ) -> None:
     with sites_here({}):
-        up, work = Counts("up", 1), Work("work", 0.01)  # more than two of them can do
+        up, work = Counting("up", 1), Work("work", 0.01)  # more than two of them can do
         seen, aside = CollectingDestination("seen"), CollectingDestination("aside")
         pipe = Pipe("again", engine="ray", lossless=lossless)
         pipe.create_flow("up", False, up)
@@ -137,7 +116,7 @@ def test_replicas_at_several_sites_that_have_lost_their_last_wire_all_work_again
 @pytest.mark.parametrize("lossless", [True, False])
 def test_a_wire_from_replicas_at_several_sites_comes_and_goes(lossless: bool) -> None:
     with sites_here({}):
-        up, work, few = Counts("up", 1), Work("work"), ListSource([(-1, 0)], "few")
+        up, work, few = Counting("up", 1), Work("work"), ListSource([(-1, 0)], "few")
         seen, later = CollectingDestination("seen"), CollectingDestination("later")
         pipe = Pipe("from", engine="ray", lossless=lossless)
         pipe.create_flow("up", False, up)
@@ -164,7 +143,7 @@ def test_a_wire_from_replicas_at_several_sites_comes_and_goes(lossless: bool) ->
 def test_a_site_with_replicas_that_is_lost_after_a_wire_has_come_works_again() -> None:
     found: dict[str, LosableSite] = {}
     with sites_here(found):
-        up, down, work = Counts("up", 1), Counts("down", -1), Work("work")
+        up, down, work = Counting("up", 1), Counting("down", -1), Work("work")
         seen, aside = CollectingDestination("seen"), CollectingDestination("aside")
         pipe = Pipe("lost", engine="ray", lossless=True)
         pipe.create_flow("up", False, up)
@@ -188,7 +167,7 @@ def test_a_site_with_replicas_that_is_lost_after_a_wire_has_come_works_again() -
 
 def test_a_lossless_wire_to_replicas_elsewhere_that_get_the_newest_only_is_refused_with_what_to_do() -> None:
     with sites_here({}):
-        up, down, work = Counts("up", 1), Counts("down", -1), Work("work")
+        up, down, work = Counting("up", 1), Counting("down", -1), Work("work")
         seen, aside = CollectingDestination("seen"), CollectingDestination("aside")
         pipe = Pipe("mixed", engine="ray")
         pipe.create_flow("up", False, up, down)
@@ -205,7 +184,7 @@ def test_a_lossless_wire_to_replicas_elsewhere_that_get_the_newest_only_is_refus
 def test_a_lossless_wire_between_sites_of_a_pipe_that_has_no_other_loses_nothing_with_its_site() -> None:
     found: dict[str, LosableSite] = {}
     with sites_here(found):
-        up, down, work = Counts("up", 1), Counts("down", -1), Work("work")
+        up, down, work = Counting("up", 1), Counting("down", -1), Work("work")
         seen, aside = CollectingDestination("seen"), CollectingDestination("aside")
         pipe = Pipe("mixed", engine="ray")
         pipe.create_flow("here", False, up)

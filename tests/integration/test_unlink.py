@@ -7,7 +7,6 @@ import os
 import pytest
 
 from pipert2 import (
-    EndOfStream,
     MiddleRoutine,
     Pipe,
     PipeBuildError,
@@ -15,9 +14,9 @@ from pipert2 import (
     SourceRoutine,
     UnknownRoutineError,
     Wire,
-    events,
 )
 from pipert2.testing import CollectingDestination, ListSource, SlowRoutine, wait_until
+from tests.sources import Counting
 
 
 class Endless(SourceRoutine):
@@ -183,27 +182,12 @@ def test_all_replicas_of_a_flow_work_again_when_its_last_wire_comes_back():
 
 @pytest.mark.parametrize("lossless", [False, True])
 def test_a_wire_from_replicas_that_comes_and_goes_carries_what_all_of_them_send(lossless):
-    class Count(SourceRoutine):
-        number = 0
-        ending = False
-
-        @events("END")
-        def end(self) -> None:
-            self.ending = True
-
-        def main_logic(self) -> int:
-            self.wait(0.001)
-            if self.ending:
-                raise EndOfStream
-            self.number += 1
-            return self.number
-
     class Who(MiddleRoutine):
         def main_logic(self, data: int) -> tuple[int, int]:
             self.wait(0.004)
             return data, os.getpid()
 
-    numbers, few, who = Count("numbers"), ListSource([(0, 0)], "few"), Who("who")
+    numbers, few, who = Counting("numbers", rest=0.001), ListSource([(0, 0)], "few"), Who("who")
     seen, later = CollectingDestination("seen"), CollectingDestination("later")
     pipe = Pipe(lossless=lossless)
     pipe.create_flow("numbers", False, numbers, few)
